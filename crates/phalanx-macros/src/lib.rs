@@ -1,0 +1,1 @@
+//! Attribute macros of phalanx: #[phalanx::task] and #[phalanx::main].

@@ -1,0 +1,1 @@
+//! Linux system calls behind safe types, for the phalanx engine.

@@ -1,0 +1,1 @@
+//! Crash-consistent shared-memory structures: arena, process table, ring, locks.

@@ -1,0 +1,1 @@
+//! Process parallelism that is fast and never hangs: the engine.

@@ -1,0 +1,1 @@
+"""phalanx: process parallelism that is fast and never hangs."""
