@@ -40,4 +40,4 @@ wheel: ## build a wheel into dist/ and check what is in it
 clean: ## remove everything that the other targets made
 	rm -rf target dist .venv/[0-9]* .pytest_cache .mypy_cache .ruff_cache
 	rm -f python/phalanx/_core*.so
-	find python examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +
