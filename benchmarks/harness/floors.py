@@ -35,6 +35,10 @@ class Floor(ABC):
     def describe(self) -> str:
         """The demand for the table."""
 
+    def span(self, low: float, high: float) -> str:
+        """The spread for the table."""
+        return f"{_short(low)}..{self.show(high)}"
+
     def figures(self, pairs: Sequence[Pair], higher_is_better: bool) -> list[float]:
         """The figure of every pair."""
         return [self.figure(pair, higher_is_better) for pair in pairs]
