@@ -35,9 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--list", action="store_true", help="list the cases and their floors")
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 when a floor is not reached"
-    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a floor is not reached")
     parser.add_argument("--subject", default="phalanx", metavar="MODULE", help="what is judged")
     parser.add_argument(
         "--rival", default="multiprocessing", metavar="MODULE", help="what it is compared with"
@@ -45,6 +43,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats needs at least 1")
+    if options.readme and (options.only or options.quick):
+        parser.error("--readme takes the whole table at full size: leave out --only and --quick")
     return options
 
 
@@ -104,14 +104,12 @@ def run_case(case: Case, options: argparse.Namespace, place: str) -> Outcome:
             print(f"\r\033[K{place} {case.title}: repeat {repeat}", end="", file=sys.stderr)
 
     repeats = options.repeats or (QUICK_REPEATS if options.quick else None)
-    outcome = take_turns(
-        case, options.rival, options.subject, measure, repeats=repeats, tell=tell
-    )
+    outcome = take_turns(case, options.rival, options.subject, measure, repeats=repeats, tell=tell)
     _, rival, subject, middle, spread, floor, reached = report.cells(outcome)
     print(
         ("\r\033[K" if live else "")
         + f"{place} {case.title}: {rival} | {subject} | {middle} ({spread}), floor {floor}: "
-        + f"{reached} [{len(outcome.turns)} repeats, {outcome.seconds:.0f} s]",
+        + f"{reached} [{len(outcome.turns)} pairs, {outcome.seconds:.0f} s]",
         file=sys.stderr,
         flush=True,
     )

@@ -67,7 +67,5 @@ def pool_reader_waiter(run: Run) -> float:
     run.extra["parent_ms"] = spent[parent]
     run.extra["reader_ms"] = spent[reader]
     run.extra["waiter_ms"] = spent[waiter]
-    run.extra["workers_ms"] = sum(
-        time for pid, time in spent.items() if pid not in (parent, reader, waiter)
-    )
+    run.extra["workers_ms"] = sum(time for pid, time in spent.items() if pid not in (parent, reader, waiter))
     return sum(spent.values())

@@ -14,10 +14,10 @@ INTERPRETERS = 9
 REPLACED = ", ".join(
     f"multiprocessing.{name}"
     for name in (
-        "connection context forkserver heap pool popen_fork popen_forkserver popen_spawn_posix "
-        "process queues reduction resource_sharer resource_tracker sharedctypes spawn "
-        "synchronize util"
-    ).split()
+        *("connection", "context", "forkserver", "heap", "pool", "popen_fork", "popen_forkserver"),
+        *("popen_spawn_posix", "process", "queues", "reduction", "resource_sharer"),
+        *("resource_tracker", "sharedctypes", "spawn", "synchronize", "util"),
+    )
 )
 IMPORTED = {"multiprocessing": REPLACED}
 PROGRAM = """
@@ -33,10 +33,9 @@ def whole_package(run: Run) -> float:
     """The library as its users import it, all submodules it stands for included."""
     library = run.mp.__name__
     program = PROGRAM.format(modules=IMPORTED.get(library, library))
+
     def round_of(_count: int) -> int:
-        answer = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
-        )
+        answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         return int(answer.stdout)
 
     round_of(1)  # writes the bytecode, fills the page cache

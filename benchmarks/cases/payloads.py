@@ -17,9 +17,7 @@ MEGABYTE = 1_000_000
 MOVED = 100 * MEGABYTE
 
 
-def measure_trips(
-    run: Run, size: int, trip: Callable[[bytes], bytes], team: Team | None = None
-) -> float:
+def measure_trips(run: Run, size: int, trip: Callable[[bytes], bytes], team: Team | None = None) -> float:
     """Time round trips of random bytes; what comes back last has to equal what was sent."""
     payload = os.urandom(size)
 

@@ -74,9 +74,7 @@ def apply_async_many(run: Run) -> float:
     with run.mp.Pool(2) as pool:
 
         def round_of(count: int) -> list[int]:
-            pending: list[Any] = [
-                pool.apply_async(successor, (number,)) for number in range(count)
-            ]
+            pending: list[Any] = [pool.apply_async(successor, (number,)) for number in range(count)]
             return [result.get() for result in pending]
 
         return run.measure(round_of, run.count(SUBMITTED), verify=verify_in_order)

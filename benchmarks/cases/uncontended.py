@@ -42,9 +42,7 @@ def value_add_under_lock(run: Run) -> float:
     """The documentation's way to count."""
     value = run.mp.Value("q", 0)
     operations = run.count(OPERATIONS) // 2
-    figure = run.measure_statement(
-        "with value.get_lock(): value.value += 1", operations, value=value
-    )
+    figure = run.measure_statement("with value.get_lock(): value.value += 1", operations, value=value)
     counted = len(run.rounds) * operations + operations // 10
     check(value.value == counted, f"counted to {value.value} instead of {counted}")
     return figure

@@ -101,13 +101,15 @@ def _clear_orphans(grace: float) -> int:
     deadline = time.monotonic() + grace
     while (orphans := _living_children()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if not orphans:
-        return 0
-    doomed = [pid for orphan in orphans for pid in tree(orphan)]
-    _kill(doomed)
-    while _living_children():
+    killed: set[int] = set()
+    while orphans:
+        doomed = [pid for orphan in orphans for pid in tree(orphan)]
+        _kill(doomed)
+        killed.update(doomed)
         time.sleep(0.01)
-    return len(doomed)
+        # What they started in the meantime is ours by now.
+        orphans = _living_children()
+    return len(killed)
 
 
 def _living_children() -> list[int]:

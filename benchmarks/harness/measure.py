@@ -13,7 +13,7 @@ from benchmarks.harness.case import Unit
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
 # Enough rounds for a median without letting a slow library take minutes: stop at either.
-ROUNDS = 5
+ROUNDS = 15
 ROUNDS_BUDGET_NS = 500_000_000
 UNROLLED = 10
 
@@ -93,9 +93,7 @@ class Run:
         exec(compile(source, f"<{statement}>", "exec"), scope)
         unrolled = scope["action"]
         laps = max(1, operations // UNROLLED)
-        return self.measure(
-            lambda n: unrolled(max(1, n // UNROLLED), **names), laps * UNROLLED
-        )
+        return self.measure(lambda n: unrolled(max(1, n // UNROLLED), **names), laps * UNROLLED)
 
 
 @contextmanager

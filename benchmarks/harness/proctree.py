@@ -80,8 +80,8 @@ class PeakMemory:
         self._sampler.stdout.readline()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        answer, _ = self._sampler.communicate()
+    def __exit__(self, *exception: object) -> None:
+        answer = self._sampler.communicate()[0]
         self.peak, self.samples = map(int, answer.split())
 
 

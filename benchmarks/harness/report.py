@@ -56,9 +56,7 @@ def headings(outcome: Outcome) -> list[str]:
 
 def notes(outcomes: list[Outcome]) -> list[str]:
     """What a reader has to know before believing a row."""
-    found = [
-        f"{outcome.case.title}: {problem}" for outcome in outcomes for problem in outcome.problems
-    ]
+    found = [f"{outcome.case.title}: {problem}" for outcome in outcomes for problem in outcome.problems]
     busy = [outcome for outcome in outcomes if outcome.others_share >= BUSY_SHARE]
     if busy:
         worst = max(outcome.others_share for outcome in busy)

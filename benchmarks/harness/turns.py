@@ -104,9 +104,7 @@ class Outcome:
             "others_share": round(self.others_share, 3),
             "seconds": round(self.seconds, 1),
             "problems": self.problems,
-            "turns": [
-                {"rival": asdict(first), "subject": asdict(second)} for first, second in self.turns
-            ],
+            "turns": [{"rival": asdict(first), "subject": asdict(second)} for first, second in self.turns],
         }
 
 
