@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
@@ -68,6 +69,8 @@ def main() -> int:
     try:
         for number, case in enumerate(cases, 1):
             outcomes.append(run_case(case, options, f"[{number}/{len(cases)}]"))
+            # After every case, so that a run that is killed has kept what it measured.
+            save_json(options, outcomes, facts)
     except KeyboardInterrupt:
         print("\ninterrupted: what was measured until now", file=sys.stderr)
         if not outcomes:
@@ -76,10 +79,7 @@ def main() -> int:
     facts["seconds"] = round(time.monotonic() - started, 1)
 
     print("\n" + report.terminal(outcomes))
-    if options.json:
-        described = {name: value for name, value in vars(options).items() if name != "json"}
-        described = {name: str(v) if isinstance(v, Path) else v for name, v in described.items()}
-        options.json.write_text(report.as_json(outcomes, facts, described))
+    save_json(options, outcomes, facts)
     if options.markdown:
         options.markdown.write_text(report.markdown(outcomes, facts))
     if options.readme:
@@ -87,6 +87,13 @@ def main() -> int:
     broken = any(outcome.problems for outcome in outcomes)
     missed = options.strict and not all(outcome.reached for outcome in outcomes)
     return 1 if broken or missed or len(outcomes) < len(cases) else 0
+
+
+def save_json(options: argparse.Namespace, outcomes: list[Outcome], facts: dict[str, Any]) -> None:
+    """Write what has been measured so far, if a file was asked for."""
+    if options.json:
+        chosen = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
+        options.json.write_text(report.as_json(outcomes, facts, chosen))
 
 
 def run_case(case: Case, options: argparse.Namespace, place: str) -> Outcome:
