@@ -77,13 +77,14 @@ class Pickler(cloudpickle.Pickler):
     """cloudpickle's pickler, with the two decisions of this module."""
 
     def __init__(self, file, collect, main_by_value, reducers):
+        # The C pickler reads this attribute once, when it is initialised.
+        self.dispatch_table = ChainMap(
+            reducers or {}, {io.TextIOWrapper: _refuse}, cloudpickle.Pickler.dispatch_table
+        )
         super().__init__(file, protocol=5, buffer_callback=collect)
         self._main = sys.modules["__main__"].__dict__
         self._main_by_value = main_by_value
         self.globals_ref[id(self._main)] = _MainNamespace()
-        self.dispatch_table = ChainMap(
-            reducers or {}, {io.TextIOWrapper: _refuse}, self.dispatch_table
-        )
 
     def reducer_override(self, obj):
         """Reduce functions and classes; everything else goes its ordinary way."""

@@ -222,7 +222,7 @@ fn names_main(stream: &[u8]) -> bool {
 #[cold]
 fn located(py: Python<'_>, obj: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let locate = || -> PyResult<()> {
-        let find = py.import("phalanx._by_value")?.getattr("add_location")?;
+        let find = py.import("phalanx._locate")?.getattr("add_location")?;
         find.call1((error.value(py), obj))?;
         Ok(())
     };
