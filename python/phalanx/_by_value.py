@@ -99,7 +99,7 @@ class Pickler(cloudpickle.Pickler):
         return reduced
 
     def _has_name_in_main(self, obj):
-        if obj.__module__ != "__main__" or "<" in obj.__qualname__:
+        if obj.__module__ not in ("__main__", "__mp_main__") or "<" in obj.__qualname__:
             return False
         found = sys.modules["__main__"]
         for name in obj.__qualname__.split("."):

@@ -29,7 +29,12 @@ impl Budget {
     /// Charges a leaf of `len` bytes that `held` of our own handles refer to; false once the
     /// budget is spent.
     #[inline]
-    pub(super) fn charge(&mut self, leaf: Borrowed<'_, '_, PyAny>, held: isize, len: usize) -> bool {
+    pub(super) fn charge(
+        &mut self,
+        leaf: Borrowed<'_, '_, PyAny>,
+        held: isize,
+        len: usize,
+    ) -> bool {
         if is_shared(leaf, held) {
             self.spent += len + EACH;
         }

@@ -55,7 +55,11 @@ impl Keys {
         let key = str_from_utf8(py, text)?;
         let mut copy = [0; LONGEST];
         copy[..text.len()].copy_from_slice(text);
-        *place = Some(Entry { text: copy, len: text.len() as u8, key: key.clone().unbind() });
+        *place = Some(Entry {
+            text: copy,
+            len: text.len() as u8,
+            key: key.clone().unbind(),
+        });
         Ok(key)
     }
 }
@@ -70,6 +74,7 @@ fn hash(text: &[u8]) -> usize {
     };
     let head = load(&text[..text.len().min(8)]);
     let tail = load(&text[text.len().saturating_sub(8)..]);
-    let mixed = (head ^ tail.rotate_left(23) ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed =
+        (head ^ tail.rotate_left(23) ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 40) as usize
 }

@@ -21,6 +21,7 @@
 mod budget;
 mod decode;
 mod encode;
+mod exception;
 mod frame;
 mod keys;
 mod pickler;
@@ -29,7 +30,10 @@ mod reducers;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{Main, OutOfBand, encode, encode_with};
+pub(crate) use exception::{decode_exception, encode_exception};
 pub(crate) use frame::frame_buffers;
 pub(crate) use pickler::set_main_by_value;
-pub(crate) use probe::{_codec_buffers, _codec_dumps, _codec_loads};
+pub(crate) use probe::{
+    _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception, _codec_loads,
+};
 pub(crate) use reducers::register_reducer;

@@ -78,7 +78,9 @@ struct Collection {
 
 impl Collection {
     fn open() -> Self {
-        Self { outer: COLLECTED.take() }
+        Self {
+            outer: COLLECTED.take(),
+        }
     }
 
     fn close(self) -> OutOfBand {
@@ -99,45 +101,46 @@ pub(super) fn encode<'py>(
     out: &mut Vec<u8>,
     main: Option<Main>,
 ) -> PyResult<OutOfBand> {
-    let by_value = match main {
-        Some(main) => main == Main::ByValue,
-        None => MAIN_BY_VALUE.load(Ordering::Relaxed),
-    };
-    let (stream, collected) = match collected(|| dump(py, obj)) {
-        Ok((stream, _)) if by_value && names_main(stream.as_bytes()) => {
-            collected(|| dump_by_value(py, obj, true))?
-        }
-        Ok(done) => done,
-        Err(refusal) if is_refusal(py, &refusal) => {
-            match collected(|| dump_by_value(py, obj, by_value)) {
-                Ok(done) => done,
-                Err(_) => return Err(located(py, obj, refusal)),
-            }
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(append(&stream, collected, out))
+    let collection = Collection::open();
+    let stream = tiers(py, obj, main, Some(tools(py)?.collect.bind(py)))?;
+    Ok(append(&stream, collection.close(), out))
 }
 
-/// The pickle of `obj` in one piece, buffers included.
-pub(super) fn dump_whole<'py>(
+/// The pickle of `obj` in one piece, large buffers included; tiers 2 and 3 as for `encode`.
+pub(super) fn encode_whole<'py>(
     py: Python<'py>,
     obj: &Bound<'py, PyAny>,
+    main: Option<Main>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let tools = tools(py)?;
-    let stream = match registered(py) {
-        None => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
-        Some(reducers) => dump_with_reducers(py, tools, obj, reducers, None)?,
-    };
-    Ok(stream.cast_into::<PyBytes>()?)
+    tiers(py, obj, main, None)
 }
 
-fn collected<'py>(
-    dump: impl FnOnce() -> PyResult<Bound<'py, PyBytes>>,
-) -> PyResult<(Bound<'py, PyBytes>, OutOfBand)> {
-    let collection = Collection::open();
-    let stream = dump()?;
-    Ok((stream, collection.close()))
+fn tiers<'py>(
+    py: Python<'py>,
+    obj: &Bound<'py, PyAny>,
+    main: Option<Main>,
+    collect: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let by_value = main_by_value(main);
+    match dump(py, obj, collect) {
+        Ok(stream) if by_value && names_main(stream.as_bytes()) => {
+            COLLECTED.with_borrow_mut(Vec::clear);
+            dump_by_value(py, obj, true, collect)
+        }
+        Err(refusal) if is_refusal(py, &refusal) => {
+            COLLECTED.with_borrow_mut(Vec::clear);
+            dump_by_value(py, obj, by_value, collect).map_err(|_| located(py, obj, refusal))
+        }
+        done => done,
+    }
+}
+
+/// Whether `__main__` goes by value, for a call that asked for `main`.
+pub(super) fn main_by_value(main: Option<Main>) -> bool {
+    match main {
+        Some(main) => main == Main::ByValue,
+        None => MAIN_BY_VALUE.load(Ordering::Relaxed),
+    }
 }
 
 fn append(stream: &Bound<'_, PyBytes>, collected: OutOfBand, out: &mut Vec<u8>) -> OutOfBand {
@@ -155,16 +158,24 @@ fn append(stream: &Bound<'_, PyBytes>, collected: OutOfBand, out: &mut Vec<u8>) 
     payloads
 }
 
-fn dump<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+fn dump<'py>(
+    py: Python<'py>,
+    obj: &Bound<'py, PyAny>,
+    collect: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
     let tools = tools(py)?;
-    let collect = tools.collect.bind(py);
-    let stream = match registered(py) {
-        None => call_with_keyword(
+    let stream = match (registered(py), collect) {
+        (Some(reducers), _) => dump_with_reducers(py, tools, obj, reducers, collect)?,
+        (None, None) => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
+        (None, Some(collect)) => call_with_keyword(
             tools.dumps.bind(py),
-            [obj.as_borrowed(), tools.protocol.bind_borrowed(py), collect.as_borrowed()],
+            [
+                obj.as_borrowed(),
+                tools.protocol.bind_borrowed(py),
+                collect.as_borrowed(),
+            ],
             tools.buffer_callback.bind(py),
         )?,
-        Some(reducers) => dump_with_reducers(py, tools, obj, reducers, Some(collect))?,
     };
     Ok(stream.cast_into::<PyBytes>()?)
 }
@@ -178,7 +189,9 @@ fn dump_with_reducers<'py>(
     reducers: &Bound<'py, PyDict>,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let table = py.import("copyreg")?.getattr(intern!(py, "dispatch_table"))?;
+    let table = py
+        .import("copyreg")?
+        .getattr(intern!(py, "dispatch_table"))?;
     let merged = table.cast_into::<PyDict>()?.copy()?;
     merged.update(reducers.as_mapping())?;
     let file = py.import("io")?.getattr(intern!(py, "BytesIO"))?.call0()?;
@@ -196,9 +209,12 @@ pub(super) fn dump_by_value<'py>(
     py: Python<'py>,
     obj: &Bound<'py, PyAny>,
     main: bool,
+    collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let dumps = py.import("phalanx._by_value")?.getattr(intern!(py, "dumps"))?;
-    let stream = dumps.call1((obj, tools(py)?.collect.bind(py), main, registered(py)))?;
+    let dumps = py
+        .import("phalanx._by_value")?
+        .getattr(intern!(py, "dumps"))?;
+    let stream = dumps.call1((obj, collect, main, registered(py)))?;
     Ok(stream.cast_into::<PyBytes>()?)
 }
 
@@ -210,7 +226,11 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 fn is_pickling_error(py: Python<'_>, error: &PyErr) -> bool {
-    tools(py).is_ok_and(|tools| error.matches(py, tools.pickling_error.bind(py)).unwrap_or(false))
+    tools(py).is_ok_and(|tools| {
+        error
+            .matches(py, tools.pickling_error.bind(py))
+            .unwrap_or(false)
+    })
 }
 
 /// Whether a pickle may refer to something by a name in `__main__`.
