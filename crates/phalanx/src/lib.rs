@@ -1,1 +1,5 @@
 //! Process parallelism that is fast and never hangs: the engine.
+
+#![forbid(unsafe_code)]
+
+pub mod process;
