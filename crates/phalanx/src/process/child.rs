@@ -58,21 +58,28 @@ const TELLING: Duration = Duration::from_secs(2);
 
 impl Child {
     /// A child that was just started, for which a place in the process table had been reserved.
-    /// One whose descriptor cannot be had is killed, since nobody could wait for it.
     pub(super) fn started(pid: u32, reservation: Reservation) -> io::Result<Self> {
-        let slot = reservation.hand_over()?;
-        table::name(slot, pid);
-        Self::own(pid, slot).inspect_err(|_| {
-            phalanx_os::proc::kill(pid, SIGKILL);
-            if let Ok(status) = wait::reap_blocking(pid) {
-                table::ended(slot, status);
-            }
-        })
+        Self::own(pid, reservation.hand_over()?)
     }
 
-    /// A child that the calling process started itself.
-    pub(super) fn own(pid: u32, slot: SlotId) -> io::Result<Self> {
-        let pidfd = pidfd::open(pid)?;
+    /// A child that was just forked, at the place that the fork found for it.
+    pub(super) fn forked(pid: u32, slot: Option<SlotId>) -> io::Result<Self> {
+        match slot {
+            Some(slot) => Self::own(pid, slot),
+            None => {
+                kill_and_reap(pid);
+                Err(io::Error::other("there is no place for another process in the process table"))
+            }
+        }
+    }
+
+    /// A child whose descriptor cannot be had is killed, since nobody could wait for it.
+    fn own(pid: u32, slot: SlotId) -> io::Result<Self> {
+        table::name(slot, pid);
+        let pidfd = pidfd::open(pid).inspect_err(|_| {
+            kill_and_reap(pid);
+            table::abandon(slot);
+        })?;
         Ok(Self { pid, pidfd, slot, collector: Collector::Parent, status: Mutex::new(None) })
     }
 
@@ -176,4 +183,10 @@ impl Child {
     pub fn kill(&self) -> io::Result<()> {
         self.send_signal(SIGKILL)
     }
+}
+
+/// Ends a child that nobody could watch.
+pub(super) fn kill_and_reap(pid: u32) {
+    phalanx_os::proc::kill(pid, SIGKILL);
+    let _ = wait::reap_blocking(pid);
 }

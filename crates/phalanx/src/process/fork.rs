@@ -41,18 +41,18 @@ impl Forking {
     /// To be called in the parent, with the child's process id.
     ///
     /// # Errors
-    /// When the kernel refuses the descriptor of the child; it has been killed then.
+    /// When the kernel refuses the descriptor of the child, or it found no place in the process
+    /// table; it has been killed then.
     pub fn in_parent(self, pid: u32) -> io::Result<Child> {
-        let slot = table::last_forked();
-        table::name(slot, pid);
-        Child::own(pid, slot).inspect_err(|_| kill_unwatched(pid))
+        Child::forked(pid, table::last_forked())
     }
-}
 
-/// A child that nobody could wait for must not run.
-pub(super) fn kill_unwatched(pid: u32) {
-    phalanx_os::proc::kill(pid, phalanx_os::signal::SIGKILL);
-    let _ = phalanx_os::wait::reap_blocking(pid);
+    /// To be called when the fork failed.
+    pub fn failed(self) {
+        if let Some(slot) = table::last_forked() {
+            table::abandon(slot);
+        }
+    }
 }
 
 /// Runs `body` in a forked child, which ends with the code it returns (101 if it panics).
@@ -76,6 +76,13 @@ pub fn run(body: impl FnOnce() -> i32) -> io::Result<Child> {
     let pid = os::run_in_child(|| {
         Forking { on_main_thread }.in_child();
         body()
-    })?;
+    });
+    let pid = match pid {
+        Ok(pid) => pid,
+        Err(e) => {
+            forking.failed();
+            return Err(e);
+        }
+    };
     forking.in_parent(pid)
 }

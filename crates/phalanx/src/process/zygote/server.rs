@@ -189,7 +189,7 @@ impl Server {
             }
             Ok(Some(pid)) => pidfd::open(pid)
                 .map(|fd| (pid, fd))
-                .inspect_err(|_| crate::process::fork::kill_unwatched(pid)),
+                .inspect_err(|_| crate::process::child::kill_and_reap(pid)),
             Err(e) => Err(e),
         };
         match started {
