@@ -52,10 +52,7 @@ impl FunctionCache {
     /// whichever way, belong to the `__main__` of this process from now on.
     pub(crate) fn with_capacity(kept: usize) -> Self {
         ADOPTING.store(true, Ordering::Relaxed);
-        Self {
-            entries: VecDeque::new(),
-            kept: kept.max(1),
-        }
+        Self { entries: VecDeque::new(), kept: kept.max(1) }
     }
 
     /// The callable with this id; nothing if it was never given, or so long ago that it is
@@ -95,11 +92,7 @@ impl FunctionCache {
         if self.entries.len() >= self.kept {
             self.entries.pop_back();
         }
-        self.entries.push_front(Entry {
-            id,
-            bytes: bytes.into(),
-            callable,
-        });
+        self.entries.push_front(Entry { id, bytes: bytes.into(), callable });
         Ok(made.unbind())
     }
 }
@@ -132,9 +125,7 @@ fn of_main<'py>(
     }
     if !value.is_empty() {
         let function = load(py, value)?;
-        let adopt = py
-            .import("phalanx._by_value")?
-            .getattr(intern!(py, "adopt"))?;
+        let adopt = py.import("phalanx._by_value")?.getattr(intern!(py, "adopt"))?;
         adopt.call1((String::from_utf8_lossy(name), &function))?;
         return Ok(function);
     }
@@ -163,16 +154,9 @@ fn was_adopted(py: Python<'_>, found: &Bound<'_, PyAny>) -> PyResult<bool> {
         return Ok(false);
     }
     let module = py.import("phalanx._by_value")?;
-    module
-        .getattr(intern!(py, "was_adopted"))?
-        .call1((found,))?
-        .extract()
+    module.getattr(intern!(py, "was_adopted"))?.call1((found,))?.extract()
 }
 
 fn load<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    pickler::load(
-        py,
-        &PyBytes::new(py, pickle).into_any(),
-        Vec::new().into_iter(),
-    )
+    pickler::load(py, &PyBytes::new(py, pickle).into_any(), Vec::new().into_iter())
 }
