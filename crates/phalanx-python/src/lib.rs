@@ -3,6 +3,9 @@
 
 mod codec;
 mod ffi;
+mod interrupt;
+mod pool;
+mod transport;
 
 use pyo3::prelude::*;
 
