@@ -23,6 +23,8 @@ pub(super) struct Definition {
     /// Whether all that it refers to is definitions, modules and small constants: then its value
     /// is small, and the same as long as [`is_current`](Self::is_current) says so.
     pub(super) is_plain: bool,
+    /// The functions and classes of `__main__` that belong together, the function itself first.
+    pub(super) members: Vec<Py<PyAny>>,
     checks: Vec<Check>,
 }
 
@@ -69,7 +71,23 @@ impl Definition {
         Ok(Self {
             fingerprint: walk.hash.finish(),
             is_plain: walk.is_plain,
+            members: walk.seen.into_iter().map(Bound::unbind).collect(),
             checks: walk.checks,
+        })
+    }
+
+    /// The global variables that the members refer to, with their values.
+    pub(super) fn globals<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)> + use<'a, 'py> {
+        self.checks.iter().filter_map(move |check| match check {
+            Check::Global {
+                name,
+                value: Some(value),
+                ..
+            } => Some((name.bind(py).clone(), value.bind(py).clone())),
+            _ => None,
         })
     }
 
