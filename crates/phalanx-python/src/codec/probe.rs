@@ -18,13 +18,8 @@ pub(crate) fn _codec_dumps<'py>(
     let main = main_by_value.map(main_mode);
     let mut frame = Vec::new();
     let payloads = encode_with(py, obj, &mut frame, main)?;
-    let copies = payloads
-        .iter()
-        .map(|payload| PyBytes::new(py, payload.as_slice(py)));
-    Ok((
-        PyBytes::new(py, &frame),
-        PyList::new(py, copies.collect::<Vec<_>>())?,
-    ))
+    let copies = payloads.iter().map(|payload| PyBytes::new(py, payload.as_slice(py)));
+    Ok((PyBytes::new(py, &frame), PyList::new(py, copies.collect::<Vec<_>>())?))
 }
 
 /// The object of a frame; `buffers` export what belongs to it.
@@ -92,9 +87,5 @@ impl _CodecFunctions {
 }
 
 fn main_mode(by_value: bool) -> Main {
-    if by_value {
-        Main::ByValue
-    } else {
-        Main::ByReference
-    }
+    if by_value { Main::ByValue } else { Main::ByReference }
 }

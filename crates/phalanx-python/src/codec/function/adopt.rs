@@ -13,9 +13,7 @@ static ADOPTING: AtomicBool = AtomicBool::new(false);
 static ADOPTED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
 fn adopted(py: Python<'_>) -> &Bound<'_, PyDict> {
-    ADOPTED
-        .get_or_init(py, || PyDict::new(py).unbind())
-        .bind(py)
+    ADOPTED.get_or_init(py, || PyDict::new(py).unbind()).bind(py)
 }
 
 /// Makes this process a worker: functions of the sender's `__main__` join its own from now on.
@@ -53,7 +51,5 @@ pub(crate) fn adopt(
 
 /// Whether `value` is what was adopted under `name`.
 pub(super) fn is_adopted(name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(adopted(name.py())
-        .get_item(name)?
-        .is_some_and(|ours| ours.is(value)))
+    Ok(adopted(name.py()).get_item(name)?.is_some_and(|ours| ours.is(value)))
 }

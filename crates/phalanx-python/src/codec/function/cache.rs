@@ -43,10 +43,7 @@ impl FunctionCache {
     /// whichever way, belong to the `__main__` of this process from now on.
     pub(crate) fn with_capacity(kept: usize) -> Self {
         begin_adopting();
-        Self {
-            entries: VecDeque::new(),
-            kept: kept.max(1),
-        }
+        Self { entries: VecDeque::new(), kept: kept.max(1) }
     }
 
     /// The callable with this id; nothing if it was never given, or so long ago that it is
@@ -86,11 +83,7 @@ impl FunctionCache {
         if self.entries.len() >= self.kept {
             self.entries.pop_back();
         }
-        self.entries.push_front(Entry {
-            id,
-            bytes: bytes.into(),
-            callable,
-        });
+        self.entries.push_front(Entry { id, bytes: bytes.into(), callable });
         Ok(made.unbind())
     }
 }
@@ -154,9 +147,5 @@ fn has_fingerprint(py: Python<'_>, found: &Bound<'_, PyAny>, fingerprint: u64) -
 }
 
 fn load<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    pickler::load(
-        py,
-        &PyBytes::new(py, pickle).into_any(),
-        Vec::new().into_iter(),
-    )
+    pickler::load(py, &PyBytes::new(py, pickle).into_any(), Vec::new().into_iter())
 }

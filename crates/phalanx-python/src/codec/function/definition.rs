@@ -31,23 +31,11 @@ pub(super) struct Definition {
 /// One thing that must not have changed.
 enum Check {
     /// The function still has these parts.
-    Parts {
-        function: Py<PyAny>,
-        code: Py<PyAny>,
-        defaults: usize,
-        kwdefaults: usize,
-    },
+    Parts { function: Py<PyAny>, code: Py<PyAny>, defaults: usize, kwdefaults: usize },
     /// The name still means this (or still means nothing).
-    Global {
-        globals: Py<PyDict>,
-        name: Py<PyAny>,
-        value: Option<Py<PyAny>>,
-    },
+    Global { globals: Py<PyDict>, name: Py<PyAny>, value: Option<Py<PyAny>> },
     /// The closure's cell still holds this.
-    Cell {
-        cell: Py<PyAny>,
-        value: Option<Py<PyAny>>,
-    },
+    Cell { cell: Py<PyAny>, value: Option<Py<PyAny>> },
 }
 
 impl Definition {
@@ -82,41 +70,32 @@ impl Definition {
         py: Python<'py>,
     ) -> impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)> + use<'a, 'py> {
         self.checks.iter().filter_map(move |check| match check {
-            Check::Global {
-                name,
-                value: Some(value),
-                ..
-            } => Some((name.bind(py).clone(), value.bind(py).clone())),
+            Check::Global { name, value: Some(value), .. } => {
+                Some((name.bind(py).clone(), value.bind(py).clone()))
+            }
             _ => None,
         })
     }
 
     /// Whether everything is still as it was.
     pub(super) fn is_current(&self, py: Python<'_>) -> bool {
-        self.checks
-            .iter()
-            .all(|check| check.holds(py).unwrap_or(false))
+        self.checks.iter().all(|check| check.holds(py).unwrap_or(false))
     }
 }
 
 impl Check {
     fn holds(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(match self {
-            Self::Parts {
-                function,
-                code,
-                defaults,
-                kwdefaults,
-            } => FunctionParts::of(function.bind(py)).is_some_and(|parts| {
-                parts.code.is(code)
-                    && address(&parts.defaults) == *defaults
-                    && address(&parts.kwdefaults) == *kwdefaults
-            }),
-            Self::Global {
-                globals,
-                name,
-                value,
-            } => is_same(globals.bind(py).get_item(name)?.as_ref(), value.as_ref()),
+            Self::Parts { function, code, defaults, kwdefaults } => {
+                FunctionParts::of(function.bind(py)).is_some_and(|parts| {
+                    parts.code.is(code)
+                        && address(&parts.defaults) == *defaults
+                        && address(&parts.kwdefaults) == *kwdefaults
+                })
+            }
+            Self::Global { globals, name, value } => {
+                is_same(globals.bind(py).get_item(name)?.as_ref(), value.as_ref())
+            }
             Self::Cell { cell, value } => is_same(contents(cell.bind(py)).as_ref(), value.as_ref()),
         })
     }
@@ -183,10 +162,8 @@ impl<'py> Walk<'_, 'py> {
                 if let Some(value) = &value {
                     self.value(value, false)?;
                 }
-                self.checks.push(Check::Cell {
-                    cell: cell.unbind(),
-                    value: value.map(Bound::unbind),
-                });
+                self.checks
+                    .push(Check::Cell { cell: cell.unbind(), value: value.map(Bound::unbind) });
             }
         }
         self.code(&parts.code, parts.globals.cast::<PyDict>()?)
@@ -214,37 +191,21 @@ impl<'py> Walk<'_, 'py> {
     fn code(&mut self, code: &Bound<'py, PyAny>, globals: &Bound<'py, PyDict>) -> PyResult<()> {
         let py = code.py();
         let instructions = code.getattr(intern!(py, "co_code"))?;
-        instructions
-            .cast::<PyBytes>()?
-            .as_bytes()
-            .hash(&mut self.hash);
-        for name in [
-            "co_argcount",
-            "co_posonlyargcount",
-            "co_kwonlyargcount",
-            "co_flags",
-        ] {
+        instructions.cast::<PyBytes>()?.as_bytes().hash(&mut self.hash);
+        for name in ["co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags"] {
             code.getattr(name)?.extract::<i64>()?.hash(&mut self.hash);
         }
         for names in ["co_names", "co_varnames", "co_freevars"] {
             self.constant(&code.getattr(names)?)?;
         }
-        for constant in code
-            .getattr(intern!(py, "co_consts"))?
-            .cast::<PyTuple>()?
-            .iter()
-        {
+        for constant in code.getattr(intern!(py, "co_consts"))?.cast::<PyTuple>()?.iter() {
             if constant.hasattr(intern!(py, "co_code"))? {
                 self.code(&constant, globals)?;
             } else {
                 self.constant(&constant)?;
             }
         }
-        for name in code
-            .getattr(intern!(py, "co_names"))?
-            .cast::<PyTuple>()?
-            .iter()
-        {
+        for name in code.getattr(intern!(py, "co_names"))?.cast::<PyTuple>()?.iter() {
             let value = globals.get_item(&name)?;
             if let Some(value) = &value {
                 self.value(value, false)?;

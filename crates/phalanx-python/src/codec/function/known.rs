@@ -27,11 +27,7 @@ pub(super) fn recall(callable: &Bound<'_, PyAny>, main_by_value: bool) -> Option
         |known: &Known| callable.is(&known.callable) && known.main_by_value == main_by_value;
     let place = known.iter().position(is_it)?;
     let py = callable.py();
-    if !known[place]
-        .definition
-        .as_ref()
-        .is_none_or(|definition| definition.is_current(py))
-    {
+    if !known[place].definition.as_ref().is_none_or(|definition| definition.is_current(py)) {
         let stale = known.remove(place);
         drop(known);
         drop(stale);
@@ -59,11 +55,7 @@ pub(super) fn remember(
     let Ok(mut known) = KNOWN.try_lock() else {
         return;
     };
-    let forgotten = if known.len() == REMEMBERED {
-        known.pop()
-    } else {
-        None
-    };
+    let forgotten = if known.len() == REMEMBERED { known.pop() } else { None };
     known.insert(0, entry);
     // What is forgotten may run code of its own as it goes, so it goes without the lock.
     drop(known);

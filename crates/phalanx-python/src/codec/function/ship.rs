@@ -24,10 +24,7 @@ pub(crate) struct ShippedFunction {
 
 impl ShippedFunction {
     fn new(bytes: Vec<u8>) -> Self {
-        Self {
-            id: id_of(&bytes),
-            bytes: bytes.into(),
-        }
+        Self { id: id_of(&bytes), bytes: bytes.into() }
     }
 }
 
@@ -63,16 +60,7 @@ pub(crate) fn ship(
         known::remember(callable, by_value, None, &shipped);
         return Ok(shipped);
     }
-    of_anywhere(
-        py,
-        callable,
-        if is_named {
-            form::NAMED
-        } else {
-            form::STATEFUL
-        },
-        main,
-    )
+    of_anywhere(py, callable, if is_named { form::NAMED } else { form::STATEFUL }, main)
 }
 
 /// A function written in Python.
@@ -162,9 +150,7 @@ fn name_in_main<'py>(function: &Bound<'py, PyAny>) -> PyResult<Option<Vec<u8>>> 
         return Ok(None);
     };
     let found = find_in_main(py, path)?;
-    Ok(found
-        .filter(|found| found.is(function))
-        .map(|_| path.to_vec()))
+    Ok(found.filter(|found| found.is(function)).map(|_| path.to_vec()))
 }
 
 /// What `__main__` has under a dotted name.
@@ -195,9 +181,7 @@ pub(super) fn main_module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// The namespace of `__main__`.
 pub(super) fn main_namespace(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    Ok(main_module(py)?
-        .getattr(intern!(py, "__dict__"))?
-        .cast_into::<PyDict>()?)
+    Ok(main_module(py)?.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?)
 }
 
 /// Whether a callable is a function written in C that belongs to a module, not to an object.

@@ -38,10 +38,7 @@ pub(super) fn describe<'py>(
     }
     let globals = PyDict::new(py);
     for (name, value) in definition.globals(py) {
-        let member = definition
-            .members
-            .iter()
-            .position(|member| value.is(member));
+        let member = definition.members.iter().position(|member| value.is(member));
         let description = if let Some(index) = member {
             (FUNCTION, index.into_pyobject(py)?.into_any())
         } else if let Ok(module) = value.cast::<PyModule>() {
@@ -104,14 +101,7 @@ pub(super) fn rebuild<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py
             VALUE => Some(value),
             _ => None,
         };
-        adopt(
-            &namespace,
-            &name,
-            &value.ok_or_else(|| corrupt("unknown form of a global"))?,
-        )?;
+        adopt(&namespace, &name, &value.ok_or_else(|| corrupt("unknown form of a global"))?)?;
     }
-    functions
-        .into_iter()
-        .next()
-        .ok_or_else(|| corrupt("no function in it"))
+    functions.into_iter().next().ok_or_else(|| corrupt("no function in it"))
 }
