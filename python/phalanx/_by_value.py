@@ -17,6 +17,7 @@ from cloudpickle.cloudpickle import _function_setstate
 
 from phalanx import _core
 
+
 def main_namespace():
     """Return the namespace in which functions of the sender's `__main__` run here."""
     if _core._adopts_main():

@@ -55,7 +55,7 @@ def _parts(obj):
             parts.append((f".{name}", getattr(obj, name, None)))
     cells = getattr(obj, "__closure__", None) or ()
     names = getattr(getattr(obj, "__code__", None), "co_freevars", ())
-    for name, cell in zip(names, cells):
+    for name, cell in zip(names, cells, strict=False):
         parts.append((f".{name}", getattr(cell, "cell_contents", None)))
     attributes = getattr(obj, "__dict__", {})
     if not isinstance(obj, type):

@@ -2,12 +2,12 @@
 
 import functools
 import math
+import pickle
 import subprocess
 import sys
 import textwrap
 
 import pytest
-
 from phalanx import _core
 
 
@@ -130,9 +130,9 @@ def test_what_cannot_be_sent_is_refused():
     import threading
 
     lock = threading.Lock()
-    with pytest.raises(Exception, match="cannot pickle '_thread.lock' object: lock of <function "):
+    with pytest.raises(Exception, match=r"cannot pickle '_thread\.lock' object: lock of <function "):
         _core._codec_ship(lambda: lock)
-    with pytest.raises(TypeError, match="cannot pickle '_thread.lock' object"):
+    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
         _core._codec_ship(functools.partial(module_function, lock))
 
 
@@ -140,7 +140,7 @@ def test_damaged_bytes_raise():
     functions = _core._CodecFunctions()
     shipped = bytes.fromhex(ship("def f(x): return x"))
     for length in range(len(shipped)):
-        with pytest.raises(Exception):
+        with pytest.raises((ValueError, EOFError, AttributeError, pickle.UnpicklingError)):
             functions.resolve(shipped[:length])
 
 
@@ -176,9 +176,7 @@ def test_a_plain_function_needs_no_cloudpickle_on_either_side():
     )
     shipped, imported = lines[0].split()
     assert imported == "False"
-    assert worker(shipped, "import sys\nprint(arrive()(2.5), 'cloudpickle' in sys.modules)") == [
-        "a/4! False"
-    ]
+    assert worker(shipped, "import sys\nprint(arrive()(2.5), 'cloudpickle' in sys.modules)") == ["a/4! False"]
 
 
 def test_a_worker_with_another_function_of_that_name_is_given_the_senders():
@@ -262,9 +260,7 @@ def test_globals_that_are_not_definitions_are_not_pickled_for_a_worker_that_has_
     """
     shipped = ship(source)
     assert worker(shipped, textwrap.dedent(source) + "print(arrive()(1))") == ["(1, 'Heavy')"]
-    assert worker(
-        shipped, "try:\n    arrive()\nexcept AttributeError as error:\n    print(error)"
-    ) == [
+    assert worker(shipped, "try:\n    arrive()\nexcept AttributeError as error:\n    print(error)") == [
         "cannot find 'f' in the __main__ module of this worker: define it before the worker is started"
     ]
 

@@ -9,7 +9,7 @@
 //! | 2 | everything else | pickle protocol 5 |
 //! | 3 | what pickle refuses: lambdas, closures, classes made in a function | cloudpickle |
 //!
-//! Large buffers never pass through the frame: they come back from [`encode`] as [`OutOfBand`]
+//! Large buffers never pass through the frame: they come back from [`encode()`] as [`OutOfBand`]
 //! payloads, which the transport copies once to where the receiver will look at them.
 //!
 //! The meaning is pickle's: value, type and inner sharing arrive as `pickle.loads(pickle.dumps(x))`

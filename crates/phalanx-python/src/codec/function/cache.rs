@@ -66,7 +66,7 @@ impl FunctionCache {
         }
     }
 
-    /// The callable that [`ship`](super::ship) sent as `bytes`; kept under their id from now on.
+    /// The callable that [`ship`](super::ship()) sent as `bytes`; kept under their id from now on.
     ///
     /// # Errors
     ///
