@@ -17,7 +17,9 @@ fn adopted(py: Python<'_>) -> &Bound<'_, PyDict> {
 }
 
 /// Makes this process a worker: functions of the sender's `__main__` join its own from now on.
-pub(super) fn begin_adopting() {
+#[pyfunction]
+#[pyo3(name = "_adopt_main")]
+pub(crate) fn begin_adopting() {
     ADOPTING.store(true, Ordering::Relaxed);
 }
 

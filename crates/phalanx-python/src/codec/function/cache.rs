@@ -143,7 +143,8 @@ fn has_fingerprint(py: Python<'_>, found: &Bound<'_, PyAny>, fingerprint: u64) -
     if !FunctionParts::of(found).is_some_and(|parts| parts.globals.is(&namespace)) {
         return Ok(false);
     }
-    Ok(Definition::of(found, &namespace)?.fingerprint == fingerprint)
+    let definition = Definition::of(found, &namespace);
+    Ok(definition.is_known() && definition.fingerprint == fingerprint)
 }
 
 fn load<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {

@@ -40,10 +40,14 @@ enum Check {
 
 impl Definition {
     /// Looks at a function; `main` is the namespace of `__main__`.
-    pub(super) fn of<'py>(
-        function: &Bound<'py, PyAny>,
-        main: &Bound<'py, PyDict>,
-    ) -> PyResult<Self> {
+    ///
+    /// What somebody made so strange that looking at it raises is not [known](Self::is_known).
+    pub(super) fn of<'py>(function: &Bound<'py, PyAny>, main: &Bound<'py, PyDict>) -> Self {
+        let unknown = Self { fingerprint: 0, is_plain: false, members: vec![], checks: vec![] };
+        Self::try_of(function, main).unwrap_or(unknown)
+    }
+
+    fn try_of<'py>(function: &Bound<'py, PyAny>, main: &Bound<'py, PyDict>) -> PyResult<Self> {
         let mut walk = Walk {
             main,
             hash: DefaultHasher::new(),
@@ -75,6 +79,11 @@ impl Definition {
             }
             _ => None,
         })
+    }
+
+    /// Whether there is a fingerprint and a way to see changes.
+    pub(super) fn is_known(&self) -> bool {
+        !self.members.is_empty()
     }
 
     /// Whether everything is still as it was.

@@ -74,9 +74,9 @@ fn function(
     let namespace = main_namespace(py)?;
     let in_main = parts.globals.is(&namespace);
     if in_main && let Some(name) = name_in_main(function)? {
-        let definition = Definition::of(function, &namespace)?;
+        let definition = Definition::of(function, &namespace);
         let shipped = of_main(py, function, &name, &definition, by_value)?;
-        if definition.is_plain || !by_value {
+        if definition.is_plain || definition.is_known() && !by_value {
             known::remember(function, by_value, Some(definition), &shipped);
         }
         return Ok(shipped);
@@ -86,7 +86,7 @@ fn function(
         known::remember(function, by_value, None, &shipped);
         return Ok(shipped);
     }
-    let definition = Definition::of(function, &namespace)?;
+    let definition = Definition::of(function, &namespace);
     let shipped = of_anywhere(py, function, form::NAMED, main)?;
     if definition.is_plain {
         known::remember(function, by_value, Some(definition), &shipped);
