@@ -15,6 +15,7 @@ mod _core {
     #[pymodule_export]
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
-        _codec_load_exception, _codec_loads, _codec_ship, register_reducer, set_main_by_value,
+        _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
+        register_reducer, set_main_by_value,
     };
 }
