@@ -3,6 +3,8 @@
 
 mod codec;
 mod ffi;
+mod interrupt;
+mod types;
 
 use pyo3::prelude::*;
 
@@ -14,4 +16,12 @@ mod _core {
         _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception, _codec_loads,
         register_reducer, set_main_by_value,
     };
+    #[pymodule_export]
+    use crate::types::cpu::cpu_count;
+    #[pymodule_export]
+    use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    #[pymodule_export]
+    use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::zygote::{zygote_exitcode, zygote_pid, zygote_stop};
 }

@@ -78,9 +78,7 @@ struct Collection {
 
 impl Collection {
     fn open() -> Self {
-        Self {
-            outer: COLLECTED.take(),
-        }
+        Self { outer: COLLECTED.take() }
     }
 
     fn close(self) -> OutOfBand {
@@ -169,11 +167,7 @@ fn dump<'py>(
         (None, None) => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
         (None, Some(collect)) => call_with_keyword(
             tools.dumps.bind(py),
-            [
-                obj.as_borrowed(),
-                tools.protocol.bind_borrowed(py),
-                collect.as_borrowed(),
-            ],
+            [obj.as_borrowed(), tools.protocol.bind_borrowed(py), collect.as_borrowed()],
             tools.buffer_callback.bind(py),
         )?,
     };
@@ -189,9 +183,7 @@ fn dump_with_reducers<'py>(
     reducers: &Bound<'py, PyDict>,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let table = py
-        .import("copyreg")?
-        .getattr(intern!(py, "dispatch_table"))?;
+    let table = py.import("copyreg")?.getattr(intern!(py, "dispatch_table"))?;
     let merged = table.cast_into::<PyDict>()?.copy()?;
     merged.update(reducers.as_mapping())?;
     let file = py.import("io")?.getattr(intern!(py, "BytesIO"))?.call0()?;
@@ -211,9 +203,7 @@ pub(super) fn dump_by_value<'py>(
     main: bool,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let dumps = py
-        .import("phalanx._by_value")?
-        .getattr(intern!(py, "dumps"))?;
+    let dumps = py.import("phalanx._by_value")?.getattr(intern!(py, "dumps"))?;
     let stream = dumps.call1((obj, collect, main, registered(py)))?;
     Ok(stream.cast_into::<PyBytes>()?)
 }
@@ -226,11 +216,7 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 fn is_pickling_error(py: Python<'_>, error: &PyErr) -> bool {
-    tools(py).is_ok_and(|tools| {
-        error
-            .matches(py, tools.pickling_error.bind(py))
-            .unwrap_or(false)
-    })
+    tools(py).is_ok_and(|tools| error.matches(py, tools.pickling_error.bind(py)).unwrap_or(false))
 }
 
 /// Whether a pickle may refer to something by a name in `__main__`.

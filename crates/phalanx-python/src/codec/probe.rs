@@ -12,22 +12,12 @@ pub(crate) fn _codec_dumps<'py>(
     main_by_value: Option<bool>,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyList>)> {
     let py = obj.py();
-    let main = main_by_value.map(|by_value| {
-        if by_value {
-            Main::ByValue
-        } else {
-            Main::ByReference
-        }
-    });
+    let main =
+        main_by_value.map(|by_value| if by_value { Main::ByValue } else { Main::ByReference });
     let mut frame = Vec::new();
     let payloads = encode_with(py, obj, &mut frame, main)?;
-    let copies = payloads
-        .iter()
-        .map(|payload| PyBytes::new(py, payload.as_slice(py)));
-    Ok((
-        PyBytes::new(py, &frame),
-        PyList::new(py, copies.collect::<Vec<_>>())?,
-    ))
+    let copies = payloads.iter().map(|payload| PyBytes::new(py, payload.as_slice(py)));
+    Ok((PyBytes::new(py, &frame), PyList::new(py, copies.collect::<Vec<_>>())?))
 }
 
 /// The object of a frame; `buffers` export what belongs to it.

@@ -1,4 +1,4 @@
-//! The only unsafe room of this crate: what the codec needs from the raw CPython API, as safe
+//! The only unsafe room of this crate: what the codec and the process layer need from the raw CPython API, as safe
 //! functions over typed handles.
 //!
 //! Everything here works on objects of this process' own heap. Nothing touches shared memory, so
@@ -8,10 +8,14 @@
 
 mod build;
 mod call;
+mod fd;
+mod fork;
 mod payload;
 mod view;
 
 pub(crate) use build::{list_from, str_from_utf8, tuple_from};
 pub(crate) use call::call_with_keyword;
+pub(crate) use fd::borrow_fds;
+pub(crate) use fork::fork;
 pub(crate) use payload::Payload;
 pub(crate) use view::{View, is_shared, utf8, view};

@@ -73,11 +73,7 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             self.put.lock.lock(memory, patience)?;
-            let done = if self.is_full(memory) {
-                None
-            } else {
-                Some(self.append(memory, record))
-            };
+            let done = if self.is_full(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
             // sleepers.
             self.put.lock.unlock();
@@ -108,9 +104,7 @@ impl Ring {
         }
         let ticket = self.not_full.register();
         if room().is_none() {
-            let _ = self
-                .not_full
-                .sleep(ticket, Some(slices.next_deadline(patience)));
+            let _ = self.not_full.sleep(ticket, Some(slices.next_deadline(patience)));
         }
         if room().is_some() {
             return Ok(());
@@ -163,9 +157,7 @@ impl Ring {
         memory.write(at, byte(index), header.pack(), bytes);
         failpoint!("ring.put.written");
         // PUBLISH: read with Acquire by `Segment::tail` in `take`.
-        segment
-            .tail
-            .store(next.advanced(units).pack(), Ordering::Release);
+        segment.tail.store(next.advanced(units).pack(), Ordering::Release);
         failpoint!("ring.put.published");
         if chunk.is_some() {
             self.put.intent.store(0, Ordering::Release);
@@ -204,11 +196,7 @@ fn fits(segment: &Segment, tail: Mark, units: u32) -> bool {
     let size = segment.units();
     let used = tail.position.wrapping_sub(segment.head().position);
     let index = tail.position % size;
-    let pad = if index + units > size {
-        size - index
-    } else {
-        0
-    };
+    let pad = if index + units > size { size - index } else { 0 };
     units <= size && used + pad + units <= size
 }
 

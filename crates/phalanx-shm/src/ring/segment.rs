@@ -55,11 +55,7 @@ impl Segment {
     /// Room for records, in units of 8 bytes. A power of two even if shared memory is damaged.
     pub(super) fn units(&self) -> u32 {
         let capacity = self.capacity.load(Ordering::Relaxed) / 8;
-        if capacity.is_power_of_two() && capacity <= 1 << 30 {
-            capacity as u32
-        } else {
-            8
-        }
+        if capacity.is_power_of_two() && capacity <= 1 << 30 { capacity as u32 } else { 8 }
     }
 
     pub(super) fn tail(&self) -> Mark {
@@ -95,18 +91,12 @@ impl Mark {
     }
 
     pub(super) fn unpack(word: u64) -> Self {
-        Self {
-            count: (word >> 32) as u32,
-            position: word as u32,
-        }
+        Self { count: (word >> 32) as u32, position: word as u32 }
     }
 
     /// One record of `units` further.
     pub(super) fn advanced(self, units: u32) -> Self {
-        Self {
-            count: self.count.wrapping_add(1),
-            position: self.position.wrapping_add(units),
-        }
+        Self { count: self.count.wrapping_add(1), position: self.position.wrapping_add(units) }
     }
 }
 
