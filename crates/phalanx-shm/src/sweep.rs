@@ -82,6 +82,10 @@ macro_rules! dispatch {
                 let $object: &crate::ring::Ring = arena.at(at);
                 $action
             }
+            Some(ObjectKind::Pool) => {
+                let $object: &crate::leases::LeaseBoard = arena.at(at);
+                $action
+            }
             _ => {}
         }
     }};

@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod message;
+pub mod pool;
 pub mod process;

@@ -262,7 +262,7 @@ impl<'a> Description<'a> {
             return Ok(error);
         }
         let contents = attempt(py, || {
-            Ok(load(py, self.contents)?.extract::<(Bound<'py, PyTuple>, Bound<'py, PyAny>)>()?)
+            load(py, self.contents)?.extract::<(Bound<'py, PyTuple>, Bound<'py, PyAny>)>()
         })?;
         let (args, attributes) = match contents {
             Some(contents) => contents,

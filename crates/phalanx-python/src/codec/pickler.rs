@@ -113,6 +113,19 @@ pub(super) fn encode_whole<'py>(
     tiers(py, obj, main, None)
 }
 
+/// The pickle of a function or class that the receiver finds by its name; nothing if it has none.
+pub(super) fn encode_name<'py>(
+    py: Python<'py>,
+    obj: &Bound<'py, PyAny>,
+    main: Option<Main>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    match dump(py, obj, None) {
+        Ok(stream) if main_by_value(main) && names_main(stream.as_bytes()) => Ok(None),
+        Err(refusal) if is_refusal(py, &refusal) => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 fn tiers<'py>(
     py: Python<'py>,
     obj: &Bound<'py, PyAny>,

@@ -25,6 +25,16 @@ pub enum Record<'a> {
         /// Bytes in it.
         len: u64,
     },
+    /// The same with a label of a few bytes, which a consumer can read before it takes the record
+    /// (see [`Ring::take_noting`]) and which is appended to its buffer.
+    Labelled {
+        /// The label.
+        label: &'a [u8],
+        /// The chunk.
+        chunk: u64,
+        /// Bytes in it.
+        len: u64,
+    },
 }
 
 /// Why a record was not put.
@@ -126,8 +136,12 @@ impl Ring {
                 (Header::Inline(bytes.len() as u32), bytes, None)
             }
             Record::Payload { chunk, len } => {
-                payload = [chunk.to_le_bytes(), len.to_le_bytes()].concat();
-                (Header::Payload, &payload[..], Some(chunk))
+                payload = payload_record(chunk, len, &[]);
+                (Header::Payload(0), &payload[..], Some(chunk))
+            }
+            Record::Labelled { label, chunk, len } => {
+                payload = payload_record(chunk, len, label);
+                (Header::Payload(label.len() as u32), &payload[..], Some(chunk))
             }
         };
         let units = units_for(bytes.len());
@@ -189,6 +203,14 @@ impl Ring {
         self.put.intent.store(0, Ordering::Release);
         Ok(new)
     }
+}
+
+fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(16 + label.len());
+    record.extend_from_slice(&chunk.to_le_bytes());
+    record.extend_from_slice(&len.to_le_bytes());
+    record.extend_from_slice(label);
+    record
 }
 
 /// Whether a record of so many units fits into the segment, in one piece.

@@ -107,8 +107,8 @@ pub(super) enum Header {
     Pad,
     /// So many bytes follow.
     Inline(u32),
-    /// A chunk's offset and the length of its payload follow, 16 bytes.
-    Payload,
+    /// A chunk's offset and the length of its payload follow, 16 bytes, and a label of so many.
+    Payload(u32),
 }
 
 impl Header {
@@ -116,7 +116,7 @@ impl Header {
         match self {
             Self::Pad => 1,
             Self::Inline(len) => 2 | u64::from(len) << 32,
-            Self::Payload => 3,
+            Self::Payload(label) => 3 | u64::from(label) << 32,
         }
     }
 
@@ -124,7 +124,7 @@ impl Header {
         match word as u32 {
             1 => Some(Self::Pad),
             2 => Some(Self::Inline((word >> 32) as u32)),
-            3 => Some(Self::Payload),
+            3 => Some(Self::Payload((word >> 32) as u32)),
             _ => None,
         }
     }

@@ -178,14 +178,20 @@ impl Ring {
                 failpoint!("ring.take.taken");
                 Taken::Inline
             }
-            _ => {
+            other => {
+                let label = match other {
+                    Some(Header::Payload(label)) => label.min((size - index - 1) * 8),
+                    _ => 0,
+                };
                 let chunk = memory.read_word(at, byte(index) + 8);
                 let len = memory.read_word(at, byte(index) + 16);
-                note(Noted { ordinal: head.count, bytes: &[] });
+                memory.read(at, byte(index) + 24, label as usize, out);
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
                 self.get.mark.store(head.pack(), Ordering::Relaxed);
                 self.get.intent.store(chunk | PAYLOAD, Ordering::Release);
                 failpoint!("ring.take.intended");
-                segment.head.store(next.advanced(3).pack(), Ordering::Release);
+                let units = super::segment::units_for(16 + label as usize);
+                segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.moved");
                 memory.detach(chunk);
                 failpoint!("ring.take.detached");
@@ -223,6 +229,6 @@ impl Ring {
 pub struct Noted<'a> {
     /// Its ordinal number in the ring, modulo 2^32.
     pub ordinal: u32,
-    /// Its bytes, if it is inline.
+    /// Its bytes if it is inline, or its label.
     pub bytes: &'a [u8],
 }
