@@ -1,16 +1,12 @@
 """The forkserver: a prepared process that forks on request. Its work is the engine's zygote's."""
 
-import sys
-from _thread import allocate_lock
-
 from . import spawn
 from ._bootstrap import UNSAFE_MAIN
-from ._core import Spawning, zygote_exitcode, zygote_pid, zygote_stop
+from ._core import Spawning, ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop
 
 __all__ = [
     "ensure_running",
     "get_inherited_fds",
-    "connect_to_new_process",
     "set_forkserver_preload",
 ]
 
@@ -22,7 +18,6 @@ class ForkServer:
         self._inherited_fds = None
         self._preload_modules = ["__main__"]
         self._preload_main = True
-        self._lock = allocate_lock()
 
     @property
     def _forkserver_pid(self):
@@ -58,12 +53,32 @@ class ForkServer:
             False,
         )
 
-    def start(self, place, payload, fds):
-        """Start a child that gets `payload` and the descriptors; return the engine's handle."""
-        command = spawn.get_command_line(run="zygote_main", fd="{fd}")
-        return place.request(*spawn.encode_command(command), self._plan, payload, fds)
+    def ensure_running(self):
+        """Start the forkserver now if this process knows of none."""
+        command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
+        ensure_zygote(*command, self._plan)
+
+    def start(self, payload_for, process_obj, fds):
+        """Start a child; return the engine's handle.
+
+        A main module that starts threads when it is imported makes forking unsafe: then the
+        forkserver is started again without it, and each child imports it by itself.
+        """
+        command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
+        place = Spawning()
+        payload = payload_for(place, process_obj)
+        try:
+            return place.request(*command, self._plan, payload, fds)
+        except ConnectionResetError:
+            if not self._preload_main or zygote_exitcode() != UNSAFE_MAIN:
+                raise
+        self._preload_main = False
+        place = Spawning()
+        fds.clear()
+        return place.request(*command, self._plan, payload_for(place, process_obj), fds)
 
 
 _forkserver = ForkServer()
+ensure_running = _forkserver.ensure_running
 get_inherited_fds = _forkserver.get_inherited_fds
 set_forkserver_preload = _forkserver.set_forkserver_preload

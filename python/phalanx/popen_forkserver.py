@@ -1,7 +1,6 @@
 """Starting a process as a copy of the forkserver, which the engine calls the zygote."""
 
 from . import forkserver, popen_fork, spawn
-from ._core import Spawning
 
 __all__ = ["Popen"]
 
@@ -33,6 +32,7 @@ class Popen(popen_fork.Popen):
         return len(self._fds) - 1
 
     def _launch(self, process_obj):
-        place = Spawning()
-        payload = spawn.pack(self, place, process_obj)
-        self._started(forkserver._forkserver.start(place, payload, self._fds))
+        def pack(place, process_obj):
+            return spawn.pack(self, place, process_obj)
+
+        self._started(forkserver._forkserver.start(pack, process_obj, self._fds))

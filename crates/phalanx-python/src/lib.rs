@@ -23,5 +23,7 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::zygote::{zygote_exitcode, zygote_pid, zygote_stop};
+    use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
+    use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
 }

@@ -76,22 +76,34 @@ impl Spawning {
     ) -> PyResult<Child> {
         let place = self.take()?;
         let command = Command::new(path, arguments)?;
-        let prepare = prepare.clone().unbind();
-        let raised = Mutex::new(None);
-        let child = py.detach(|| {
-            let prepare = || prepared(&prepare, &raised);
-            command.with(|program| {
-                let launch = zygote::Launch {
-                    program: Program { path: program.path, arguments: program.arguments },
-                    payload: &prepare,
-                };
-                zygote::start(&launch, place, payload, &crate::ffi::borrow_fds(&fds))
-            })
-        });
-        if let Some(raised) = raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(raised);
-        }
-        Ok(Child::new(child?))
+        let fds = crate::ffi::borrow_fds(&fds);
+        let child = launching(py, &command, prepare, |launch| {
+            zygote::start(launch, place, payload, &fds)
+        })?;
+        Ok(Child::new(child))
+    }
+}
+
+/// Runs `act` without the GIL with the means to launch a zygote; an exception that `prepare`
+/// raises comes first.
+pub(super) fn launching<T: Send>(
+    py: Python<'_>,
+    command: &Command,
+    prepare: &Bound<'_, PyAny>,
+    act: impl FnOnce(&zygote::Launch<'_>) -> io::Result<T> + Send,
+) -> PyResult<T> {
+    let prepare = prepare.clone().unbind();
+    let raised = Mutex::new(None);
+    let result = py.detach(|| {
+        let payload = || prepared(&prepare, &raised);
+        command.with(|program| {
+            let program = Program { path: program.path, arguments: program.arguments };
+            act(&zygote::Launch { program, payload: &payload })
+        })
+    });
+    match raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(raised) => Err(raised),
+        None => Ok(result?),
     }
 }
 
@@ -105,13 +117,13 @@ fn prepared(prepare: &Py<PyAny>, raised: &Mutex<Option<PyErr>>) -> io::Result<Ve
     })
 }
 
-struct Command {
+pub(super) struct Command {
     path: CString,
     arguments: Vec<Vec<u8>>,
 }
 
 impl Command {
-    fn new(path: Vec<u8>, arguments: Vec<Vec<u8>>) -> PyResult<Self> {
+    pub(super) fn new(path: Vec<u8>, arguments: Vec<Vec<u8>>) -> PyResult<Self> {
         let no_zero = |_| PyValueError::new_err("embedded null byte in a command line");
         if arguments.iter().any(|a| a.contains(&0)) {
             return Err(PyValueError::new_err("embedded null byte in a command line"));

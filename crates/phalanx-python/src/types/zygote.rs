@@ -3,6 +3,21 @@
 use phalanx::process::zygote;
 use pyo3::prelude::*;
 
+use super::spawning::{Command, launching};
+
+/// Start the zygote by the given command, with what `prepare()` returns as its payload, if this
+/// process knows of none.
+#[pyfunction]
+pub(crate) fn ensure_zygote(
+    py: Python<'_>,
+    path: Vec<u8>,
+    arguments: Vec<Vec<u8>>,
+    prepare: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let command = Command::new(path, arguments)?;
+    launching(py, &command, prepare, zygote::ensure_running)
+}
+
 /// Return the process id of the zygote if this process started it and it is still running.
 #[pyfunction]
 pub(crate) fn zygote_pid() -> Option<u32> {
