@@ -6,6 +6,7 @@ mod ffi;
 mod interrupt;
 mod pool;
 mod transport;
+mod types;
 
 use pyo3::prelude::*;
 
@@ -18,4 +19,16 @@ mod _core {
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
         register_reducer, set_main_by_value,
     };
+    #[pymodule_export]
+    use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    #[pymodule_export]
+    use crate::types::cpu::cpu_count;
+    #[pymodule_export]
+    use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    #[pymodule_export]
+    use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
+    use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
 }
