@@ -12,3 +12,4 @@ pub mod patience;
 pub mod peers;
 pub mod spin;
 pub mod sync;
+pub mod words;
