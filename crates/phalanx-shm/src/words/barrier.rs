@@ -222,6 +222,13 @@ impl<'a> Barrier<'a> {
         if state & (BROKEN | ACTION) != 0 { 0 } else { (state & COUNT) as u32 }
     }
 
+    /// Whether the process in `slot` is among those who have arrived in this phase.
+    #[must_use]
+    pub fn names(&self, slot: SlotId) -> bool {
+        let phase = phase_of(self.head.state.load(Ordering::Acquire));
+        self.cells.iter().any(|cell| party(cell.load(Ordering::Acquire), phase) == Some(slot))
+    }
+
     /// Repairs what the process in `slot`, which has ended, left behind in this barrier.
     pub fn on_death(&self, slot: SlotId, _pid: u32, _end: End) {
         self.transition(|state| {

@@ -151,6 +151,13 @@ impl<'a> Condition<'a> {
             .count()
     }
 
+    /// Whether the process in `slot` has a place among the waiters.
+    #[must_use]
+    pub fn names(&self, slot: SlotId) -> bool {
+        let named = u32::from(slot.raw());
+        self.in_use().iter().any(|cell| cell.state.load(Ordering::Acquire) & SLOT == named)
+    }
+
     /// Repairs what the process in `slot`, which has ended, left behind in this condition.
     pub fn on_death(&self, slot: SlotId, _pid: u32, _end: End) {
         let dead = u32::from(slot.raw());
