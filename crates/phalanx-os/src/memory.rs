@@ -145,9 +145,8 @@ impl SharedRegion {
         let from = offset / PAGE * PAGE;
         let to = (offset + len).next_multiple_of(PAGE).min(self.len);
         // SAFETY: inside the region; populating changes no byte that anybody wrote.
-        let done = unsafe {
-            madvise(self.base.add(from).cast(), to - from, Advice::LinuxPopulateWrite)
-        };
+        let done =
+            unsafe { madvise(self.base.add(from).cast(), to - from, Advice::LinuxPopulateWrite) };
         match done {
             Ok(()) => Ok(()),
             // Before Linux 5.14: reserve the pages in the file instead.

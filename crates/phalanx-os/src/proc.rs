@@ -41,6 +41,37 @@ pub fn memory_total() -> Option<u64> {
     meminfo("MemTotal:")
 }
 
+/// The lowest memory limit of the control groups that the process is in (v2 `memory.max` or v1
+/// `memory.limit_in_bytes`, all ancestors included), in bytes.
+#[must_use]
+pub fn memory_cgroup_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut lowest: Option<u64> = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            c if c.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        loop {
+            let text = std::fs::read_to_string(format!("{root}{path}/{file}"));
+            if let Some(limit) = text.ok().and_then(|t| t.trim().parse::<u64>().ok()) {
+                lowest = Some(lowest.map_or(limit, |l| l.min(limit)));
+            }
+            match path.rfind('/') {
+                Some(parent) => path = &path[..parent],
+                None => break,
+            }
+        }
+    }
+    lowest
+}
+
 /// Sends `signal` to the calling process itself.
 pub fn raise(signal: i32) {
     if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {

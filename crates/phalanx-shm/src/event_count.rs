@@ -11,7 +11,9 @@
 //! is nothing to repair after a death, except that a wake-up given to a process that died at
 //! once is lost: the sweep therefore calls [`EventCount::notify_all`].
 
-use crate::sync::{AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake, store_load_barrier};
+use crate::sync::{
+    AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake, store_load_barrier,
+};
 
 const TOKEN: u32 = 1;
 const TOKENS: u32 = 0xfff;

@@ -14,8 +14,8 @@ macro_rules! failpoint {
 
 #[cfg(feature = "failpoints")]
 mod armed {
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     static ARMED: Mutex<Option<(String, i32)>> = Mutex::new(None);
     static SKIP: AtomicU32 = AtomicU32::new(0);
@@ -32,7 +32,9 @@ mod armed {
     /// Called by the macro.
     pub fn reached(name: &str) {
         let Ok(armed) = ARMED.lock() else { return };
-        let Some((wanted, signal)) = armed.as_ref() else { return };
+        let Some((wanted, signal)) = armed.as_ref() else {
+            return;
+        };
         if wanted != name {
             return;
         }

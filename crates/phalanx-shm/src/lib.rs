@@ -6,10 +6,26 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(not(loom))]
+pub mod arena;
+pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
+#[cfg(not(loom))]
+pub mod family;
+#[cfg(not(loom))]
+pub mod leases;
+#[cfg(not(loom))]
+pub mod object;
 pub mod patience;
 pub mod peers;
+#[cfg(not(loom))]
+pub mod ring;
 pub mod spin;
+#[cfg(not(loom))]
+mod sweep;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod table;
+pub mod view;
 pub mod words;

@@ -1,7 +1,7 @@
 //! The one place atomics and futex sleeps come from, so that `loom` can take their place.
 //!
 //! Under `--cfg loom` the algorithms of this crate run on loom's atomics and a sleep becomes a
-//! yield to loom's scheduler, which then explores every order of steps.
+//! place in a queue of loom's, which then explores every order of steps.
 
 #[cfg(not(loom))]
 pub use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};

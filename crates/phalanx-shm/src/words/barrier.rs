@@ -232,7 +232,8 @@ impl<'a> Barrier<'a> {
     /// Repairs what the process in `slot`, which has ended, left behind in this barrier.
     pub fn on_death(&self, slot: SlotId, _pid: u32, _end: End) {
         self.transition(|state| {
-            let here = self.cells.iter().any(|c| c.load(Ordering::Acquire) == tag(slot, phase_of(state)));
+            let here =
+                self.cells.iter().any(|c| c.load(Ordering::Acquire) == tag(slot, phase_of(state)));
             (here && state & BROKEN == 0).then_some((state | BROKEN) & !ACTION)
         });
         failpoint!("barrier.death.broken");

@@ -97,10 +97,7 @@ impl EventWord {
                 return Ok(());
             }
             let new = word | WAITERS;
-            if self
-                .state
-                .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
+            if self.state.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_err()
             {
                 continue;
             }

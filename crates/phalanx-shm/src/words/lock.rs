@@ -145,12 +145,8 @@ impl LockWord {
 
     #[inline]
     fn take_free(&self, me: SlotId) -> bool {
-        let taken = self.state.compare_exchange(
-            0,
-            held_by(me),
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        );
+        let taken =
+            self.state.compare_exchange(0, held_by(me), Ordering::Acquire, Ordering::Relaxed);
         if taken.is_ok() {
             failpoint!("lock.acquire.taken");
         }

@@ -219,8 +219,7 @@ fn loom_barrier_of_two_passes_two_phases() {
     use super::barrier::{Barrier, BarrierHead};
     use crate::sync::AtomicU64;
     explore(|| {
-        let shared =
-            Arc::new((BarrierHead::new(2), [AtomicU64::new(0), AtomicU64::new(0)]));
+        let shared = Arc::new((BarrierHead::new(2), [AtomicU64::new(0), AtomicU64::new(0)]));
         let run = |shared: &(BarrierHead, [AtomicU64; 2]), me: u16| {
             let barrier = Barrier::new(&shared.0, &shared.1);
             let wait = || barrier.wait(&Me(me), &Patience::forever(), None);

@@ -18,6 +18,8 @@ pub mod condition;
 pub mod event;
 pub mod holder;
 pub mod lock;
+#[cfg(not(loom))]
+pub mod objects;
 pub mod permits;
 pub mod rlock;
 

@@ -32,9 +32,7 @@
 //! - *After taking from the surplus* (`permits.surplus.taken`): the permit is lost with its holder;
 //!   anonymous permits are signals more often than resources, and a consumed signal does not return.
 
-use super::holder::{
-    Acquired, End, Holder, NotHeld, Policy, bury, decode, held_by, takeable,
-};
+use super::holder::{Acquired, End, Holder, NotHeld, Policy, bury, decode, held_by, takeable};
 use crate::event_count::EventCount;
 use crate::failpoint;
 use crate::patience::{GaveUp, Patience, Slices};

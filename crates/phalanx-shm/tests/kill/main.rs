@@ -6,17 +6,15 @@
 //! repair must change nothing. Each scene is played twice: in the second play the victim is
 //! stopped at the step first, and nobody may take it for dead.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod scenes;
+mod world;
 
 use std::collections::BTreeSet;
 
 use phalanx_shm::failpoint;
 use phalanx_shm::peers::Peers;
 use phalanx_shm::words::{End, Holder};
-use support::{Ended, TestPeers, World, fork, slot_id, watchdog};
+use world::{Ended, TestPeers, World, fork, slot_id, watchdog};
 
 pub(crate) const DIRECTOR: u16 = 1;
 pub(crate) const VICTIM: u16 = 2;

@@ -7,7 +7,7 @@ use phalanx_shm::patience::Patience;
 use phalanx_shm::words::barrier::NotPassed;
 use phalanx_shm::words::{Acquired, End, Holder};
 
-use crate::support::{Ended, TestPeers, fork, pause, slot_id, until};
+use crate::world::{Ended, TestPeers, fork, pause, slot_id, until};
 use crate::{BYSTANDER, GHOST, Scene, VICTIM};
 
 const FOREVER: Patience<'static> = Patience::forever();
