@@ -3,6 +3,8 @@
 
 mod codec;
 mod ffi;
+mod interrupt;
+mod types;
 
 use pyo3::prelude::*;
 
@@ -13,5 +15,10 @@ mod _core {
     use crate::codec::{
         _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception, _codec_loads,
         register_reducer, set_main_by_value,
+    };
+    #[pymodule_export]
+    use crate::types::{
+        barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
+        semaphore::Semaphore,
     };
 }

@@ -4,3 +4,4 @@
 
 pub mod pool;
 pub mod process;
+pub mod sync;

@@ -29,7 +29,7 @@ mod semaphore;
 mod thread;
 
 pub use barrier::{Barrier, BarrierError};
-pub use condition::{Condition, Unlocked};
+pub use condition::{Condition, Unlocked, Wakened};
 pub use error::{CreateError, LockError, OwnerDied};
 pub use event::Event;
 pub use lock::{Lock, LockGuard};

@@ -172,6 +172,12 @@ impl BoundedSemaphore {
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Semaphore::from_offset(offset).map(Self)
     }
+
+    /// The semaphore itself, which keeps its bound.
+    #[must_use]
+    pub fn into_inner(self) -> Semaphore {
+        self.0
+    }
 }
 
 impl std::ops::Deref for BoundedSemaphore {
