@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod message;
 pub mod pool;
 pub mod process;
 pub mod sync;

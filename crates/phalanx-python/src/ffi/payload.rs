@@ -51,26 +51,16 @@ impl Payload {
             }
             if ffi::PyBuffer_IsContiguous(&*view, b'A' as std::ffi::c_char) == 0 {
                 ffi::PyBuffer_Release(&mut *view);
-                return Err(PyBufferError::new_err(
-                    "cannot send a buffer that is not contiguous",
-                ));
+                return Err(PyBufferError::new_err("cannot send a buffer that is not contiguous"));
             }
         }
         let len = usize::try_from(view.len).unwrap_or(0);
-        Ok(Self {
-            data: view.buf.cast_const().cast(),
-            len,
-            owner: Owner::View(view),
-        })
+        Ok(Self { data: view.buf.cast_const().cast(), len, owner: Owner::View(view) })
     }
 
     fn inside(bytes: &[u8], owner: &Bound<'_, PyAny>) -> Self {
         let owner = Owner::Object(owner.clone().unbind());
-        Self {
-            data: bytes.as_ptr(),
-            len: bytes.len(),
-            owner,
-        }
+        Self { data: bytes.as_ptr(), len: bytes.len(), owner }
     }
 
     /// How many bytes there are.
@@ -106,11 +96,7 @@ impl Payload {
     ///
     /// If `target` is not exactly `len` bytes.
     pub(crate) fn copy_to(&self, target: &mut [u8]) {
-        assert_eq!(
-            target.len(),
-            self.len,
-            "the target must have the payload's length"
-        );
+        assert_eq!(target.len(), self.len, "the target must have the payload's length");
         if self.len == 0 {
             return;
         }
