@@ -31,4 +31,9 @@ mod _core {
     use crate::types::descriptors::{receive_fds, send_fds};
     #[pymodule_export]
     use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
+    #[pymodule_export]
+    use crate::types::{
+        barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
+        semaphore::Semaphore,
+    };
 }
