@@ -87,6 +87,11 @@ pub fn parent_pidfd() -> Option<BorrowedFd<'static>> {
     (fd != NONE).then(|| forever(fd))
 }
 
+/// In a child that was not forked by its parent: makes `pidfd` what [`parent_pidfd`] gives.
+pub fn adopt_parent(pidfd: OwnedFd) {
+    PARENT_PIDFD.store(pidfd.into_raw_fd(), Ordering::Release);
+}
+
 /// The reading end of the calling process's lifeline, to be handed to a child: made at the first
 /// use and never closed.
 ///

@@ -19,11 +19,7 @@ pub fn at_fork(
 ) -> io::Result<()> {
     // SAFETY: the functions are static and take no arguments.
     let code = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(code))
-    }
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
 /// Duplicates the calling process; `None` in the child, the child's process id in the parent.

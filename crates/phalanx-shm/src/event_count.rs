@@ -43,17 +43,10 @@ impl EventCount {
     pub fn register(&self) -> Ticket {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let new = if word & TOKENS == TOKENS {
-                word
-            } else {
-                word + TOKEN
-            };
+            let new = if word & TOKENS == TOKENS { word } else { word + TOKEN };
             // SeqCst: the caller's next look must not be moved before this write (the other side
             // writes what we look at, then reads this word).
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return Ticket(new),
                 Err(now) => word = now,
             }
@@ -79,10 +72,7 @@ impl EventCount {
         let mut word = self.0.load(Ordering::SeqCst);
         while word & TOKENS != 0 {
             let new = word.wrapping_add(SEQUENCE) - TOKEN;
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     futex_wake(&self.0, 1);
                     return;
@@ -97,10 +87,7 @@ impl EventCount {
         let mut word = self.0.load(Ordering::SeqCst);
         while word & TOKENS != 0 {
             let new = (word & !TOKENS).wrapping_add(SEQUENCE);
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     futex_wake(&self.0, u32::MAX);
                     return;

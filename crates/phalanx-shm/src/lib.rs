@@ -14,6 +14,8 @@ pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
 #[cfg(not(loom))]
+pub mod leases;
+#[cfg(not(loom))]
 pub mod object;
 pub mod patience;
 pub mod peers;

@@ -108,9 +108,7 @@ impl ObjectHeader {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        self.holders
-            .iter()
-            .any(|word| word.load(Ordering::Acquire) != 0)
+        self.holders.iter().any(|word| word.load(Ordering::Acquire) != 0)
     }
 }
 
@@ -184,16 +182,10 @@ impl<T: SharedObject> Shared<T> {
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
         header.hold(me);
         let object = (ChunkState::Object, None);
-        let done = family
-            .arena()
-            .transition(chunk, (ChunkState::Owned, Some(me)), object);
+        let done = family.arena().transition(chunk, (ChunkState::Owned, Some(me)), object);
         debug_assert!(done, "an object is made of a chunk of one's own");
         family.note_hold(chunk.offset());
-        Self {
-            offset: chunk.offset(),
-            family,
-            kind: PhantomData,
-        }
+        Self { offset: chunk.offset(), family, kind: PhantomData }
     }
 
     /// A handle to the object at `offset`, which this process must hold already: its parent
@@ -211,11 +203,7 @@ impl<T: SharedObject> Shared<T> {
             return Err(NotHeld);
         }
         family.note_hold(offset);
-        Ok(Self {
-            offset,
-            family,
-            kind: PhantomData,
-        })
+        Ok(Self { offset, family, kind: PhantomData })
     }
 
     /// Where the object lies in the arena: what is sent to another process to name it.
@@ -232,20 +220,13 @@ impl<T: SharedObject> Shared<T> {
 
     /// Gives another process a hold, before the object's offset is sent to it.
     pub fn hold_for(&self, slot: SlotId) {
-        self.family
-            .arena()
-            .at::<ObjectHeader>(self.offset)
-            .hold(slot);
+        self.family.arena().at::<ObjectHeader>(self.offset).hold(slot);
     }
 
     /// Length of the bytes behind the object.
     #[must_use]
     pub fn tail_len(&self) -> usize {
-        self.family
-            .arena()
-            .at::<ObjectHeader>(self.offset)
-            .len
-            .load(Ordering::Relaxed) as usize
+        self.family.arena().at::<ObjectHeader>(self.offset).len.load(Ordering::Relaxed) as usize
     }
 
     /// Where the bytes behind the object begin in the arena.
@@ -266,11 +247,7 @@ impl<T: SharedObject> Deref for Shared<T> {
 impl<T: SharedObject> Clone for Shared<T> {
     fn clone(&self) -> Self {
         self.family.note_hold(self.offset);
-        Self {
-            offset: self.offset,
-            family: self.family,
-            kind: PhantomData,
-        }
+        Self { offset: self.offset, family: self.family, kind: PhantomData }
     }
 }
 

@@ -82,6 +82,10 @@ macro_rules! dispatch {
                 let $object: &crate::ring::Ring = arena.at(at);
                 $action
             }
+            Some(ObjectKind::Pool) => {
+                let $object: &crate::leases::LeaseBoard = arena.at(at);
+                $action
+            }
             _ => {}
         }
     }};
@@ -97,10 +101,7 @@ fn destroy(family: &Family, chunk: Chunk) {
     let me = family.me();
     // Ours first, then free: a death between leaves an owned chunk, not a lost one.
     let object = (ChunkState::Object, None);
-    if family
-        .arena()
-        .transition(chunk, object, (ChunkState::Owned, Some(me)))
-    {
+    if family.arena().transition(chunk, object, (ChunkState::Owned, Some(me))) {
         family.free(chunk);
     }
 }

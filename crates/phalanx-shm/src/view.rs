@@ -15,11 +15,7 @@ macro_rules! shm_safe {
         unsafe impl ShmSafe for $t {}
     )* };
 }
-shm_safe!(
-    crate::sync::AtomicU32,
-    crate::sync::AtomicU64,
-    crate::event_count::EventCount
-);
+shm_safe!(crate::sync::AtomicU32, crate::sync::AtomicU64, crate::event_count::EventCount);
 
 // SAFETY: an array of such values has no padding and no pointers either.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {}

@@ -1,1 +1,6 @@
 //! Process parallelism that is fast and never hangs: the engine.
+
+#![forbid(unsafe_code)]
+
+pub mod pool;
+pub mod process;
