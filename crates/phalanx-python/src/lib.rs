@@ -3,6 +3,9 @@
 
 mod codec;
 mod ffi;
+mod interrupt;
+mod message;
+mod types;
 
 use pyo3::prelude::*;
 
@@ -14,4 +17,8 @@ mod _core {
         _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception, _codec_loads,
         register_reducer, set_main_by_value,
     };
+    #[pymodule_export]
+    use crate::ffi::SharedBuffer;
+    #[pymodule_export]
+    use crate::types::queue::Queue;
 }

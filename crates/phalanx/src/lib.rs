@@ -2,5 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod message;
 pub mod pool;
 pub mod process;
+pub mod queue;
+
+pub use phalanx_shm::patience::{GaveUp, Patience};
