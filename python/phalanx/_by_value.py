@@ -15,22 +15,15 @@ from collections import ChainMap
 import cloudpickle
 from cloudpickle.cloudpickle import _function_setstate
 
-#: Whether functions of the sender's `__main__` become functions of this process' `__main__`.
-_adopting = False
+from phalanx import _core
 
 #: What this process' `__main__` holds only because a function brought it along.
 _adopted = {}
 
 
-def adopt_main():
-    """Make this process take functions of the sender's `__main__` into its own: it is a worker."""
-    global _adopting
-    _adopting = True
-
-
 def main_namespace():
     """Return the namespace in which functions of the sender's `__main__` run here."""
-    if _adopting:
+    if _core._adopts_main():
         return sys.modules["__main__"].__dict__
     return {"__name__": "__main__", "__builtins__": __builtins__}
 
@@ -47,13 +40,24 @@ def set_function_state(function, state):
     attributes = state[1]
     brought = attributes["__globals__"]
     attributes["__globals__"] = {}
-    if _adopting and namespace is sys.modules["__main__"].__dict__:
+    if _core._adopts_main() and namespace is sys.modules["__main__"].__dict__:
         for name, value in brought.items():
             _adopt(namespace, name, value)
     else:
         namespace.update(brought)
     _function_setstate(function, state)
     namespace["__builtins__"] = builtins
+
+
+def adopt(path, function):
+    """Put a function where `__main__` had it in the sender, unless that is inside a class."""
+    if "." not in path:
+        _adopt(sys.modules["__main__"].__dict__, path, function)
+
+
+def was_adopted(function):
+    """Tell whether `__main__` holds a function only because a function brought it along."""
+    return _adopted.get(function.__name__) is function
 
 
 def _adopt(namespace, name, value):

@@ -142,8 +142,11 @@ mod tests {
 
     #[test]
     fn the_smallest_quota_above_a_group_counts() {
-        let files = [("cpu.max", "max 100000"), ("a/cpu.max", "150000 100000"),
-            ("a/b/cpu.max", "800000 100000")];
+        let files = [
+            ("cpu.max", "max 100000"),
+            ("a/cpu.max", "150000 100000"),
+            ("a/b/cpu.max", "800000 100000"),
+        ];
         assert_eq!(quota_of(&machine("above", "0::/a/b\n", V2, &files)), Some(2));
     }
 
@@ -163,8 +166,12 @@ mod tests {
     #[test]
     fn version_one_counts_too() {
         let mount = "31 23 0:27 / POINT rw - cgroup cgroup rw,cpu,cpuacct\n";
-        let files = [("j/cpu.cfs_quota_us", "50000"), ("j/cpu.cfs_period_us", "100000"),
-            ("cpu.cfs_quota_us", "-1"), ("cpu.cfs_period_us", "100000")];
+        let files = [
+            ("j/cpu.cfs_quota_us", "50000"),
+            ("j/cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", "-1"),
+            ("cpu.cfs_period_us", "100000"),
+        ];
         let base = machine("one", "4:cpu,cpuacct:/j\n3:memory:/k\n", mount, &files);
         assert_eq!(quota_of(&base), Some(1));
     }

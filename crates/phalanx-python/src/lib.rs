@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::codec::{
-        _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception, _codec_loads,
-        register_reducer, set_main_by_value,
+        _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
+        _codec_load_exception, _codec_loads, _codec_ship, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
     use crate::ffi::SharedBuffer;

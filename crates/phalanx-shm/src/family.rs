@@ -39,6 +39,12 @@ pub struct Family {
     local: Mutex<Local>,
 }
 
+impl std::fmt::Debug for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Family {{ me: {} }}", self.me.load(Ordering::Relaxed))
+    }
+}
+
 static FAMILY: AtomicPtr<Family> = AtomicPtr::new(std::ptr::null_mut());
 static CREATING: Mutex<()> = Mutex::new(());
 

@@ -297,6 +297,25 @@ unsafe impl SharedObject for Bytes {
     fn on_death(&self, _dead: SlotId, _family: &Family) {}
 }
 
+impl Bytes {
+    /// The tag, and where the bytes lie and how many they are, of the object at `offset`, for a
+    /// process that has no hold on it but knows that somebody else keeps it.
+    #[must_use]
+    pub fn peek(family: &Family, offset: u64) -> Option<(u64, u64, usize)> {
+        let arena = family.arena();
+        let chunk = arena.chunk_at(offset)?;
+        let header: &ObjectHeader = arena.at(offset);
+        let is_bytes = header.kind() == Some(ObjectKind::Bytes);
+        if arena.state_of(chunk).0 != ChunkState::Object || !is_bytes {
+            return None;
+        }
+        let len = header.len.load(Ordering::Relaxed) as usize;
+        let object: &Self = arena.at(offset + HEADER_LEN as u64);
+        (PAYLOAD_START.checked_add(len)? <= chunk.capacity())
+            .then(|| (object.tag.load(Ordering::Relaxed), offset + PAYLOAD_START as u64, len))
+    }
+}
+
 /// Bytes at the start of a payload chunk that its sender leaves free, so that the receiver can
 /// make an object of it without copying.
 pub const PAYLOAD_START: usize = HEADER_LEN + std::mem::size_of::<Bytes>();
@@ -312,6 +331,17 @@ impl Shared<Bytes> {
             .tag
             .store(0, Ordering::Relaxed);
         Self::publish(family, chunk, len)
+    }
+
+    /// Writes the bytes of a new object that nobody else looks at yet.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn fill(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.tail_len());
+        if let Some(chunk) = self.family.arena().chunk_at(self.offset) {
+            self.family.arena().write(chunk, PAYLOAD_START, bytes);
+        }
     }
 
     /// The address of the bytes in this process. Other processes may change them at any time.

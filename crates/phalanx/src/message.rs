@@ -79,6 +79,7 @@ impl<'a> Outgoing<'a> {
 }
 
 /// A message in a chunk of shared memory that this process owns; freed when dropped unsent.
+#[derive(Debug)]
 pub struct Parcel {
     family: &'static Family,
     chunk: Chunk,
@@ -120,12 +121,6 @@ impl Parcel {
     }
 }
 
-impl fmt::Debug for Parcel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parcel of {} bytes at {:#x}", self.len, self.chunk.offset())
-    }
-}
-
 impl Drop for Parcel {
     fn drop(&mut self) {
         self.family.free(self.chunk);
@@ -142,6 +137,13 @@ pub enum Incoming {
 }
 
 impl Incoming {
+    pub(crate) fn into_parcel(self) -> Option<Arrived> {
+        match self {
+            Self::Inline => None,
+            Self::Parcel(parcel) => Some(parcel),
+        }
+    }
+
     pub(crate) fn new(family: &'static Family, taken: Taken) -> Self {
         match taken {
             Taken::Inline => Self::Inline,
@@ -157,6 +159,7 @@ impl Incoming {
 }
 
 /// A parcel that has arrived and belongs to this process; freed when dropped.
+#[derive(Debug)]
 pub struct Arrived {
     family: &'static Family,
     chunk: Chunk,
@@ -204,12 +207,6 @@ impl Arrived {
             Ok(SharedSlice { object: Arc::clone(&object), at, len: length })
         };
         lengths.into_iter().map(slice).collect()
-    }
-}
-
-impl fmt::Debug for Arrived {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arrived of {} bytes at {:#x}", self.len, self.chunk.offset())
     }
 }
 

@@ -19,11 +19,7 @@ use crate::ffi::{Payload, list_from, str_from_utf8, tuple_from};
 /// `ValueError` for a damaged frame and for buffers that do not fit it; what unpickling raises.
 #[inline]
 pub(crate) fn decode(py: Python<'_>, frame: &[u8], buffers: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-    let mut decoder = Decoder {
-        py,
-        reader: Reader::new(frame),
-        buffers: buffers.into_iter(),
-    };
+    let mut decoder = Decoder { py, reader: Reader::new(frame), buffers: buffers.into_iter() };
     Ok(decoder.frame()?.unbind())
 }
 
@@ -38,17 +34,12 @@ impl<'py> Decoder<'_, 'py> {
         let lengths = self.reader.buffer_table()?.len();
         if lengths != self.buffers.len() {
             let given = self.buffers.len();
-            return Err(corrupt(&format!(
-                "{lengths} buffers announced, {given} given"
-            )));
+            return Err(corrupt(&format!("{lengths} buffers announced, {given} given")));
         }
         let value = self.value()?;
         self.reader.finish()?;
         if self.buffers.len() > 0 {
-            return Err(corrupt(&format!(
-                "{} buffers left over",
-                self.buffers.len()
-            )));
+            return Err(corrupt(&format!("{} buffers left over", self.buffers.len())));
         }
         Ok(value)
     }
@@ -168,8 +159,7 @@ impl<'py> Decoder<'_, 'py> {
         let count = self.reader.count(1)?;
         let tuple = tuple_from(self.py, count, || {
             let tag = self.reader.u8()?;
-            self.atom(tag)?
-                .ok_or_else(|| corrupt(&format!("tag {tag} inside an inner tuple")))
+            self.atom(tag)?.ok_or_else(|| corrupt(&format!("tag {tag} inside an inner tuple")))
         })?;
         Ok(tuple.into_any())
     }
@@ -188,8 +178,6 @@ impl<'py> Decoder<'_, 'py> {
 
     fn buffer(&mut self) -> PyResult<Bound<'py, PyAny>> {
         let next = self.buffers.next();
-        Ok(next
-            .ok_or_else(|| corrupt("a buffer too few"))?
-            .into_bound(self.py))
+        Ok(next.ok_or_else(|| corrupt("a buffer too few"))?.into_bound(self.py))
     }
 }

@@ -113,11 +113,7 @@ fn byte_array(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBa
 
 #[inline(never)]
 fn container(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, Unsuited> {
-    let mut flat = Flat {
-        out,
-        budget: Budget::default(),
-        payloads: OutOfBand::new(),
-    };
+    let mut flat = Flat { out, budget: Budget::default(), payloads: OutOfBand::new() };
     match view(obj) {
         View::List(list) => flat.list(list)?,
         View::Tuple(tuple) => flat.tuple(tuple)?,
@@ -153,10 +149,7 @@ impl Flat<'_> {
             Some(View::Float(_)) => {
                 self.header(tag::LIST_F64, list.len())?;
                 self.out.reserve(list.len() * 8);
-                if list
-                    .iter()
-                    .all(|item| self.packed_float(item.as_borrowed()))
-                {
+                if list.iter().all(|item| self.packed_float(item.as_borrowed())) {
                     return Ok(());
                 }
             }
@@ -224,11 +217,7 @@ impl Flat<'_> {
             self.atom(leaf, 0)?;
         }
         let len = self.out.len() - start;
-        if self.budget.charge(item, held, len) {
-            Ok(())
-        } else {
-            Err(Unsuited)
-        }
+        if self.budget.charge(item, held, len) { Ok(()) } else { Err(Unsuited) }
     }
 
     #[inline]
@@ -252,11 +241,7 @@ impl Flat<'_> {
         text: &[u8],
         held: isize,
     ) -> Result<(), Unsuited> {
-        if self
-            .budget
-            .out_of_band(text.as_ptr(), text.len())
-            .ok_or(Unsuited)?
-        {
+        if self.budget.out_of_band(text.as_ptr(), text.len()).ok_or(Unsuited)? {
             self.out.push(tag::STR_BUFFER);
             self.payloads.push(Payload::of_str(leaf).ok_or(Unsuited)?);
         } else if self.budget.charge(leaf, held, text.len()) {
@@ -274,11 +259,7 @@ impl Flat<'_> {
         data: &[u8],
         held: isize,
     ) -> Result<(), Unsuited> {
-        if self
-            .budget
-            .out_of_band(data.as_ptr(), data.len())
-            .ok_or(Unsuited)?
-        {
+        if self.budget.out_of_band(data.as_ptr(), data.len()).ok_or(Unsuited)? {
             self.out.push(tag::BYTES_BUFFER);
             self.payloads.push(payload_of_bytes(leaf)?);
         } else if self.budget.charge(leaf, held, data.len()) {
@@ -343,11 +324,7 @@ fn payload_of_bytes(obj: Borrowed<'_, '_, PyAny>) -> Result<Payload, Unsuited> {
 fn insert_table(out: &mut Vec<u8>, start: usize, payloads: &[Payload]) {
     let mut table = Vec::with_capacity(5 + payloads.len() * 8);
     // A frame with more than 2^32 large buffers would not fit into any memory.
-    put(
-        &mut table,
-        tag::BUFFERS,
-        (payloads.len() as u32).to_le_bytes(),
-    );
+    put(&mut table, tag::BUFFERS, (payloads.len() as u32).to_le_bytes());
     for payload in payloads {
         table.extend_from_slice(&(payload.len() as u64).to_le_bytes());
     }

@@ -44,10 +44,7 @@ pub(crate) fn encode_exception(py: Python<'_>, error: &Bound<'_, PyAny>, out: &m
         put(out, type_name(error).as_bytes());
         put(out, &repr_text(error));
         put(out, &own_form(py, error).unwrap_or_default());
-        put(
-            out,
-            &whole(py, error.get_type().as_any()).unwrap_or_default(),
-        );
+        put(out, &whole(py, error.get_type().as_any()).unwrap_or_default());
         put(out, &contents(py, error).unwrap_or_default());
     }
 }
@@ -72,19 +69,12 @@ pub(crate) fn decode_exception(py: Python<'_>, frame: &[u8]) -> PyResult<Py<PyAn
         let context = u32::from_le_bytes(reader.array()?) as usize;
         let suppress = reader.u8()? != 0;
         let error = Description::read(&mut reader)?.rebuild(py, &traceback)?;
-        nodes.push(Node {
-            error,
-            cause,
-            context,
-            suppress,
-        });
+        nodes.push(Node { error, cause, context, suppress });
     }
     reader.finish()?;
     link(py, &nodes)?;
     let first = nodes.first().ok_or_else(|| corrupt("no exception in it"))?;
-    let remote = py
-        .import("phalanx.errors")?
-        .getattr(intern!(py, "RemoteTraceback"))?;
+    let remote = py.import("phalanx.errors")?.getattr(intern!(py, "RemoteTraceback"))?;
     let text = format!("\n\"\"\"\n{traceback}\"\"\"");
     set(last_cause(&nodes), "__cause__", &remote.call1((text,))?)?;
     Ok(first.error.clone().unbind())
@@ -97,9 +87,7 @@ struct Chain<'py> {
 
 impl<'py> Chain<'py> {
     fn of(error: &Bound<'py, PyAny>) -> Self {
-        let mut chain = Self {
-            errors: vec![error.clone()],
-        };
+        let mut chain = Self { errors: vec![error.clone()] };
         let mut next = 0;
         while next < chain.errors.len() {
             for link in ["__cause__", "__context__"] {
@@ -129,16 +117,12 @@ fn linked<'py>(error: &Bound<'py, PyAny>, link: &str) -> Option<Bound<'py, PyAny
 
 /// Reads an attribute of `BaseException` past whatever the class put in front of it.
 fn get<'py>(error: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    base(error.py())
-        .getattr(name)?
-        .call_method1("__get__", (error,))
+    base(error.py()).getattr(name)?.call_method1("__get__", (error,))
 }
 
 /// Writes an attribute of `BaseException` past whatever the class put in front of it.
 fn set(error: &Bound<'_, PyAny>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    base(error.py())
-        .getattr(name)?
-        .call_method1("__set__", (error, value))?;
+    base(error.py()).getattr(name)?.call_method1("__set__", (error, value))?;
     Ok(())
 }
 
@@ -148,9 +132,7 @@ fn base(py: Python<'_>) -> Bound<'_, PyType> {
 
 fn is_suppressed(error: &Bound<'_, PyAny>) -> bool {
     let suppressed = get(error, "__suppress_context__");
-    suppressed
-        .and_then(|suppressed| suppressed.is_truthy())
-        .unwrap_or(false)
+    suppressed.and_then(|suppressed| suppressed.is_truthy()).unwrap_or(false)
 }
 
 fn type_name(error: &Bound<'_, PyAny>) -> String {
@@ -173,14 +155,10 @@ fn repr_text(error: &Bound<'_, PyAny>) -> Vec<u8> {
 fn traceback_text(error: &Bound<'_, PyAny>) -> Vec<u8> {
     let format = || -> PyResult<Vec<u8>> {
         let py = error.py();
-        let format = py
-            .import("traceback")?
-            .getattr(intern!(py, "format_exception"))?;
+        let format = py.import("traceback")?.getattr(intern!(py, "format_exception"))?;
         let trace = get(error, "__traceback__")?;
         let lines = format.call1((error.get_type(), error, trace))?;
-        Ok(text_bytes(
-            &intern!(py, "").call_method1(intern!(py, "join"), (lines,))?,
-        ))
+        Ok(text_bytes(&intern!(py, "").call_method1(intern!(py, "join"), (lines,))?))
     };
     format().unwrap_or_else(|_| {
         let name = type_name(error);
@@ -194,27 +172,18 @@ fn text_bytes(text: &Bound<'_, PyAny>) -> Vec<u8> {
         return bytes.to_vec();
     }
     let escaped = text.call_method1("encode", ("utf-8", "backslashreplace"));
-    escaped
-        .and_then(|bytes| bytes.extract())
-        .unwrap_or_default()
+    escaped.and_then(|bytes| bytes.extract()).unwrap_or_default()
 }
 
 /// The pickle of an exception whose class (or a registered reducer) says how to make it.
 fn own_form(py: Python<'_>, error: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
     let reduces_itself = || -> PyResult<bool> {
         let kind = error.get_type();
-        let table = py
-            .import("copyreg")?
-            .getattr(intern!(py, "dispatch_table"))?;
+        let table = py.import("copyreg")?.getattr(intern!(py, "dispatch_table"))?;
         if table.contains(&kind)? {
             return Ok(true);
         }
-        for name in [
-            "__reduce__",
-            "__reduce_ex__",
-            "__getstate__",
-            "__setstate__",
-        ] {
+        for name in ["__reduce__", "__reduce_ex__", "__getstate__", "__setstate__"] {
             let inherited = base(py).getattr_opt(name)?;
             let own = kind.getattr_opt(name)?;
             if own.map(|own| own.as_ptr()) != inherited.map(|inherited| inherited.as_ptr()) {
@@ -223,11 +192,7 @@ fn own_form(py: Python<'_>, error: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
         }
         Ok(false)
     };
-    if reduces_itself().unwrap_or(true) {
-        whole(py, error)
-    } else {
-        None
-    }
+    if reduces_itself().unwrap_or(true) { whole(py, error) } else { None }
 }
 
 /// The pickle of `obj`, or nothing, whatever the object's code raises.
@@ -297,7 +262,7 @@ impl<'a> Description<'a> {
             return Ok(error);
         }
         let contents = attempt(py, || {
-            Ok(load(py, self.contents)?.extract::<(Bound<'py, PyTuple>, Bound<'py, PyAny>)>()?)
+            load(py, self.contents)?.extract::<(Bound<'py, PyTuple>, Bound<'py, PyAny>)>()
         })?;
         let (args, attributes) = match contents {
             Some(contents) => contents,
@@ -331,11 +296,7 @@ impl<'a> Description<'a> {
     fn class<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyType>>> {
         attempt(py, || {
             let class = load(py, self.class)?.cast_into::<PyType>()?;
-            if class.is_subclass(&base(py))? {
-                Ok(class)
-            } else {
-                Err(corrupt("not an exception"))
-            }
+            if class.is_subclass(&base(py))? { Ok(class) } else { Err(corrupt("not an exception")) }
         })
     }
 
@@ -344,14 +305,8 @@ impl<'a> Description<'a> {
         py: Python<'py>,
         traceback: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let class = py
-            .import("phalanx.errors")?
-            .getattr(intern!(py, "RemoteError"))?;
-        class.call1((
-            str_from_utf8(py, self.name)?,
-            str_from_utf8(py, self.repr)?,
-            traceback,
-        ))
+        let class = py.import("phalanx.errors")?.getattr(intern!(py, "RemoteError"))?;
+        class.call1((str_from_utf8(py, self.name)?, str_from_utf8(py, self.repr)?, traceback))
     }
 }
 
@@ -379,9 +334,7 @@ fn restore(
     attributes: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     set(error, "args", args)?;
-    error
-        .getattr("__dict__")?
-        .call_method1("update", (attributes,))?;
+    error.getattr("__dict__")?.call_method1("update", (attributes,))?;
     Ok(())
 }
 
@@ -392,10 +345,7 @@ fn without_init<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     for ancestor in class.mro() {
-        if ancestor
-            .getattr(intern!(py, "__module__"))?
-            .eq("builtins")?
-        {
+        if ancestor.getattr(intern!(py, "__module__"))?.eq("builtins")? {
             let new = ancestor.getattr(intern!(py, "__new__"))?;
             let all = std::iter::once(class.clone().into_any()).chain(args.iter());
             let made = new.call1(PyTuple::new(py, all.collect::<Vec<_>>())?);

@@ -55,11 +55,7 @@ impl Keys {
         let key = str_from_utf8(py, text)?;
         let mut copy = [0; LONGEST];
         copy[..text.len()].copy_from_slice(text);
-        *place = Some(Entry {
-            text: copy,
-            len: text.len() as u8,
-            key: key.clone().unbind(),
-        });
+        *place = Some(Entry { text: copy, len: text.len() as u8, key: key.clone().unbind() });
         Ok(key)
     }
 }

@@ -78,9 +78,7 @@ struct Collection {
 
 impl Collection {
     fn open() -> Self {
-        Self {
-            outer: COLLECTED.take(),
-        }
+        Self { outer: COLLECTED.take() }
     }
 
     fn close(self) -> OutOfBand {
@@ -113,6 +111,19 @@ pub(super) fn encode_whole<'py>(
     main: Option<Main>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     tiers(py, obj, main, None)
+}
+
+/// The pickle of a function or class that the receiver finds by its name; nothing if it has none.
+pub(super) fn encode_name<'py>(
+    py: Python<'py>,
+    obj: &Bound<'py, PyAny>,
+    main: Option<Main>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    match dump(py, obj, None) {
+        Ok(stream) if main_by_value(main) && names_main(stream.as_bytes()) => Ok(None),
+        Err(refusal) if is_refusal(py, &refusal) => Ok(None),
+        done => done.map(Some),
+    }
 }
 
 fn tiers<'py>(
@@ -169,11 +180,7 @@ fn dump<'py>(
         (None, None) => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
         (None, Some(collect)) => call_with_keyword(
             tools.dumps.bind(py),
-            [
-                obj.as_borrowed(),
-                tools.protocol.bind_borrowed(py),
-                collect.as_borrowed(),
-            ],
+            [obj.as_borrowed(), tools.protocol.bind_borrowed(py), collect.as_borrowed()],
             tools.buffer_callback.bind(py),
         )?,
     };
@@ -189,9 +196,7 @@ fn dump_with_reducers<'py>(
     reducers: &Bound<'py, PyDict>,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let table = py
-        .import("copyreg")?
-        .getattr(intern!(py, "dispatch_table"))?;
+    let table = py.import("copyreg")?.getattr(intern!(py, "dispatch_table"))?;
     let merged = table.cast_into::<PyDict>()?.copy()?;
     merged.update(reducers.as_mapping())?;
     let file = py.import("io")?.getattr(intern!(py, "BytesIO"))?.call0()?;
@@ -211,9 +216,7 @@ pub(super) fn dump_by_value<'py>(
     main: bool,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let dumps = py
-        .import("phalanx._by_value")?
-        .getattr(intern!(py, "dumps"))?;
+    let dumps = py.import("phalanx._by_value")?.getattr(intern!(py, "dumps"))?;
     let stream = dumps.call1((obj, collect, main, registered(py)))?;
     Ok(stream.cast_into::<PyBytes>()?)
 }
@@ -226,11 +229,7 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 fn is_pickling_error(py: Python<'_>, error: &PyErr) -> bool {
-    tools(py).is_ok_and(|tools| {
-        error
-            .matches(py, tools.pickling_error.bind(py))
-            .unwrap_or(false)
-    })
+    tools(py).is_ok_and(|tools| error.matches(py, tools.pickling_error.bind(py)).unwrap_or(false))
 }
 
 /// Whether a pickle may refer to something by a name in `__main__`.

@@ -11,9 +11,7 @@ static REDUCERS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 static ANY: AtomicBool = AtomicBool::new(false);
 
 fn table(py: Python<'_>) -> &Bound<'_, PyDict> {
-    REDUCERS
-        .get_or_init(py, || PyDict::new(py).unbind())
-        .bind(py)
+    REDUCERS.get_or_init(py, || PyDict::new(py).unbind()).bind(py)
 }
 
 /// Makes `reduce(obj)` the way in which objects of exactly the type `kind` are pickled.

@@ -8,12 +8,14 @@
 
 mod build;
 mod call;
+mod function;
 mod payload;
 mod shared_buffer;
 mod view;
 
 pub(crate) use build::{list_from, str_from_utf8, tuple_from};
 pub(crate) use call::call_with_keyword;
+pub(crate) use function::FunctionParts;
 pub(crate) use payload::Payload;
 pub(crate) use shared_buffer::SharedBuffer;
 pub(crate) use view::{View, is_shared, utf8, view};

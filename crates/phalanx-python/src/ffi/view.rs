@@ -44,11 +44,7 @@ pub(crate) fn view<'a, 'py>(obj: Borrowed<'a, 'py, PyAny>) -> View<'a, 'py> {
         if kind == &raw mut ffi::PyLong_Type {
             let mut overflow = 0;
             let value = ffi::PyLong_AsLongLongAndOverflow(raw, &mut overflow);
-            if overflow == 0 {
-                View::Int(value)
-            } else {
-                View::Other
-            }
+            if overflow == 0 { View::Int(value) } else { View::Other }
         } else if kind == &raw mut ffi::PyUnicode_Type {
             utf8(obj).map_or(View::Other, View::Str)
         } else if kind == &raw mut ffi::PyFloat_Type {
@@ -63,10 +59,7 @@ pub(crate) fn view<'a, 'py>(obj: Borrowed<'a, 'py, PyAny>) -> View<'a, 'py> {
             View::Dict(obj.cast_unchecked())
         } else if kind == &raw mut ffi::PyBytes_Type {
             let data = ffi::PyBytes_AsString(raw).cast::<u8>();
-            View::Bytes(std::slice::from_raw_parts(
-                data,
-                ffi::PyBytes_Size(raw) as usize,
-            ))
+            View::Bytes(std::slice::from_raw_parts(data, ffi::PyBytes_Size(raw) as usize))
         } else if kind == &raw mut ffi::PyList_Type {
             View::List(obj.cast_unchecked())
         } else if kind == &raw mut ffi::PyByteArray_Type {

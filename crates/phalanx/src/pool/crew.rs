@@ -5,13 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::leases::{Lease, LeaseBoard, Span};
-use phalanx_shm::object::Shared;
+use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
-use phalanx_shm::ring::{PutError, Record, Ring, Taken};
+use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
 use phalanx_shm::spin::Spin;
-use phalanx_shm::sync::Deadline;
+use phalanx_shm::sync::{Deadline, Ordering};
 
 use super::worker::{Bench, Label};
+use crate::message::{Arrived, Incoming, Outgoing, Parcel};
 
 static SPIN: Spin = Spin::new();
 
@@ -25,31 +26,6 @@ pub struct Crew {
     mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
 }
 
-/// A batch of tasks on its way to a worker.
-#[derive(Clone, Copy, Debug)]
-pub struct Submission<'a> {
-    /// Which tasks it holds.
-    pub span: Span,
-    /// Meaning is the layer's above: travels with the batch.
-    pub tag: [u64; 2],
-    /// The encoded tasks: bytes, or a chunk that this process owns.
-    pub body: Body<'a>,
-}
-
-/// The bytes of a batch or a result.
-#[derive(Clone, Copy, Debug)]
-pub enum Body<'a> {
-    /// Copied into the ring; at most [`phalanx_shm::ring::INLINE_MAX`] less a label.
-    Inline(&'a [u8]),
-    /// A chunk that this process owns and that changes hands if the call succeeds.
-    Payload {
-        /// The chunk.
-        chunk: u64,
-        /// Bytes in it.
-        len: u64,
-    },
-}
-
 /// Something a worker has published.
 #[derive(Debug)]
 pub struct News<'a> {
@@ -57,8 +33,8 @@ pub struct News<'a> {
     pub seat: usize,
     /// What it says; for payloads, only the label.
     pub bytes: &'a [u8],
-    /// A chunk that now belongs to this process, and the bytes in it.
-    pub payload: Option<(u64, u64)>,
+    /// The rest of it, if it came with a chunk of its own.
+    pub parcel: Option<Arrived>,
 }
 
 /// What the death of a worker cost.
@@ -114,31 +90,31 @@ impl Crew {
         Ok(Bench::new(self.board.clone(), self.tasks.clone(), mailbox, seat))
     }
 
-    /// Sends a batch.
+    /// Sends a batch: which tasks it holds, two words for the layer above, and the encoded tasks.
     ///
     /// # Errors
-    /// When there is no memory; a payload then still belongs to the caller.
+    /// When there is no memory.
     pub fn submit(
         &self,
-        submission: &Submission<'_>,
+        span: Span,
+        tag: [u64; 2],
+        body: Outgoing<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AllocError> {
-        let label = Label { span: submission.span, tag: submission.tag }.pack();
-        let record = match submission.body {
-            Body::Inline(bytes) => {
-                scratch.clear();
-                scratch.extend_from_slice(&label);
-                scratch.extend_from_slice(bytes);
-                Record::Inline(scratch)
-            }
-            Body::Payload { chunk, len } => Record::Labelled { label: &label, chunk, len },
-        };
-        match self.tasks.put(self.family(), record, &Patience::forever()) {
-            Ok(()) => Ok(()),
-            Err(PutError::OutOfMemory(e)) => Err(e),
-            // The ring has no limit and the wait no end.
-            Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a batch"),
-        }
+        put(&self.tasks, &Label { span, tag }.pack(), body, scratch)
+    }
+
+    /// Puts a function where workers can read it: its id and its bytes. It stays there until the
+    /// handle is dropped, which must not happen while tasks that name it are on their way.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn keep(&self, id: u64, bytes: &[u8]) -> Result<Shared<Bytes>, AllocError> {
+        let kept = Shared::with_tail(self.family(), bytes.len(), |object: &Bytes| {
+            object.tag.store(id, Ordering::Relaxed);
+        })?;
+        kept.fill(bytes);
+        Ok(kept)
     }
 
     /// Batches that no worker has taken yet.
@@ -257,17 +233,46 @@ impl Crew {
     pub fn discard_queued(&self) {
         let mut bytes = Vec::new();
         while let Ok(taken) = self.tasks.take(self.family(), &mut bytes, &Patience::none()) {
-            free(self.family(), taken);
+            drop(Incoming::new(self.family(), taken));
             bytes.clear();
         }
     }
 }
 
-fn free(family: &Family, taken: Taken) {
-    if let Taken::Payload { chunk, .. } = taken
-        && let Some(chunk) = family.arena().chunk_at(chunk)
-    {
-        family.free(chunk);
+/// Puts a labelled message into a ring that has no limit.
+pub(super) fn put(
+    ring: &Shared<Ring>,
+    label: &[u8],
+    body: Outgoing<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<(), AllocError> {
+    let room = INLINE_MAX - label.len();
+    let body = match body {
+        // A label may make too long what was just short enough.
+        Outgoing::Inline(frame) if frame.len() > room => {
+            Outgoing::Parcel(Parcel::new(ring.family(), frame, &[])?)
+        }
+        other => other,
+    };
+    let record = match body.record() {
+        Record::Inline(frame) => {
+            scratch.clear();
+            scratch.extend_from_slice(label);
+            scratch.extend_from_slice(frame);
+            Record::Inline(scratch)
+        }
+        Record::Payload { chunk, len } | Record::Labelled { chunk, len, .. } => {
+            Record::Labelled { label, chunk, len }
+        }
+    };
+    match ring.put(ring.family(), record, &Patience::forever()) {
+        Ok(()) => {
+            body.sent();
+            Ok(())
+        }
+        Err(PutError::OutOfMemory(e)) => Err(e),
+        // The ring has no limit and the wait no end.
+        Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a record"),
     }
 }
 
@@ -283,11 +288,8 @@ fn empty(
         let Ok(taken) = mailbox.take(mailbox.family(), scratch, &Patience::none()) else {
             return count;
         };
-        let payload = match taken {
-            Taken::Inline => None,
-            Taken::Payload { chunk, len } => Some((chunk, len)),
-        };
-        sink(News { seat, bytes: scratch, payload });
+        let parcel = Incoming::new(mailbox.family(), taken).into_parcel();
+        sink(News { seat, bytes: scratch, parcel });
         count += 1;
     }
 }

@@ -16,6 +16,6 @@ mod crew;
 pub mod pacer;
 mod worker;
 
-pub use crew::{Body, Crew, Ended, News, Submission};
+pub use crew::{Crew, Ended, News};
 pub use phalanx_shm::leases::{MAX_SEATS, Span};
 pub use worker::{Bench, Leased};

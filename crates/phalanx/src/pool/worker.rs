@@ -3,12 +3,13 @@
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::leases::{LeaseBoard, Seat, Span};
-use phalanx_shm::object::{NotHeld, Shared};
+use phalanx_shm::object::{Bytes, NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{PutError, Record, Ring, Taken};
+use phalanx_shm::ring::Ring;
 
-use super::crew::Body;
+use super::crew::put;
+use crate::message::{Arrived, Incoming, Outgoing};
 
 /// What a batch says of itself, in front of its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +53,15 @@ pub struct Bench {
 }
 
 /// A batch that this worker has leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Leased {
     /// Which tasks it holds.
     pub span: Span,
     /// What the owner attached.
     pub tag: [u64; 2],
-    /// A chunk that now belongs to this process, and the bytes in it; otherwise the tasks are in the
-    /// caller's buffer, behind the label.
-    pub payload: Option<(u64, u64)>,
+    /// The encoded tasks if they came with a chunk of their own; otherwise they are in the caller's
+    /// buffer, from [`Leased::BODY`] on.
+    pub parcel: Option<Arrived>,
 }
 
 impl Leased {
@@ -141,11 +142,8 @@ impl Bench {
             Ok(taken) => {
                 let label = Label::unpack(buffer)
                     .unwrap_or(Label { span: Span { job: 0, first: 0, count: 0 }, tag: [0; 2] });
-                let payload = match taken {
-                    Taken::Inline => None,
-                    Taken::Payload { chunk, len } => Some((chunk, len)),
-                };
-                Ok(Some(Leased { span: label.span, tag: label.tag, payload }))
+                let parcel = Incoming::new(self.family(), taken).into_parcel();
+                Ok(Some(Leased { span: label.span, tag: label.tag, parcel }))
             }
             Err(GaveUp::Interrupted)
                 if self.board.is_closing() && self.tasks.is_empty(self.family()) =>
@@ -173,33 +171,35 @@ impl Bench {
         self.seat().clear(busy_ns, tasks);
     }
 
-    /// Publishes a result. `label` comes first in the owner's buffer in either case.
+    /// Publishes a result: a label for the owner, and the encoded result.
     ///
     /// # Errors
-    /// When there is no memory; a payload then still belongs to the caller.
+    /// When there is no memory.
     pub fn publish(
         &self,
         label: &[u8],
-        body: Body<'_>,
+        body: Outgoing<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AllocError> {
-        let record = match body {
-            Body::Inline(bytes) => {
-                scratch.clear();
-                scratch.extend_from_slice(label);
-                scratch.extend_from_slice(bytes);
-                Record::Inline(scratch)
-            }
-            Body::Payload { chunk, len } => Record::Labelled { label, chunk, len },
-        };
-        match self.mailbox.put(self.family(), record, &Patience::forever()) {
-            Ok(()) => {
-                self.board.flag(self.seat);
-                Ok(())
-            }
-            Err(PutError::OutOfMemory(e)) => Err(e),
-            Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a result"),
+        put(&self.mailbox, label, body, scratch)?;
+        self.board.flag(self.seat);
+        Ok(())
+    }
+
+    /// Reads a function that the owner keeps in shared memory (see
+    /// [`Crew::keep`](super::Crew::keep)): its id, and its bytes if `wanted` says so of the id.
+    #[must_use]
+    pub fn function(
+        &self,
+        offset: u64,
+        out: &mut Vec<u8>,
+        wanted: impl FnOnce(u64) -> bool,
+    ) -> Option<u64> {
+        let (id, at, len) = Bytes::peek(self.family(), offset)?;
+        if wanted(id) {
+            self.family().arena().read_bytes(at, len, out);
         }
+        Some(id)
     }
 
     /// Announces that this worker leaves of its own accord, so that it is replaced at once.

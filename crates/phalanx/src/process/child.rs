@@ -22,8 +22,8 @@ use phalanx_os::{pidfd, wait};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::SlotId;
 
-use super::{Reservation, table};
 use super::zygote::Connection;
+use super::{Reservation, table};
 
 /// A child process of the calling process, or of the zygote that started it for us.
 #[derive(Debug)]

@@ -31,11 +31,8 @@ impl Forking {
     /// To be called in the child: binds its life to its parent's.
     pub fn in_child(self) {
         // Without either the child is as well protected as the standard library's.
-        let _ = if self.on_main_thread {
-            death::die_with_parent()
-        } else {
-            death::hang_on_to_parent()
-        };
+        let _ =
+            if self.on_main_thread { death::die_with_parent() } else { death::hang_on_to_parent() };
     }
 
     /// To be called in the parent, with the child's process id.

@@ -79,8 +79,10 @@ pub struct Accepted {
 /// `InvalidInput` when the descriptor is no handover, or the kernel's refusal.
 pub fn accept(number: RawFd, as_zygote: bool) -> io::Result<Accepted> {
     let bad = |what: &str| {
-        let text = format!("descriptor {number} holds no handover ({what}): was this process \
-                            started by phalanx?");
+        let text = format!(
+            "descriptor {number} holds no handover ({what}): was this process \
+                            started by phalanx?"
+        );
         io::Error::new(io::ErrorKind::InvalidInput, text)
     };
     let fd = inherit::take(number).map_err(|e| bad(&e.to_string()))?;

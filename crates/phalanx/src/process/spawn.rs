@@ -54,9 +54,10 @@ pub(super) fn execute(
     let mut all: Vec<RawFd> = handover.fds().iter().chain(keep).copied().collect();
     all.sort_unstable();
     all.dedup();
-    os::spawn(&os::Program { path: program.path, arguments: &arguments, keep: &all, mask })
-        .map_err(|e| {
+    os::spawn(&os::Program { path: program.path, arguments: &arguments, keep: &all, mask }).map_err(
+        |e| {
             let path = program.path.to_string_lossy();
             io::Error::new(e.kind(), format!("cannot execute {path}: {e}"))
-        })
+        },
+    )
 }

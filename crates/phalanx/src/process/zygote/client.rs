@@ -132,8 +132,11 @@ pub fn start(
         all.extend(parcel.as_ref().map(Parcel::fd));
         all.extend(fds);
         if all.len() > socket::MAX_FDS {
-            let text = format!("too many descriptors for one process: {} of at most {}",
-                fds.len(), socket::MAX_FDS - 4);
+            let text = format!(
+                "too many descriptors for one process: {} of at most {}",
+                fds.len(),
+                socket::MAX_FDS - 4
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let id = connection.next_id();

@@ -48,11 +48,7 @@ impl Connection {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 
-    pub(super) fn request(
-        &self,
-        parts: &[IoSlice<'_>],
-        fds: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
+    pub(super) fn request(&self, parts: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let result = socket::send(&self.socket, parts, fds, true).map(drop);
         if result.is_err() {
             self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

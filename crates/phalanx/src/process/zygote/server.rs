@@ -121,7 +121,11 @@ impl Server {
         let first = list.len();
         for client in self.clients.values() {
             let fd = client.socket.as_fd();
-            list.push(if client.unsent.is_empty() { Interest::read(fd) } else { Interest::write(fd) });
+            list.push(if client.unsent.is_empty() {
+                Interest::read(fd)
+            } else {
+                Interest::write(fd)
+            });
         }
         while poll::wait(&mut list, None)? != Readiness::Ready {}
         let ready = keys.into_iter().zip(&list[first..]).filter(|(_, i)| i.is_ready());
