@@ -4,8 +4,8 @@
 mod codec;
 mod ffi;
 mod interrupt;
+mod message;
 mod pool;
-mod transport;
 mod types;
 
 use pyo3::prelude::*;
@@ -20,15 +20,19 @@ mod _core {
         register_reducer, set_main_by_value,
     };
     #[pymodule_export]
+    use crate::ffi::SharedBuffer;
+    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
+    use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
-    use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    use crate::types::queue::Queue;
     #[pymodule_export]
-    use crate::types::descriptors::{receive_fds, send_fds};
+    use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
     use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
     #[pymodule_export]

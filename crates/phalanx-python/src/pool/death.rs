@@ -84,8 +84,7 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
 
 /// Its result was published although the worker could not note it any more.
 fn is_answered(job: &Job, task: u64) -> bool {
-    !job.together
-        && job.state().pieces.iter().any(|piece| piece.first == task)
+    !job.together && job.state().pieces.iter().any(|piece| piece.first == task)
 }
 
 fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {

@@ -12,7 +12,7 @@ use pyo3::types::PyList;
 
 use super::wire::{Kind, Mode, ResultLabel};
 use crate::codec::decode_exception;
-use crate::transport::unpack;
+use crate::message::object;
 
 /// A call in progress.
 pub(super) struct Job {
@@ -105,7 +105,7 @@ impl Answer {
     /// The value, or the exception as an error.
     pub(super) fn decode(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
-            Self::Value(frame, parcel) | Self::Values(frame, parcel) => unpack(py, &frame, parcel),
+            Self::Value(frame, parcel) | Self::Values(frame, parcel) => object(py, &frame, parcel),
             Self::Error(mut frame, parcel) => {
                 if let Some(parcel) = parcel {
                     frame.clear();

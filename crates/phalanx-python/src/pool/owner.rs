@@ -11,7 +11,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -21,7 +21,7 @@ use super::stream::IMapIterator;
 use super::wire::{Kind, Mode, ResultLabel};
 use super::worker::WorkerBench;
 use crate::codec::{encode, ship};
-use crate::transport::{family, no_memory, parcel};
+use crate::message::{out_of_memory, outgoing};
 
 /// Functions kept in shared memory although no call in progress uses them.
 const FUNCTIONS_KEPT: usize = 64;
@@ -59,6 +59,11 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// This process's family.
+pub(super) fn family() -> PyResult<&'static Family> {
+    Family::get().map_err(|e| PyOSError::new_err(format!("cannot set up shared memory: {e}")))
+}
+
 /// A pool of worker processes, as its owner holds it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
 pub(crate) struct PoolCore(Arc<Owner>);
@@ -85,7 +90,7 @@ impl Owner {
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(no_memory)?;
+        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
         locked(&self.ready)[seat] = false;
         let process = self.start.call1(py, (WorkerBench::new(bench),))?;
         let old = locked(&self.processes)[seat].replace(process);
@@ -93,7 +98,11 @@ impl Owner {
         Ok(())
     }
 
-    fn function(&self, py: Python<'_>, callable: &Bound<'_, PyAny>) -> PyResult<Arc<Shared<Bytes>>> {
+    fn function(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+    ) -> PyResult<Arc<Shared<Bytes>>> {
         let shipped = ship(py, callable, None)?;
         let mut functions = locked(&self.functions);
         if let Some(kept) = functions.get(&shipped.id) {
@@ -102,7 +111,7 @@ impl Owner {
         if functions.len() >= FUNCTIONS_KEPT {
             functions.retain(|_, kept| Arc::strong_count(kept) > 1);
         }
-        let kept = Arc::new(self.crew.keep(shipped.id, &shipped.bytes).map_err(no_memory)?);
+        let kept = Arc::new(self.crew.keep(shipped.id, &shipped.bytes).map_err(out_of_memory)?);
         functions.insert(shipped.id, Arc::clone(&kept));
         Ok(kept)
     }
@@ -172,10 +181,10 @@ impl Owner {
             Mode::Each | Mode::Star => encode(py, tasks, &mut frame)?,
             Mode::Apply | Mode::ApplyKeywords => encode(py, &tasks.get_item(0)?, &mut frame)?,
         };
-        let body = parcel(py, self.family, &frame, &buffers)?;
+        let body = outgoing(py, self.family, &frame, &buffers)?;
         let tag = [job.function.offset(), job.mode.flags(job.together)];
         let mut scratch = Vec::new();
-        self.crew.submit(span, tag, body, &mut scratch).map_err(no_memory)
+        self.crew.submit(span, tag, body, &mut scratch).map_err(out_of_memory)
     }
 
     /// Takes in an answer that arose here.
@@ -400,7 +409,7 @@ impl PoolCore {
         let family = family()?;
         let seats = seats.min(phalanx::pool::MAX_SEATS);
         let owner = Owner {
-            crew: Crew::new(family, seats).map_err(no_memory)?,
+            crew: Crew::new(family, seats).map_err(out_of_memory)?,
             family,
             start,
             seats,

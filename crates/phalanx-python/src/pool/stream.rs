@@ -59,8 +59,7 @@ impl Stream {
     ) -> bool {
         let (busy, tasks) = owner.crew.work_done();
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window =
-            self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
         loop {
             let (submitted, ahead) = {
                 let state = self.job.state();

@@ -10,9 +10,10 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::owner::family;
 use super::wire::{Kind, Mode, ResultLabel};
-use crate::codec::{FunctionCache, encode_exception};
-use crate::transport::{family, no_memory, pack, parcel, unpack};
+use crate::codec::{FunctionCache, encode, encode_exception};
+use crate::message::{object, out_of_memory, outgoing};
 
 /// A worker's place in a pool. Given to the worker's process when it is started.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -34,7 +35,9 @@ impl WorkerBench {
             .map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
         let bench = &slf.get().0;
         let Some(place) = phalanx::process::spawning_slot() else {
             return Err(PyRuntimeError::new_err(
@@ -100,7 +103,7 @@ impl<'a> Worker<'a> {
     fn ready(&mut self) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench.publish(&label.pack(), nothing, &mut self.scratch).map_err(no_memory)
+        self.bench.publish(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
@@ -146,7 +149,7 @@ impl<'a> Worker<'a> {
         let (mode, together) = Mode::from_flags(batch.tag[1]);
         let function = self.function(py, batch.tag[0]);
         let bytes = std::mem::take(&mut self.batch);
-        let tasks = unpack(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
+        let tasks = object(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
         self.batch = bytes;
         match (function, tasks) {
             (Ok(function), Ok(tasks)) => {
@@ -186,7 +189,7 @@ impl<'a> Worker<'a> {
                 let nothing = phalanx::message::Outgoing::Inline(&[]);
                 self.bench
                     .publish(&label.pack(), nothing, &mut self.scratch)
-                    .map_err(no_memory)?;
+                    .map_err(out_of_memory)?;
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
         }
@@ -211,7 +214,9 @@ impl<'a> Worker<'a> {
         match (found, known) {
             (Some(_), Some(function)) => Ok(function),
             (Some(_), None) => self.functions.resolve(py, &self.scratch),
-            (None, _) => Err(PyValueError::new_err("the task's function is gone from shared memory")),
+            (None, _) => {
+                Err(PyValueError::new_err("the task's function is gone from shared memory"))
+            }
         }
     }
 
@@ -251,12 +256,8 @@ impl<'a> Worker<'a> {
             }
         }
         let values = PyList::new(py, values)?;
-        let label = ResultLabel {
-            job: span.job,
-            first: span.first,
-            kind: Kind::Values,
-            count: span.count,
-        };
+        let label =
+            ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
         match self.publish_value(py, label, &values) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -291,20 +292,17 @@ impl<'a> Worker<'a> {
         label: ResultLabel,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let body = pack(py, self.family, value, &mut self.frame)?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(no_memory)
+        self.frame.clear();
+        let payloads = encode(py, value, &mut self.frame)?;
+        let body = outgoing(py, self.family, &self.frame, &payloads)?;
+        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
-    fn publish_error(
-        &mut self,
-        py: Python<'_>,
-        label: ResultLabel,
-        error: &PyErr,
-    ) -> PyResult<()> {
+    fn publish_error(&mut self, py: Python<'_>, label: ResultLabel, error: &PyErr) -> PyResult<()> {
         self.frame.clear();
         encode_exception(py, error.value(py).as_any(), &mut self.frame);
-        let body = parcel(py, self.family, &self.frame, &Vec::new())?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(no_memory)
+        let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
+        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn fail_all(
@@ -327,7 +325,10 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn call_star<'py>(function: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn call_star<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     match args.cast::<PyTuple>() {
         Ok(args) => function.call1(args),
         Err(_) => {
