@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pytest  # noqa: E402
 import support  # noqa: E402
 
-DEFAULT_SECONDS = 90.0
+DEFAULT_SECONDS = float(os.environ.get("PHALANX_TEST_SECONDS", "90"))
 _watcher: subprocess.Popen | None = None
 
 

@@ -278,19 +278,19 @@ def answer_squares(queue, results):
 
 
 def echo(connection):
-    try:
-        while True:
-            connection.send(connection.recv())
-    except EOFError:
-        connection.close()
+    """Send back what comes, until "stop" comes.
+
+    The end of the stream would not do: a forked child holds a copy of the other end, too.
+    """
+    while not isinstance(item := connection.recv(), str) or item != "stop":
+        connection.send(item)
+    connection.close()
 
 
 def echo_bytes(connection):
-    try:
-        while True:
-            connection.send_bytes(connection.recv_bytes())
-    except EOFError:
-        connection.close()
+    while (item := connection.recv_bytes()) != b"stop":
+        connection.send_bytes(item)
+    connection.close()
 
 
 def close_and_exit(connection):
