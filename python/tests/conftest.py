@@ -79,11 +79,14 @@ def pytest_unconfigure():
 
 
 def pytest_collection_modifyitems(config, items):
+    # To see how the standard library fares in what phalanx does in another way.
+    differences_too = support.IS_PHALANX or "PHALANX_TEST_DIFFERENCES" in os.environ
+
     def left_out(item) -> bool:
         return (
             (item.get_closest_marker("slow") and not config.getoption("--slow"))
             or (item.get_closest_marker("big") and not config.getoption("--big"))
-            or (item.get_closest_marker("phalanx_only") and not support.IS_PHALANX)
+            or (item.get_closest_marker("phalanx_only") and not differences_too)
         )
 
     dropped = [item for item in items if left_out(item)]

@@ -172,7 +172,7 @@ class Script:
     the ``with`` block nothing of the program is alive any more.
     """
 
-    def __init__(self, directory: Path, source: str, *arguments: str, limits=None, env=None, options=()):
+    def __init__(self, directory: Path, source: str, *arguments: str, limits=None, env=None, options=(), prefix=()):
         self.token = f"phalanx-test-{uuid.uuid4().hex}"
         path = Path(directory) / "program.py"
         path.write_text(textwrap.dedent(source).replace("LIBRARY", LIBRARY))
@@ -185,7 +185,7 @@ class Script:
             **(env or {}),
         }
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(path), *arguments],
+            [*prefix, sys.executable, *options, str(path), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
