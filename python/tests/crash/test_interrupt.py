@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support import START_METHODS, Script, phalanx_only, wait_until
+from support import START_METHODS, Script, phalanx_only, state, wait_until
 
 PROGRAM = """
 import sys, time
@@ -137,7 +137,9 @@ def test_every_wait_can_be_interrupted(tmp_path, kind):
     """By a signal to the main process alone, as `kill -INT` or a debugger sends it."""
     with Script(tmp_path, PROGRAM, kind, START_METHODS[0], "catch") as script:
         assert script.line() == "ready"
-        # The line comes just before the wait: the handler works before it, too.
+        # The line comes just before the wait. The standard library can miss a signal that comes
+        # between its last look and the system call, so let the program fall asleep first.
+        wait_until(lambda: state(script.pid) == "S", "the program waits")
         script.process.send_signal(signal.SIGINT)
         done = script.finish()
         assert (done.returncode, done.stdout) == (0, "caught\n"), done.stderr
