@@ -234,7 +234,6 @@ EXPECTED = (
 )
 
 
-@phalanx_only
 @pytest.mark.parametrize("method", START_METHODS)
 def test_few_descriptors(tmp_path, method):
     def limit():
@@ -244,7 +243,6 @@ def test_few_descriptors(tmp_path, method):
     assert (done.stdout, done.stderr) == (EXPECTED, "")
 
 
-@phalanx_only
 def test_no_descriptor_left_is_a_clear_error_and_passes(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

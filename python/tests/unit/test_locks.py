@@ -372,6 +372,30 @@ def release_many(semaphore, count):
         semaphore.release()
 
 
+@pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
+def test_permits_stay_taken_when_the_taker_has_ended_normally(ctx, kind):
+    """A semaphore as a signal: the child consumes the tokens and goes."""
+    semaphore = getattr(ctx, kind)(3)
+    assert in_child(ctx, take_two, semaphore) is None
+    assert semaphore.get_value() == 1
+    semaphore.release()
+    semaphore.release()
+    assert semaphore.get_value() == 3
+
+
+def take_two(semaphore):
+    semaphore.acquire()
+    semaphore.acquire()
+
+
+def test_lock_taken_by_a_child_that_has_ended_normally_can_be_released(ctx):
+    lock = ctx.Lock()
+    assert in_child(ctx, lock.acquire) is True
+    lock.release()
+    assert lock.acquire(False)
+    lock.release()
+
+
 def test_large_semaphore():
     semaphore = mp.Semaphore(10_000)
     for _ in range(10_000):
