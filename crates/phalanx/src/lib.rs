@@ -1,1 +1,7 @@
 //! Process parallelism that is fast and never hangs: the engine.
+
+#![forbid(unsafe_code)]
+
+pub mod message;
+pub mod pool;
+pub mod process;
