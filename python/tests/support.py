@@ -172,7 +172,9 @@ class Script:
     the ``with`` block nothing of the program is alive any more.
     """
 
-    def __init__(self, directory: Path, source: str, *arguments: str, limits=None, env=None, options=(), prefix=()):
+    def __init__(
+        self, directory: Path, source: str, *arguments: str, limits=None, env=None, options=(), prefix=()
+    ):
         self.token = f"phalanx-test-{uuid.uuid4().hex}"
         path = Path(directory) / "program.py"
         path.write_text(textwrap.dedent(source).replace("LIBRARY", LIBRARY))
@@ -181,6 +183,7 @@ class Script:
             "PHALANX_TEST_TOKEN": self.token,
             "PHALANX_TEST_LIBRARY": LIBRARY,
             "PYTHONFAULTHANDLER": "1",
+            "PYTHONUNBUFFERED": "",  # whole lines, also of several processes at once
             "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
             **(env or {}),
         }
@@ -240,7 +243,9 @@ class Script:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             out, err = self.process.communicate()
-            pytest.fail(f"the program still ran after {timeout} s\n--- stdout\n{out[-4000:]}\n--- stderr\n{err[-8000:]}")
+            pytest.fail(
+                f"the program still ran after {timeout} s\n--- stdout\n{out[-4000:]}\n--- stderr\n{err[-8000:]}"
+            )
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
 
 
@@ -249,5 +254,7 @@ def run_script(directory: Path, source: str, *arguments: str, check: bool = True
     with Script(directory, source, *arguments, **options) as script:
         done = script.finish()
         if check and done.returncode != 0:
-            pytest.fail(f"exit code {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr[-8000:]}")
+            pytest.fail(
+                f"exit code {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr[-8000:]}"
+            )
         return done

@@ -166,8 +166,8 @@ def test_pool_goes_on_after_a_caught_interrupt_of_a_wait(tmp_path):
             go = mp.Event()
             with mp.Pool(1, keep, (go,)) as pool:
                 result = pool.apply_async(wait, (1,))
-                print("ready", flush=True)
                 try:
+                    print("ready", flush=True)
                     result.get()
                 except KeyboardInterrupt:
                     print("caught", flush=True)

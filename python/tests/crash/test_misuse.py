@@ -23,16 +23,15 @@ def full_text(error):
 @pytest.mark.parametrize("use", ["map", "apply", "imap", "apply_async", "map_async"])
 def test_initializer_that_raises(ctx, tmp_path, use, capfd):
     runs = tmp_path / "runs"
-    with pytest.raises(Exception) as caught:
-        with ctx.Pool(2, targets.failing_initializer, (runs,)) as pool:
-            if use == "imap":
-                next(pool.imap(targets.identity, [1, 2]))
-            elif use == "map":
-                pool.map(targets.identity, [1, 2])
-            elif use == "apply":
-                pool.apply(targets.identity, (1,))
-            else:
-                getattr(pool, use)(targets.identity, [[1]]).get(60)
+    with pytest.raises(Exception) as caught, ctx.Pool(2, targets.failing_initializer, (runs,)) as pool:
+        if use == "imap":
+            next(pool.imap(targets.identity, [1, 2]))
+        elif use == "map":
+            pool.map(targets.identity, [1, 2])
+        elif use == "apply":
+            pool.apply(targets.identity, (1,))
+        else:
+            getattr(pool, use)(targets.identity, [[1]]).get(60)
     text = full_text(caught.value)
     assert "the initializer failed on purpose" in text
     assert "failing_initializer" in text
@@ -43,9 +42,8 @@ def test_initializer_that_raises(ctx, tmp_path, use, capfd):
 
 @phalanx_only
 def test_initializer_that_kills(default_ctx):
-    with pytest.raises(Exception) as caught:
-        with default_ctx.Pool(2, targets.die_by, ("kill",)) as pool:
-            pool.map(targets.identity, [1, 2])
+    with pytest.raises(Exception) as caught, default_ctx.Pool(2, targets.die_by, ("kill",)) as pool:
+        pool.map(targets.identity, [1, 2])
     assert not isinstance(caught.value, mp.TimeoutError)
     assert "SIGKILL" in str(caught.value) or "signal 9" in str(caught.value)
 
@@ -228,10 +226,7 @@ if __name__ == "__main__":
         print(sum(pool.imap(length, (b"z" * n for n in range(500)))))
     print("end")
 """
-EXPECTED = (
-    f"{[300_000] * 4}\n{[0] * 4} {[0.0, 1.0, 2.0, 3.0]}\n{[5_000_000] * 8}\n"
-    f"{sum(range(500))}\nend\n"
-)
+EXPECTED = f"{[300_000] * 4}\n{[0] * 4} {[0.0, 1.0, 2.0, 3.0]}\n{[5_000_000] * 8}\n{sum(range(500))}\nend\n"
 
 
 @pytest.mark.parametrize("method", START_METHODS)
@@ -286,9 +281,7 @@ def test_no_descriptor_left_is_a_clear_error_and_passes(tmp_path):
 
 
 def can_unshare():
-    done = subprocess.run(
-        ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], capture_output=True
-    )
+    done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"], capture_output=True)
     return done.returncode == 0
 
 
@@ -316,9 +309,7 @@ def test_nowhere_to_write_files(tmp_path):
     """Law: nothing in the file system. With every usual place read-only all works."""
     if os.getuid() != 0 or not can_unshare():
         pytest.skip("changing a mount needs root and the right to unshare")
-    mounts = " && ".join(
-        f"mount -t tmpfs -o ro tmpfs {place}" for place in ("/dev/shm", "/var/tmp", "/run")
-    )
+    mounts = " && ".join(f"mount -t tmpfs -o ro tmpfs {place}" for place in ("/dev/shm", "/var/tmp", "/run"))
     done = run_script(
         tmp_path,
         USE_OF_EVERYTHING,

@@ -36,10 +36,6 @@ def taken_elsewhere(lock):
     return found == [False]
 
 
-def acquire_without_block(condition):
-    return condition.acquire(False)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["kill", "segfault", "exit"])
 def test_next_acquirer_is_told_and_holds_it(default_ctx, kind, how):
@@ -129,7 +125,7 @@ def test_a_waiter_in_another_process_is_woken(ctx):
     holder = ctx.Process(target=targets.take_and_hold, args=(lock, held_there))
     holder.start()
     held_here.recv()
-    waiter = ctx.Process(target=targets.send_result, args=(there, lock.acquire))
+    waiter = ctx.Process(target=targets.send_result, args=(there, targets.acquire, lock))
     waiter.start()
     assert not here.poll(0.1)
     holder.kill()
@@ -220,8 +216,7 @@ def test_the_lock_of_a_value(default_ctx):
 def test_a_dead_waiter_of_a_condition_swallows_no_notification(default_ctx):
     condition, ready, woken = default_ctx.Condition(), default_ctx.Semaphore(0), default_ctx.Semaphore(0)
     processes = [
-        default_ctx.Process(target=targets.condition_waiter, args=(condition, ready, woken))
-        for _ in range(3)
+        default_ctx.Process(target=targets.condition_waiter, args=(condition, ready, woken)) for _ in range(3)
     ]
     for process in processes:
         process.start()

@@ -50,9 +50,7 @@ def test_in_apply_async(ctx, how):
         assert [result.get(60) for result in results] == [n * 10 for n in range(20) if n != 5]
         message = str(caught.value)
         assert re.search(WAYS[how], message), message  # how it ended
-        (pid,) = {int(found) for found in re.findall(r"\b\d+\b", message)} & (
-            pids | seen_pids(message)
-        )
+        (pid,) = {int(found) for found in re.findall(r"\b\d+\b", message)} & (pids | seen_pids(message))
         assert str(pid) in message  # which worker
         assert re.search(r"die_at|task", message), message  # which task
         still_works(pool)

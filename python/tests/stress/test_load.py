@@ -15,9 +15,7 @@ pytestmark = pytest.mark.watchdog(300)
 def test_more_workers_than_processors(default_ctx):
     with default_ctx.Pool(32) as pool:
         assert list(pool.imap(targets.square, range(5000))) == [n * n for n in range(5000)]
-        assert sorted(pool.imap_unordered(targets.square, range(5000))) == [
-            n * n for n in range(5000)
-        ]
+        assert sorted(pool.imap_unordered(targets.square, range(5000))) == [n * n for n in range(5000)]
         assert pool.map(targets.square, range(5000), 1) == [n * n for n in range(5000)]
     pool.join()
 
@@ -45,9 +43,7 @@ def test_lock_under_contention_of_processes_and_threads(default_ctx, kind):
 
 
 def increment_in_threads(value, lock, threads, count):
-    running = [
-        threading.Thread(target=targets.increment, args=(value, lock, count)) for _ in range(threads)
-    ]
+    running = [threading.Thread(target=targets.increment, args=(value, lock, count)) for _ in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
@@ -57,9 +53,7 @@ def increment_in_threads(value, lock, threads, count):
 def test_items_of_mixed_sizes_through_one_queue(default_ctx):
     queue, results = default_ctx.Queue(), default_ctx.Queue()
     takers = [default_ctx.Process(target=check_items, args=(queue, results)) for _ in range(2)]
-    makers = [
-        default_ctx.Process(target=put_random_items, args=(queue, seed, 200)) for seed in range(3)
-    ]
+    makers = [default_ctx.Process(target=put_random_items, args=(queue, seed, 200)) for seed in range(3)]
     for process in takers + makers:
         process.start()
     for process in makers:
@@ -103,7 +97,7 @@ def test_random_kills_while_a_pool_works(default_ctx, seed):
     with default_ctx.Pool(3) as pool:
         results = [pool.apply_async(targets.square, (n,)) for n in range(600)]
         killed = 0
-        for number, result in enumerate(results):
+        for number in range(len(results)):
             if number % 60 == 59:
                 workers = mp.active_children()
                 if workers:

@@ -9,7 +9,6 @@ import pytest
 import targets
 from support import mp, wait_until
 
-
 # --- Condition ------------------------------------------------------------------------------------
 
 
@@ -17,8 +16,7 @@ def waiters(context, condition, count):
     """Start that many waiting processes; returns them and the semaphore they give when woken."""
     ready, woken = context.Semaphore(0), context.Semaphore(0)
     processes = [
-        context.Process(target=targets.condition_waiter, args=(condition, ready, woken))
-        for _ in range(count)
+        context.Process(target=targets.condition_waiter, args=(condition, ready, woken)) for _ in range(count)
     ]
     for process in processes:
         process.start()
@@ -69,8 +67,7 @@ def test_notify_is_not_stored(default_ctx):
 def test_notify_among_threads():
     condition, entered, woken = mp.Condition(), mp.Semaphore(0), mp.Semaphore(0)
     threads = [
-        threading.Thread(target=targets.condition_waiter, args=(condition, entered, woken))
-        for _ in range(3)
+        threading.Thread(target=targets.condition_waiter, args=(condition, entered, woken)) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -130,7 +127,7 @@ def test_wait_for_returns_the_value_of_the_predicate():
     with condition:
         assert condition.wait_for(lambda: "truth") == "truth"
         start = time.monotonic()
-        assert not condition.wait_for(lambda: [], 0.05)
+        assert not condition.wait_for(list, 0.05)
         assert time.monotonic() - start >= 0.049
 
 

@@ -116,13 +116,14 @@ def test_cpu_count_respects_affinity():
     assert counted.stdout.strip() == "1", counted.stderr
 
 
-NAMES = """
-Array AuthenticationError Barrier BoundedSemaphore BufferTooShort Condition Event JoinableQueue Lock
-Pipe Pool Process ProcessError Queue RLock RawArray RawValue Semaphore SimpleQueue TimeoutError Value
-active_children cpu_count current_process freeze_support get_all_start_methods get_context
-get_start_method parent_process set_start_method set_executable set_forkserver_preload get_logger
-log_to_stderr
-""".split()
+NAMES = [
+    "Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort", "Condition",
+    "Event", "JoinableQueue", "Lock", "Pipe", "Pool", "Process", "ProcessError", "Queue", "RLock",
+    "RawArray", "RawValue", "Semaphore", "SimpleQueue", "TimeoutError", "Value", "active_children",
+    "cpu_count", "current_process", "freeze_support", "get_all_start_methods", "get_context",
+    "get_start_method", "parent_process", "set_start_method", "set_executable",
+    "set_forkserver_preload", "get_logger", "log_to_stderr",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -57,9 +57,7 @@ def test_excludes_another_thread(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_protects_a_counter(ctx, kind):
     lock, value = getattr(ctx, kind)(), ctx.RawValue("i", 0)
-    processes = [
-        ctx.Process(target=targets.increment, args=(value, lock, 2000)) for _ in range(3)
-    ]
+    processes = [ctx.Process(target=targets.increment, args=(value, lock, 2000)) for _ in range(3)]
     for process in processes:
         process.start()
     targets.increment(value, lock, 2000)
@@ -71,9 +69,7 @@ def test_protects_a_counter(ctx, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_protects_a_counter_among_threads(kind):
     lock, value = getattr(mp, kind)(), mp.RawValue("i", 0)
-    threads = [
-        threading.Thread(target=targets.increment, args=(value, lock, 2000)) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=targets.increment, args=(value, lock, 2000)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -390,7 +386,7 @@ def take_two(semaphore):
 
 def test_lock_taken_by_a_child_that_has_ended_normally_can_be_released(ctx):
     lock = ctx.Lock()
-    assert in_child(ctx, lock.acquire) is True
+    assert in_child(ctx, targets.acquire, lock) is True
     lock.release()
     assert lock.acquire(False)
     lock.release()

@@ -550,9 +550,7 @@ def test_many_writers_one_reader(default_ctx):
     """With a lock, as the documentation asks for."""
     reader, writer = default_ctx.Pipe(duplex=False)
     lock = default_ctx.Lock()
-    processes = [
-        default_ctx.Process(target=send_tagged, args=(writer, lock, tag, 200)) for tag in range(4)
-    ]
+    processes = [default_ctx.Process(target=send_tagged, args=(writer, lock, tag, 200)) for tag in range(4)]
     for process in processes:
         process.start()
     writer.close()

@@ -178,7 +178,19 @@ def test_numpy_arrays_arrive_right_and_writable(ctx, count):
         lambda: numpy.array([True, False] * 40_000),
         lambda: numpy.ma.masked_array([1, 2, 3], [0, 1, 0]),
     ],
-    ids="fortran strided big-endian object text record complex scalar zero-d bool masked".split(),
+    ids=[
+        "fortran",
+        "strided",
+        "big-endian",
+        "object",
+        "text",
+        "record",
+        "complex",
+        "scalar",
+        "zero-d",
+        "bool",
+        "masked",
+    ],
 )
 def test_numpy_arrays_of_every_kind(pool, make):
     value = make()

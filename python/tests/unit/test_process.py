@@ -206,9 +206,7 @@ def test_repr_tells_the_state(default_ctx):
     assert repr(process) == f"<{kind} name='shown' parent={parent} closed>"
 
 
-@pytest.mark.parametrize(
-    ("signum", "shown"), [(signal.SIGTERM, "-SIGTERM"), (signal.SIGKILL, "-SIGKILL")]
-)
+@pytest.mark.parametrize(("signum", "shown"), [(signal.SIGTERM, "-SIGTERM"), (signal.SIGKILL, "-SIGKILL")])
 def test_repr_names_the_signal(default_ctx, signum, shown):
     process = default_ctx.Process(target=targets.exit_with, args=("signal", signum), daemon=True)
     process.start()

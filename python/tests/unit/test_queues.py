@@ -299,12 +299,9 @@ def test_at_exit_the_main_program_does_not_hang(tmp_path):
 def test_each_item_once_and_in_the_order_of_its_producer(default_ctx, kind, producers, consumers):
     count = 500
     queue, results = getattr(default_ctx, kind)(), default_ctx.Queue()
-    takers = [
-        default_ctx.Process(target=targets.drain, args=(queue, results)) for _ in range(consumers)
-    ]
+    takers = [default_ctx.Process(target=targets.drain, args=(queue, results)) for _ in range(consumers)]
     makers = [
-        default_ctx.Process(target=targets.put_tagged, args=(queue, tag, count))
-        for tag in range(producers)
+        default_ctx.Process(target=targets.put_tagged, args=(queue, tag, count)) for tag in range(producers)
     ]
     for process in takers + makers:
         process.start()
@@ -328,9 +325,7 @@ def test_each_item_once_and_in_the_order_of_its_producer(default_ctx, kind, prod
 def test_bounded_with_many(default_ctx):
     queue, results = default_ctx.Queue(3), default_ctx.Queue()
     takers = [default_ctx.Process(target=targets.drain, args=(queue, results)) for _ in range(3)]
-    makers = [
-        default_ctx.Process(target=targets.put_tagged, args=(queue, tag, 300)) for tag in range(3)
-    ]
+    makers = [default_ctx.Process(target=targets.put_tagged, args=(queue, tag, 300)) for tag in range(3)]
     for process in takers + makers:
         process.start()
     for process in makers:
@@ -346,9 +341,7 @@ def test_bounded_with_many(default_ctx):
 
 
 def test_from_many_threads(any_queue):
-    threads = [
-        threading.Thread(target=targets.put_tagged, args=(any_queue, tag, 200)) for tag in range(4)
-    ]
+    threads = [threading.Thread(target=targets.put_tagged, args=(any_queue, tag, 200)) for tag in range(4)]
     for thread in threads:
         thread.start()
     taken = [any_queue.get() for _ in range(800)]
@@ -587,7 +580,7 @@ def test_names_of_the_classes(default_ctx):
     assert isinstance(default_ctx.JoinableQueue(), queues.JoinableQueue)
     assert issubclass(queues.JoinableQueue, queues.Queue)
     assert mp.Queue().__class__ is queues.Queue
-    assert IS_PHALANX == (queues.__name__ == "phalanx.queues")
+    assert (queues.__name__ == "phalanx.queues") == IS_PHALANX
 
 
 def test_iter_with_sentinel(any_queue):
