@@ -5,3 +5,4 @@
 pub mod message;
 pub mod pool;
 pub mod process;
+pub mod sync;
