@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::codec::{
-        _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
+        _CodecFunctions, _adopt_main, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, register_reducer, set_main_by_value,
     };
     #[pymodule_export]

@@ -33,7 +33,7 @@ pub(crate) use decode::decode;
 pub(crate) use encode::{Main, OutOfBand, encode, encode_with};
 pub(crate) use exception::{decode_exception, encode_exception};
 pub(crate) use frame::frame_buffers;
-pub(crate) use function::{_adopts_main, FunctionCache, ShippedFunction, ship};
+pub(crate) use function::{_adopt_main, _adopts_main, FunctionCache, ShippedFunction, ship};
 pub(crate) use pickler::set_main_by_value;
 pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,

@@ -26,6 +26,12 @@ pub(crate) fn _adopts_main() -> bool {
     ADOPTING.load(Ordering::Relaxed)
 }
 
+/// Let functions of the sender's `__main__` join that of this process: it is a worker.
+#[pyfunction]
+pub(crate) fn _adopt_main() {
+    ADOPTING.store(true, Ordering::Relaxed);
+}
+
 /// The functions that a worker has been given, those used last in front.
 pub(crate) struct FunctionCache {
     entries: VecDeque<Entry>,

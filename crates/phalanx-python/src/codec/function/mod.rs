@@ -19,7 +19,7 @@ mod definition;
 mod known;
 mod ship;
 
-pub(crate) use cache::{_adopts_main, FunctionCache};
+pub(crate) use cache::{_adopt_main, _adopts_main, FunctionCache};
 pub(crate) use ship::{ShippedFunction, ship};
 
 /// The first byte of a shipped function.
