@@ -12,6 +12,7 @@ mod fd;
 mod fork;
 mod function;
 mod payload;
+mod shared_buffer;
 mod view;
 
 pub(crate) use build::{list_from, str_from_utf8, tuple_from};
@@ -20,4 +21,5 @@ pub(crate) use fd::borrow_fds;
 pub(crate) use fork::fork;
 pub(crate) use function::FunctionParts;
 pub(crate) use payload::Payload;
+pub(crate) use shared_buffer::SharedBuffer;
 pub(crate) use view::{View, is_shared, utf8, view};
