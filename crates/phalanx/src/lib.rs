@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod message;
+pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
