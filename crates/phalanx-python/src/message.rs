@@ -92,6 +92,15 @@ pub(crate) fn object_of(
     }
 }
 
+/// Makes the object of a message that came as a parcel, or else as a frame.
+#[inline]
+pub(crate) fn object(py: Python<'_>, frame: &[u8], parcel: Option<Arrived>) -> PyResult<Py<PyAny>> {
+    let Some(parcel) = parcel else { return codec::decode(py, frame, Vec::new()) };
+    let mut frame = Vec::new();
+    parcel.read_frame(&mut frame).map_err(damaged)?;
+    object_of_parcel(py, parcel, &frame)
+}
+
 /// Makes the object of a message with a chunk of its own, whose frame has been read.
 #[cold]
 pub(crate) fn object_of_parcel(

@@ -11,7 +11,9 @@
 //! is nothing to repair after a death, except that a wake-up given to a process that died at
 //! once is lost: the sweep therefore calls [`EventCount::notify_all`].
 
-use crate::sync::{AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake};
+use crate::sync::{
+    AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake, store_load_barrier,
+};
 
 const TOKEN: u32 = 1;
 const TOKENS: u32 = 0xfff;
@@ -47,7 +49,10 @@ impl EventCount {
             // SeqCst: the caller's next look must not be moved before this write (the other side
             // writes what we look at, then reads this word).
             match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return Ticket(new),
+                Ok(_) => {
+                    store_load_barrier();
+                    return Ticket(new);
+                }
                 Err(now) => word = now,
             }
         }
@@ -62,6 +67,7 @@ impl EventCount {
     /// by an operation that no later load can overtake (a `SeqCst` read-modify-write or fence).
     #[inline]
     pub fn notify_one(&self) {
+        store_load_barrier();
         if self.0.load(Ordering::SeqCst) & TOKENS != 0 {
             self.wake_one();
         }
@@ -84,6 +90,7 @@ impl EventCount {
 
     /// Wakes all sleepers.
     pub fn notify_all(&self) {
+        store_load_barrier();
         let mut word = self.0.load(Ordering::SeqCst);
         while word & TOKENS != 0 {
             let new = (word & !TOKENS).wrapping_add(SEQUENCE);

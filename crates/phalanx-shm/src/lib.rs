@@ -28,3 +28,4 @@ pub mod sync;
 #[cfg(not(loom))]
 pub mod table;
 pub mod view;
+pub mod words;

@@ -53,6 +53,12 @@ impl<'a> Patience<'a> {
         self
     }
 
+    /// The same without its deadline: for what has to be finished once it was begun.
+    #[must_use]
+    pub const fn without_deadline(&self) -> Self {
+        Self { deadline: None, give_up: self.give_up }
+    }
+
     /// The deadline, if there is one.
     #[must_use]
     pub const fn deadline(&self) -> Option<Deadline> {

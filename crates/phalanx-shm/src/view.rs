@@ -40,3 +40,25 @@ pub unsafe fn at<'a, T: ShmSafe>(base: *mut u8, len: usize, offset: u64) -> &'a 
     // change it only through atomics. A process that dies leaves some valid `T` behind.
     unsafe { &*base.add(offset).cast::<T>() }
 }
+
+/// A slice of `count` such values; else as [`at`].
+///
+/// # Safety
+/// The region must stay mapped for `'a`.
+#[inline]
+pub unsafe fn slice_at<'a, T: ShmSafe>(
+    base: *mut u8,
+    len: usize,
+    offset: u64,
+    count: usize,
+) -> &'a [T] {
+    let offset = offset as usize;
+    let size = std::mem::size_of::<T>().saturating_mul(count);
+    assert!(
+        offset.checked_add(size).is_some_and(|end| end <= len)
+            && offset.is_multiple_of(std::mem::align_of::<T>()),
+        "shared range at {offset:#x} is outside the arena"
+    );
+    // SAFETY: as in `at`, for each value of the range.
+    unsafe { std::slice::from_raw_parts(base.add(offset).cast::<T>(), count) }
+}

@@ -7,5 +7,6 @@ pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod sync;
 
 pub use phalanx_shm::patience::{GaveUp, Patience};

@@ -157,6 +157,24 @@ impl Arena {
         self.at(0)
     }
 
+    /// The `count` values of type `T` from `offset` on. Panics when they lie outside the arena.
+    #[inline]
+    #[must_use]
+    pub fn slice_at<T: view::ShmSafe>(&self, offset: u64, count: usize) -> &[T] {
+        // SAFETY: the region is mapped as long as `self` lives.
+        #[allow(unsafe_code)]
+        unsafe {
+            view::slice_at(self.region.base(), self.region.len(), offset, count)
+        }
+    }
+
+    /// Where a value that lies in the arena begins.
+    #[inline]
+    #[must_use]
+    pub fn offset_of<T: view::ShmSafe>(&self, value: &T) -> u64 {
+        (std::ptr::from_ref(value) as usize - self.region.base() as usize) as u64
+    }
+
     /// The process table.
     #[must_use]
     pub fn table(&self) -> &ProcessTable {
