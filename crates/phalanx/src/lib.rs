@@ -8,5 +8,6 @@ pub mod pool;
 pub mod process;
 pub mod queue;
 pub mod sync;
+pub mod wait;
 
 pub use phalanx_shm::patience::{GaveUp, Patience};

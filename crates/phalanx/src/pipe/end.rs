@@ -218,8 +218,7 @@ impl End {
                 return Ok(!half.is_empty());
             }
             if list[0].is_ready() {
-                half.bell().settle_stray(socket);
-                self.tidy(half);
+                self.hush();
             }
             patience.check()?;
         }
@@ -237,11 +236,25 @@ impl End {
         }
     }
 
+    /// Whether there is a message.
+    #[must_use]
+    pub fn has_message(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|half| !half.is_empty())
+    }
+
+    /// Removes what makes the socket readable although there is no message.
+    pub(crate) fn hush(&self) {
+        if let Some(half) = &self.incoming {
+            half.bell().settle_stray(self.socket.as_fd());
+            self.tidy(half);
+        }
+    }
+
     /// Prepares for a sleep on [`End::socket`], which from then on becomes readable when a message
     /// comes. Returns whether there is one already.
     #[must_use]
     pub fn prepare_to_sleep(&self) -> bool {
-        self.incoming.as_ref().is_none_or(|half| {
+        self.incoming.as_ref().is_some_and(|half| {
             half.bell().park();
             !half.is_empty()
         })
