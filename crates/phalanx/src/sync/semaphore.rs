@@ -130,10 +130,7 @@ impl Semaphore {
         self.head.start()
     }
 
-    fn permit(
-        &self,
-        how: Result<Acquired, GaveUp>,
-    ) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+    fn permit(&self, how: Result<Acquired, GaveUp>) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         match how? {
             Acquired::Clean => Ok(Permit(self)),
             Acquired::OwnerDied { pid } => {
