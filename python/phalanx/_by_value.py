@@ -17,9 +17,6 @@ from cloudpickle.cloudpickle import _function_setstate
 
 from phalanx import _core
 
-#: What this process' `__main__` holds only because a function brought it along.
-_adopted = {}
-
 
 def main_namespace():
     """Return the namespace in which functions of the sender's `__main__` run here."""
@@ -42,32 +39,11 @@ def set_function_state(function, state):
     attributes["__globals__"] = {}
     if _core._adopts_main() and namespace is sys.modules["__main__"].__dict__:
         for name, value in brought.items():
-            _adopt(namespace, name, value)
+            _core._adopt_global(namespace, name, value)
     else:
         namespace.update(brought)
     _function_setstate(function, state)
     namespace["__builtins__"] = builtins
-
-
-def adopt(path, function):
-    """Put a function where `__main__` had it in the sender, unless that is inside a class."""
-    if "." not in path:
-        _adopt(sys.modules["__main__"].__dict__, path, function)
-
-
-def was_adopted(function):
-    """Tell whether `__main__` holds a function only because a function brought it along."""
-    return _adopted.get(function.__name__) is function
-
-
-def _adopt(namespace, name, value):
-    """Let definitions follow the sender; keep every other value that this process has set."""
-    if name in namespace:
-        present = namespace[name]
-        ours = name not in _adopted or _adopted[name] is not present
-        if ours and not isinstance(value, (types.FunctionType, type)):
-            return
-    namespace[name] = _adopted[name] = value
 
 
 class _MainNamespace:

@@ -11,25 +11,34 @@ SECONDS = 2.0
 
 
 def add_location(error, obj):
-    """Add the path to the culprit inside `obj` to the message of `error`, where one is found."""
+    """Make the message of `error` name the culprit inside `obj` and the path to it, if found."""
     if len(error.args) != 1 or not isinstance(error.args[0], str):
         return
-    path = "".join(_search(obj, DEPTH, time.monotonic() + SECONDS))
+    path, message = "", error.args[0]
+    for step, refusal in _search(obj, DEPTH, time.monotonic() + SECONDS):
+        path, message = path + step, refusal
     if path:
-        kind = type(obj)
-        where = f"{path.lstrip('.')} of <{kind.__module__}.{kind.__qualname__} object>"
-        error.args = (f"{error.args[0]}: {where.replace('<builtins.', '<')}",)
+        error.args = (f"{message}: {path.lstrip('.')} of {_describe(obj)}",)
+
+
+def _describe(obj):
+    name = getattr(obj, "__qualname__", None)
+    if isinstance(name, str):
+        return f"<{type(obj).__name__} {name}>"
+    kind = type(obj)
+    return f"<{kind.__module__}.{kind.__qualname__} object>".replace("<builtins.", "<")
 
 
 def _search(obj, depth, deadline):
-    """Yield the steps from `obj` to the deepest part of it that cannot be sent."""
+    """Yield the steps from `obj` to the deepest part that cannot be sent, each with the reason."""
     if depth == 0:
         return
     for step, part in _parts(obj):
         if time.monotonic() > deadline:
             return
-        if not _sendable(part):
-            yield step
+        refusal = _refusal(part)
+        if refusal is not None:
+            yield step, refusal
             yield from _search(part, depth - 1, deadline)
             return
 
@@ -46,7 +55,7 @@ def _parts(obj):
             parts.append((f".{name}", getattr(obj, name, None)))
     cells = getattr(obj, "__closure__", None) or ()
     names = getattr(getattr(obj, "__code__", None), "co_freevars", ())
-    for name, cell in zip(names, cells):
+    for name, cell in zip(names, cells, strict=False):
         parts.append((f".{name}", getattr(cell, "cell_contents", None)))
     attributes = getattr(obj, "__dict__", {})
     if not isinstance(obj, type):
@@ -59,15 +68,19 @@ def _parts(obj):
     return parts
 
 
-def _sendable(obj):
-    """Tell whether the codec would take `obj`."""
-    for dump in (_dump, _dump_by_value):
-        try:
-            dump(obj)
-            return True
-        except Exception:
-            continue
-    return False
+def _refusal(obj):
+    """Return why the codec would not take `obj`, or `None` if it would."""
+    try:
+        _dump(obj)
+    except Exception as error:
+        reason = str(error)
+    else:
+        return None
+    try:
+        _dump_by_value(obj)
+    except Exception:
+        return reason
+    return None
 
 
 def _dump(obj):

@@ -5,4 +5,7 @@
 pub mod message;
 pub mod pool;
 pub mod process;
+pub mod queue;
 pub mod sync;
+
+pub use phalanx_shm::patience::{GaveUp, Patience};

@@ -15,7 +15,6 @@ import textwrap
 import threading
 
 import pytest
-
 from phalanx import _core
 
 LARGE = 64 * 1024
@@ -39,13 +38,13 @@ def same(a, b, seen=None):
     if isinstance(a, (list, tuple)):
         if isinstance(a, list):
             seen[id(a)] = id(b)
-        return len(a) == len(b) and all(same(x, y, seen) for x, y in zip(a, b))
+        return len(a) == len(b) and all(same(x, y, seen) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
         seen[id(a)] = id(b)
         return (
             len(a) == len(b)
-            and all(same(x, y, seen) for x, y in zip(a, b))
-            and all(same(x, y, seen) for x, y in zip(a.values(), b.values()))
+            and all(same(x, y, seen) for x, y in zip(a, b, strict=True))
+            and all(same(x, y, seen) for x, y in zip(a.values(), b.values(), strict=True))
         )
     return a == b
 
@@ -379,7 +378,7 @@ def test_a_lambda_beside_a_large_buffer():
 
 def test_what_cannot_be_pickled_is_refused_with_its_place():
     holder = Record("r", [1, {"deep": threading.Lock()}])
-    with pytest.raises(TypeError, match="cannot pickle '_thread.lock' object") as caught:
+    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object") as caught:
         _core._codec_dumps((1, holder))
     assert "[1].values[1]['deep']" in str(caught.value)
 
@@ -485,10 +484,19 @@ def test_importing_the_codec_imports_no_pickle():
 
 def test_truncated_frames_raise():
     np = pytest.importorskip("numpy")
-    for value in (5, "text", [1, 2, 3], {"a": (1, "x")}, (1.0, 2.0), Record("r", []), b"x" * 300, np.zeros(10_000)):
+    for value in (
+        5,
+        "text",
+        [1, 2, 3],
+        {"a": (1, "x")},
+        (1.0, 2.0),
+        Record("r", []),
+        b"x" * 300,
+        np.zeros(10_000),
+    ):
         frame, buffers = _core._codec_dumps(value)
         for length in range(len(frame)):
-            with pytest.raises(Exception):
+            with pytest.raises((ValueError, EOFError, pickle.UnpicklingError)):
                 _core._codec_loads(frame[:length], buffers)
     with pytest.raises(ValueError, match="buffers"):
         _core._codec_loads(frame, [])

@@ -9,7 +9,6 @@ import textwrap
 import threading
 
 import pytest
-
 from phalanx import _core, errors
 
 
@@ -261,7 +260,7 @@ def test_the_chain_arrives():
         try:
             raise KeyError("inner")
         except KeyError:
-            raise ValueError("outer")
+            raise ValueError("outer")  # noqa: B904
 
     arrived = send(raised(implicit))
     assert type(arrived.__cause__) is errors.RemoteTraceback
@@ -270,7 +269,7 @@ def test_the_chain_arrives():
     def suppressed():
         try:
             raise KeyError("inner")
-        except KeyError as error:
+        except KeyError:
             raise ValueError("outer") from None
 
     assert send(raised(suppressed)).__suppress_context__

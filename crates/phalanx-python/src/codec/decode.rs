@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::pickler;
 use crate::ffi::{Payload, list_from, str_from_utf8, tuple_from};
 
-/// Makes the object that [`encode`](super::encode) wrote as `frame`.
+/// Makes the object that [`encode`](super::encode()) wrote as `frame`.
 ///
 /// `buffers` are objects that export the frame's buffers, in order and with the lengths that
 /// [`frame_buffers`](super::frame_buffers) gives. Arrays and the like keep them and use their

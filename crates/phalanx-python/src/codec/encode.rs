@@ -1,4 +1,4 @@
-//! Objects into frames: tiers 0 and 1 here, the rest by [`pickler`](super::pickler).
+//! Objects into frames: tiers 0 and 1 here, the rest by `pickler`.
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 

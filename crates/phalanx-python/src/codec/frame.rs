@@ -48,7 +48,7 @@ pub(super) mod tag {
 pub(super) const OUT_OF_BAND: usize = 64 * 1024;
 
 /// The lengths, in order, of the buffers that belong to `frame`: what the transport needs to know
-/// before it can call [`decode`](super::decode).
+/// before it can call [`decode`](super::decode()).
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@
 //! | 2 | everything else | pickle protocol 5 |
 //! | 3 | what pickle refuses: lambdas, closures, classes made in a function | cloudpickle |
 //!
-//! Large buffers never pass through the frame: they come back from [`encode`] as [`OutOfBand`]
+//! Large buffers never pass through the frame: they come back from [`encode()`] as [`OutOfBand`]
 //! payloads, which the transport copies once to where the receiver will look at them.
 //!
 //! The meaning is pickle's: value, type and inner sharing arrive as `pickle.loads(pickle.dumps(x))`
@@ -33,7 +33,9 @@ pub(crate) use decode::decode;
 pub(crate) use encode::{Main, OutOfBand, encode, encode_with};
 pub(crate) use exception::{decode_exception, encode_exception};
 pub(crate) use frame::frame_buffers;
-pub(crate) use function::{_adopts_main, FunctionCache, ShippedFunction, ship};
+pub(crate) use function::{
+    _adopts_main, FunctionCache, ShippedFunction, adopt_global, begin_adopting, ship,
+};
 pub(crate) use pickler::set_main_by_value;
 pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,

@@ -26,7 +26,9 @@ pub(crate) fn set_main_by_value(by_value: bool) {
 
 /// What is looked up once for each interpreter.
 struct Tools {
-    module: Py<PyAny>,
+    pickler: Py<PyAny>,
+    bytes_io: Py<PyAny>,
+    dispatch_table: Py<PyDict>,
     dumps: Py<PyAny>,
     loads: Py<PyAny>,
     pickling_error: Py<PyAny>,
@@ -45,7 +47,9 @@ fn tools(py: Python<'_>) -> PyResult<&Tools> {
             dumps: module.getattr("dumps")?.unbind(),
             loads: module.getattr("loads")?.unbind(),
             pickling_error: module.getattr("PicklingError")?.unbind(),
-            module: module.into_any().unbind(),
+            pickler: module.getattr("Pickler")?.unbind(),
+            bytes_io: py.import("io")?.getattr("BytesIO")?.unbind(),
+            dispatch_table: py.import("copyreg")?.getattr("dispatch_table")?.cast_into()?.unbind(),
             collect: wrap_pyfunction!(collect, py)?.into_any().unbind(),
             protocol: 5_i32.into_pyobject(py)?.into_any().unbind(),
             buffer_callback: PyTuple::new(py, ["buffer_callback"])?.unbind(),
@@ -196,14 +200,16 @@ fn dump_with_reducers<'py>(
     reducers: &Bound<'py, PyDict>,
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let table = py.import("copyreg")?.getattr(intern!(py, "dispatch_table"))?;
-    let merged = table.cast_into::<PyDict>()?.copy()?;
+    let merged = tools.dispatch_table.bind(py).copy()?;
     merged.update(reducers.as_mapping())?;
-    let file = py.import("io")?.getattr(intern!(py, "BytesIO"))?.call0()?;
-    let options = PyDict::new(py);
-    options.set_item("buffer_callback", collect)?;
-    let kind = tools.module.bind(py).getattr(intern!(py, "Pickler"))?;
-    let pickler = kind.call((&file, &tools.protocol), Some(&options))?;
+    let file = tools.bytes_io.bind(py).call0()?;
+    let none = py.None();
+    let collect = collect.map_or_else(|| none.bind_borrowed(py), |collect| collect.as_borrowed());
+    let pickler = call_with_keyword(
+        tools.pickler.bind(py),
+        [file.as_borrowed(), tools.protocol.bind_borrowed(py), collect],
+        tools.buffer_callback.bind(py),
+    )?;
     pickler.setattr(intern!(py, "dispatch_table"), merged)?;
     pickler.call_method1(intern!(py, "dump"), (obj,))?;
     file.call_method0(intern!(py, "getvalue"))

@@ -147,12 +147,7 @@ impl Child {
             if let Some(status) = self.try_status().map_err(WaitError::Io)? {
                 return Ok(status);
             }
-            match poll::readable(self.sentinel(), patience.deadline()).map_err(WaitError::Io)? {
-                Readiness::Ready => {}
-                Readiness::TimedOut | Readiness::Interrupted => {
-                    patience.check().map_err(WaitError::GaveUp)?;
-                }
-            }
+            wait_readable(self.sentinel(), patience)?;
         }
     }
 
@@ -182,6 +177,22 @@ impl Child {
     /// As for [`Child::send_signal`].
     pub fn kill(&self) -> io::Result<()> {
         self.send_signal(SIGKILL)
+    }
+}
+
+/// Waits until a descriptor is readable, for instance somebody's sentinel.
+///
+/// # Errors
+/// [`WaitError::GaveUp`] when the patience is at its end, [`WaitError::Io`] when the kernel
+/// refuses.
+pub fn wait_readable(fd: BorrowedFd<'_>, patience: Patience<'_>) -> Result<(), WaitError> {
+    loop {
+        match poll::readable(fd, patience.deadline()).map_err(WaitError::Io)? {
+            Readiness::Ready => return Ok(()),
+            Readiness::TimedOut | Readiness::Interrupted => {
+                patience.check().map_err(WaitError::GaveUp)?;
+            }
+        }
     }
 }
 

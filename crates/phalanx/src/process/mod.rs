@@ -15,6 +15,6 @@ mod spawning;
 mod table;
 pub mod zygote;
 
-pub use child::{Child, WaitError};
+pub use child::{Child, WaitError, wait_readable};
 pub use phalanx_os::wait::ExitStatus;
 pub use spawning::{Reservation, spawning_slot};

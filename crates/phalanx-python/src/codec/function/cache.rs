@@ -1,30 +1,21 @@
 //! The worker's side: bytes become a callable, once.
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyAttributeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::adopt::{adopt, begin_adopting, is_adopted};
 use super::definition::Definition;
-use super::form;
 use super::ship::{find_in_main, id_of, main_namespace};
+use super::{form, value};
 use crate::codec::frame::{Reader, corrupt};
 use crate::codec::pickler;
-use crate::ffi::FunctionParts;
+use crate::ffi::{FunctionParts, str_from_utf8};
 
 /// How many functions a worker keeps unless told otherwise.
 const KEPT: usize = 256;
-
-static ADOPTING: AtomicBool = AtomicBool::new(false);
-
-/// Whether functions of the sender's `__main__` join that of this process.
-#[pyfunction]
-pub(crate) fn _adopts_main() -> bool {
-    ADOPTING.load(Ordering::Relaxed)
-}
 
 /// The functions that a worker has been given, those used last in front.
 pub(crate) struct FunctionCache {
@@ -51,7 +42,7 @@ impl FunctionCache {
     /// Makes this process a worker: functions of the sender's `__main__` that arrive by value,
     /// whichever way, belong to the `__main__` of this process from now on.
     pub(crate) fn with_capacity(kept: usize) -> Self {
-        ADOPTING.store(true, Ordering::Relaxed);
+        begin_adopting();
         Self { entries: VecDeque::new(), kept: kept.max(1) }
     }
 
@@ -75,7 +66,7 @@ impl FunctionCache {
         }
     }
 
-    /// The callable that [`ship`](super::ship) sent as `bytes`; kept under their id from now on.
+    /// The callable that [`ship`](super::ship()) sent as `bytes`; kept under their id from now on.
     ///
     /// # Errors
     ///
@@ -104,7 +95,8 @@ fn make<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         form::MAIN => {
             let name = reader.long_bytes()?;
             let fingerprint = u64::from_le_bytes(reader.array()?);
-            of_main(py, name, fingerprint, reader.remainder())
+            let form = reader.u8()?;
+            of_main(py, name, fingerprint, form, reader.remainder())
         }
         other => Err(corrupt(&format!("unknown form {other} of a function"))),
     }
@@ -112,28 +104,36 @@ fn make<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 
 fn of_main<'py>(
     py: Python<'py>,
-    name: &[u8],
+    path: &[u8],
     fingerprint: u64,
+    value_form: u8,
     value: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let found = find_in_main(py, name)?;
+    let found = find_in_main(py, path)?;
+    let path = str_from_utf8(py, path)?;
     if let Some(found) = &found
         && has_fingerprint(py, found, fingerprint)?
-        && (value.is_empty() || !was_adopted(py, found)?)
+        // What an adopted function refers to may have changed since in the sender.
+        && (value_form == form::NO_VALUE || !is_adopted(&path, found)?)
     {
         return Ok(found.clone());
     }
-    if !value.is_empty() {
-        let function = load(py, value)?;
-        let adopt = py.import("phalanx._by_value")?.getattr(intern!(py, "adopt"))?;
-        adopt.call1((String::from_utf8_lossy(name), &function))?;
+    let function = match value_form {
+        form::NO_VALUE => None,
+        form::PLAIN => Some(value::rebuild(py, value)?),
+        form::PICKLED => Some(load(py, value)?),
+        other => return Err(corrupt(&format!("unknown form {other} of a value"))),
+    };
+    if let Some(function) = function {
+        if !path.contains(".")? {
+            adopt(&main_namespace(py)?, &path, &function)?;
+        }
         return Ok(function);
     }
     found.ok_or_else(|| {
         PyAttributeError::new_err(format!(
-            "cannot find '{}' in the __main__ module of this worker: define it before the worker \
-             is started",
-            String::from_utf8_lossy(name)
+            "cannot find '{path}' in the __main__ module of this worker: define it before the \
+             worker is started"
         ))
     })
 }
@@ -143,18 +143,8 @@ fn has_fingerprint(py: Python<'_>, found: &Bound<'_, PyAny>, fingerprint: u64) -
     if !FunctionParts::of(found).is_some_and(|parts| parts.globals.is(&namespace)) {
         return Ok(false);
     }
-    Ok(Definition::of(found, &namespace)?.fingerprint == fingerprint)
-}
-
-/// Whether a function is here because it came by value: what it refers to may have changed since
-/// in the process that it came from.
-fn was_adopted(py: Python<'_>, found: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let modules = py.import("sys")?.getattr(intern!(py, "modules"))?;
-    if !modules.contains(intern!(py, "phalanx._by_value"))? {
-        return Ok(false);
-    }
-    let module = py.import("phalanx._by_value")?;
-    module.getattr(intern!(py, "was_adopted"))?.call1((found,))?.extract()
+    let definition = Definition::of(found, &namespace);
+    Ok(definition.is_known() && definition.fingerprint == fingerprint)
 }
 
 fn load<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {

@@ -23,6 +23,8 @@ pub(super) struct Definition {
     /// Whether all that it refers to is definitions, modules and small constants: then its value
     /// is small, and the same as long as [`is_current`](Self::is_current) says so.
     pub(super) is_plain: bool,
+    /// The functions and classes of `__main__` that belong together, the function itself first.
+    pub(super) members: Vec<Py<PyAny>>,
     checks: Vec<Check>,
 }
 
@@ -38,10 +40,14 @@ enum Check {
 
 impl Definition {
     /// Looks at a function; `main` is the namespace of `__main__`.
-    pub(super) fn of<'py>(
-        function: &Bound<'py, PyAny>,
-        main: &Bound<'py, PyDict>,
-    ) -> PyResult<Self> {
+    ///
+    /// What somebody made so strange that looking at it raises is not [known](Self::is_known).
+    pub(super) fn of<'py>(function: &Bound<'py, PyAny>, main: &Bound<'py, PyDict>) -> Self {
+        let unknown = Self { fingerprint: 0, is_plain: false, members: vec![], checks: vec![] };
+        Self::try_of(function, main).unwrap_or(unknown)
+    }
+
+    fn try_of<'py>(function: &Bound<'py, PyAny>, main: &Bound<'py, PyDict>) -> PyResult<Self> {
         let mut walk = Walk {
             main,
             hash: DefaultHasher::new(),
@@ -54,7 +60,30 @@ impl Definition {
             walk.definition(&definition)?;
             next += 1;
         }
-        Ok(Self { fingerprint: walk.hash.finish(), is_plain: walk.is_plain, checks: walk.checks })
+        Ok(Self {
+            fingerprint: walk.hash.finish(),
+            is_plain: walk.is_plain,
+            members: walk.seen.into_iter().map(Bound::unbind).collect(),
+            checks: walk.checks,
+        })
+    }
+
+    /// The global variables that the members refer to, with their values.
+    pub(super) fn globals<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)> + use<'a, 'py> {
+        self.checks.iter().filter_map(move |check| match check {
+            Check::Global { name, value: Some(value), .. } => {
+                Some((name.bind(py).clone(), value.bind(py).clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether there is a fingerprint and a way to see changes.
+    pub(super) fn is_known(&self) -> bool {
+        !self.members.is_empty()
     }
 
     /// Whether everything is still as it was.

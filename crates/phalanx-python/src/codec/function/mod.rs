@@ -14,12 +14,15 @@
 //! that one is called, with the globals of that process. If not (the function was defined after the
 //! worker was forked, or the program is a notebook and the worker cannot import it), the value is
 //! adopted into the worker's `__main__`.
+mod adopt;
 mod cache;
 mod definition;
 mod known;
 mod ship;
+mod value;
 
-pub(crate) use cache::{_adopts_main, FunctionCache};
+pub(crate) use adopt::{_adopts_main, adopt as adopt_global, begin_adopting};
+pub(crate) use cache::FunctionCache;
 pub(crate) use ship::{ShippedFunction, ship};
 
 /// The first byte of a shipped function.
@@ -28,6 +31,12 @@ mod form {
     pub(super) const NAMED: u8 = 1;
     /// A pickle of an object with state of its own.
     pub(super) const STATEFUL: u8 = 2;
-    /// A name in `__main__`, a fingerprint and perhaps a value.
+    /// A name in `__main__`, a fingerprint and one of the values below.
     pub(super) const MAIN: u8 = 3;
+    /// No value: the worker has the function or nothing.
+    pub(super) const NO_VALUE: u8 = 0;
+    /// A plain function, as `value` describes it.
+    pub(super) const PLAIN: u8 = 1;
+    /// A pickle by value.
+    pub(super) const PICKLED: u8 = 2;
 }

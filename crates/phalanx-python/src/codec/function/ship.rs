@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyType};
 
 use super::definition::Definition;
-use super::{form, known};
+use super::{form, known, value};
 use crate::codec::encode::Main;
 use crate::codec::pickler;
 use crate::ffi::{FunctionParts, utf8};
@@ -74,9 +74,9 @@ fn function(
     let namespace = main_namespace(py)?;
     let in_main = parts.globals.is(&namespace);
     if in_main && let Some(name) = name_in_main(function)? {
-        let definition = Definition::of(function, &namespace)?;
+        let definition = Definition::of(function, &namespace);
         let shipped = of_main(py, function, &name, &definition, by_value)?;
-        if definition.is_plain || !by_value {
+        if definition.is_plain || definition.is_known() && !by_value {
             known::remember(function, by_value, Some(definition), &shipped);
         }
         return Ok(shipped);
@@ -86,7 +86,7 @@ fn function(
         known::remember(function, by_value, None, &shipped);
         return Ok(shipped);
     }
-    let definition = Definition::of(function, &namespace)?;
+    let definition = Definition::of(function, &namespace);
     let shipped = of_anywhere(py, function, form::NAMED, main)?;
     if definition.is_plain {
         known::remember(function, by_value, Some(definition), &shipped);
@@ -112,8 +112,8 @@ fn framed(form: u8, stream: &Bound<'_, PyBytes>) -> ShippedFunction {
 
 /// A function that `__main__` has under `name`.
 ///
-/// Its value goes along where the worker has no other way to it, and else where that is cheap and
-/// runs no code of the objects it refers to.
+/// Its value goes along where the worker has no other way to it, and else where it is plain: then it
+/// is small and no code of anybody runs to write it.
 fn of_main(
     py: Python<'_>,
     function: &Bound<'_, PyAny>,
@@ -121,36 +121,25 @@ fn of_main(
     definition: &Definition,
     by_value: bool,
 ) -> PyResult<ShippedFunction> {
-    let value = match value_of(py, function, definition, by_value) {
-        Ok(value) => value,
-        // The worker may have the function all the same.
-        Err(_) if !by_value => None,
-        Err(error) => return Err(error),
+    let (form, value) = if by_value {
+        let value = pickler::encode_whole(py, function, Some(Main::ByValue))?;
+        (form::PICKLED, Some(value))
+    } else {
+        match value::describe(py, definition) {
+            Ok(Some(value)) => (form::PLAIN, Some(value)),
+            // The worker will have the function all the same, in all likelihood.
+            Ok(None) | Err(_) => (form::NO_VALUE, None),
+        }
     };
     let mut bytes = vec![form::MAIN];
     bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(&definition.fingerprint.to_le_bytes());
+    bytes.push(form);
     if let Some(value) = value {
         bytes.extend_from_slice(value.as_bytes());
     }
     Ok(ShippedFunction::new(bytes))
-}
-
-/// The function by value, where it should go along.
-fn value_of<'py>(
-    py: Python<'py>,
-    function: &Bound<'py, PyAny>,
-    definition: &Definition,
-    by_value: bool,
-) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    if by_value {
-        return Ok(Some(pickler::encode_whole(py, function, Some(Main::ByValue))?));
-    }
-    if definition.is_plain {
-        return Ok(Some(pickler::dump_by_value(py, function, true, None)?));
-    }
-    Ok(None)
 }
 
 /// The name under which `__main__` has exactly this function.

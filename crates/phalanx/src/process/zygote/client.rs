@@ -4,11 +4,15 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use phalanx_os::parcel::Parcel;
 use phalanx_os::per_process::PerProcess;
 use phalanx_os::signal::{self, SIGINT};
 use phalanx_os::{death, inherit, socket};
+
+use phalanx_os::wait::ExitStatus;
+use phalanx_shm::patience::Patience;
 
 use super::connection::Connection;
 use super::wire::{INLINE, Request};
@@ -37,6 +41,9 @@ struct Known {
     door: Option<OwnedFd>,
     connection: Option<Arc<Connection>>,
 }
+
+/// How long to wait for a zygote that should be about to end.
+const LINGERING: Duration = Duration::from_millis(500);
 
 static KNOWN: PerProcess<Mutex<Known>> = PerProcess::new();
 
@@ -180,6 +187,14 @@ pub fn pid() -> Option<u32> {
     matches!(zygote.try_status(), Ok(None)).then(|| zygote.pid())
 }
 
+/// How the zygote that the calling process started last has ended: waits a moment for its end,
+/// since its connections close a little earlier. `None` while it runs, or if there was none.
+#[must_use]
+pub fn exit_status() -> Option<ExitStatus> {
+    let patience = Patience::timeout(Some(LINGERING));
+    known().zygote.as_ref()?.wait(patience).ok()
+}
+
 /// Launches a zygote now if the calling process knows of none, so that the first start is quick.
 ///
 /// # Errors
@@ -198,8 +213,7 @@ pub fn stop() {
         known.zygote.take()
     };
     if let Some(zygote) = zygote {
-        let patience = std::time::Duration::from_millis(500);
-        let _ = zygote.wait(phalanx_shm::patience::Patience::timeout(Some(patience)));
+        let _ = zygote.wait(Patience::timeout(Some(LINGERING)));
     }
 }
 

@@ -22,7 +22,7 @@ mod connection;
 mod server;
 mod wire;
 
-pub use client::{Launch, ensure_running, pid, start, stop};
+pub use client::{Launch, ensure_running, exit_status, pid, start, stop};
 pub(super) use client::{door, know_door};
 pub(super) use connection::Connection;
 pub use server::{Born, Served, serve};
