@@ -165,6 +165,7 @@ def test_the_forkserver_is_replaced_when_it_was_killed():
         process.join()
         assert process.exitcode == 4
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    forkserver._forkserver._stop()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the interpreter does not warn before 3.12")
