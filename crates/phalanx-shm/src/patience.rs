@@ -101,29 +101,56 @@ impl<'a> Patience<'a> {
 
 /// The length of the sleeps between two looks at a peer's health: short at first, since most
 /// deaths are noticed by the first sleeper, then longer, so that an idle waiter costs nothing.
+///
+/// A sleeper that is woken early goes on with the same slice: however often that happens, the look
+/// is not put off.
 #[derive(Debug)]
 pub struct Slices {
     next: Duration,
     longest: Duration,
+    end: Option<Deadline>,
 }
 
 impl Slices {
     /// For waits on what a user's code holds: 50 ms, doubling to two seconds.
     #[must_use]
     pub const fn for_users() -> Self {
-        Self { next: Duration::from_millis(50), longest: Duration::from_secs(2) }
+        let (next, longest) = (Duration::from_millis(50), Duration::from_secs(2));
+        Self { next, longest, end: None }
     }
 
     /// For waits on what the engine itself holds for microseconds: 1 ms, doubling to 100 ms.
     #[must_use]
     pub const fn for_engine() -> Self {
-        Self { next: Duration::from_millis(1), longest: Duration::from_millis(100) }
+        let (next, longest) = (Duration::from_millis(1), Duration::from_millis(100));
+        Self { next, longest, end: None }
     }
 
     /// The end of the next sleep: the slice's or the caller's own deadline, whichever is earlier.
     pub fn next_deadline(&mut self, patience: &Patience<'_>) -> Deadline {
-        let slice = Deadline::after(self.next);
-        self.next = (self.next * 2).min(self.longest);
+        let slice = match self.end {
+            Some(end) if !end.has_passed() => end,
+            _ => {
+                let end = Deadline::after(self.next);
+                self.next = (self.next * 2).min(self.longest);
+                end
+            }
+        };
+        self.end = Some(slice);
         patience.deadline().map_or(slice, |d| d.min(slice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_early_wake_up_does_not_put_the_next_look_off() {
+        let mut slices = Slices::for_users();
+        let first = slices.next_deadline(&Patience::forever());
+        assert_eq!(first, slices.next_deadline(&Patience::forever()));
+        std::thread::sleep(first.remaining());
+        assert!(slices.next_deadline(&Patience::forever()) > first);
     }
 }
