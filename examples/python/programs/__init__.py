@@ -68,3 +68,7 @@ NOT_IN_THIS_STAGE = (
     "joblib's Memory",
     "a flag kept by a Redis server",
 )
+
+NEED_NUMPY = frozenset(
+    {"chunks_map", "chunks_map_async", "chunks_and_back", "sigmoid_pool", "sigmoid_queue", "pi_numpy"},
+)
