@@ -42,12 +42,12 @@ class _Failure(Exception):
 
 
 def enough(turns, spent, quick):
-    """Whether to stop: short programs get up to nine turns, long ones two or three."""
+    """Whether to stop: short programs get up to fifteen turns, long ones two or three."""
     if quick:
         return turns >= 1
     if turns < 3:
         return turns >= 2 and spent > 8.0
-    return turns >= 9 or spent > 1.5
+    return turns >= 15 or spent > 1.5
 
 
 def measure(name, libraries, scale, limit, quick, on_turn):
