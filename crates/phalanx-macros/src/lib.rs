@@ -1,1 +1,1 @@
-//! Attribute macros of phalanx: #[phalanx::task] and #[phalanx::main].
+//! Attribute macros of phalanx: `#[phalanx::task]` and `#[phalanx::main]`.

@@ -1,1 +1,15 @@
 //! Linux system calls behind safe types, for the phalanx engine.
+//!
+//! One module for each kind of kernel object. Nothing here allocates threads, logs or keeps
+//! global state; each function names the system call it makes and returns `std::io::Error`
+//! when the kernel refuses it. This is one of the three places of the project where `unsafe`
+//! is allowed.
+
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod fork;
+pub mod futex;
+pub mod memory;
+pub mod pidfd;
+pub mod proc;

@@ -1,1 +1,28 @@
 //! Crash-consistent shared-memory structures: arena, process table, ring, locks.
+//!
+//! Any process may be killed at any instruction, so every structure here records who owns what
+//! in the same atomic step that takes it, and any survivor can repair what a dead process left
+//! ([`peers::Peers::check`]). Each algorithm has its essay at the head of its file.
+
+#![deny(unsafe_code)]
+
+#[cfg(not(loom))]
+pub mod arena;
+pub mod engine_lock;
+pub mod event_count;
+pub mod failpoint;
+#[cfg(not(loom))]
+pub mod family;
+#[cfg(not(loom))]
+pub mod object;
+pub mod patience;
+pub mod peers;
+#[cfg(not(loom))]
+pub mod ring;
+pub mod spin;
+#[cfg(not(loom))]
+mod sweep;
+pub mod sync;
+#[cfg(not(loom))]
+pub mod table;
+pub mod view;

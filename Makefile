@@ -1,0 +1,43 @@
+# Each target does its own set-up. PYTHON chooses the interpreter, ARGS go to the program or test runner.
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help tour test test-rust test-python bench build check wheel clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PYTHON=python3.12 chooses the interpreter, ARGS="..." goes to the program that is run'
+
+tour: ## run the example programs on multiprocessing and on phalanx, side by side
+	@scripts/run examples/python/tour.py $(ARGS)
+
+test: ## run the tests of the engine and of the Python package
+	@scripts/check-machine
+	@scripts/test-rust
+	@scripts/test-python $(ARGS)
+
+test-rust: ## run the tests of the engine
+	@scripts/test-rust $(ARGS)
+
+test-python: ## run the tests of the Python package
+	@scripts/test-python $(ARGS)
+
+bench: ## measure phalanx against multiprocessing and print the table
+	@scripts/run benchmarks/run.py $(ARGS)
+
+build: ## build phalanx into .venv/VERSION, ready to import
+	@scripts/build
+
+check: ## check format, lints, types, docs, layers and licences
+	@scripts/check-all
+
+wheel: ## build a wheel into dist/ and check what is in it
+	@scripts/check-wheel
+
+clean: ## remove everything that the other targets made
+	rm -rf target dist .venv/[0-9]* .pytest_cache .mypy_cache .ruff_cache
+	rm -f python/phalanx/_core*.so
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+"""What workers run: the smallest importable functions, so that importing them costs nothing."""
+
+
+def nothing() -> None:
+    """The target of a process that is only started and joined."""
+
+
+def successor(number: int) -> int:
+    """A tiny task whose answer can be verified."""
+    return number + 1
+
+
+def total(first: int, second: int) -> int:
+    """A tiny task of two arguments."""
+    return first + second
+
+
+def echo(payload: bytes) -> bytes:
+    """Send the argument back."""
+    return payload

@@ -1,0 +1,1 @@
+"""The harness: declares cases, isolates each measurement, pairs, summarises and reports."""

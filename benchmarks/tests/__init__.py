@@ -1,0 +1,1 @@
+"""Tests of the harness itself; none of them asserts a time."""

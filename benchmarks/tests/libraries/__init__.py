@@ -1,0 +1,1 @@
+"""Libraries that misbehave, one a module, for the tests of the harness."""

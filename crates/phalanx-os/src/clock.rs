@@ -1,0 +1,79 @@
+//! The monotonic clock, the only clock that phalanx waits by.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// An instant of `CLOCK_MONOTONIC`, in nanoseconds since an arbitrary start (boot).
+///
+/// Unlike [`std::time::Instant`] it can be stored in shared memory: every process of the
+/// machine reads the same clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(u64);
+
+impl Deadline {
+    /// The present instant.
+    #[must_use]
+    pub fn now() -> Self {
+        let t = clock_gettime(ClockId::Monotonic);
+        Self((t.tv_sec as u64).saturating_mul(1_000_000_000) + t.tv_nsec as u64)
+    }
+
+    /// The instant `timeout` from now; saturates at the end of time (500 years).
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        Self(Self::now().0.saturating_add(ns))
+    }
+
+    /// The instant with the given count of nanoseconds on the monotonic clock.
+    #[must_use]
+    pub const fn from_nanos(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    /// Nanoseconds on the monotonic clock.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This instant, later by `by`.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+
+    /// Whether the instant lies in the past or is now.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        Self::now() >= self
+    }
+
+    /// The time from now until this instant; zero if it has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(Self::now().0))
+    }
+
+    /// The instant in the kernel's format.
+    #[must_use]
+    pub fn to_timespec(self) -> Timespec {
+        Timespec {
+            tv_sec: (self.0 / 1_000_000_000) as i64,
+            tv_nsec: (self.0 % 1_000_000_000) as i64,
+        }
+    }
+}
+
+/// The earlier of two optional instants; `None` is never.
+#[must_use]
+pub fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,106 @@
+//! What `/proc` says of a process and of the machine's memory.
+
+use std::fs::File;
+use std::io::Read;
+
+/// The start time of a process, in clock ticks since boot: with the pid it names a process
+/// uniquely, although pids are used again. `None` if there is no such process.
+///
+/// Allocates nothing, so that it can be called between `fork` and `exec`.
+#[must_use]
+pub fn start_time(pid: u32) -> Option<u64> {
+    let mut path = [0u8; 32];
+    let len = {
+        use std::io::Write;
+        let mut cursor = &mut path[..];
+        write!(cursor, "/proc/{pid}/stat").ok()?;
+        32 - cursor.len()
+    };
+    let path = std::str::from_utf8(&path[..len]).ok()?;
+    let mut stat = [0u8; 1024];
+    let len = File::open(path).ok()?.read(&mut stat).ok()?;
+    parse_start_time(&stat[..len])
+}
+
+/// Field 22 of `/proc/PID/stat`; the second, the program's name, may contain blanks and brackets.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let after_name = stat.iter().rposition(|&b| b == b')')? + 2;
+    let field = stat.get(after_name..)?.split(|&b| b == b' ').nth(19)?;
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// Bytes of memory that the system could still hand out without swapping (`MemAvailable`).
+#[must_use]
+pub fn memory_available() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+/// Bytes of memory of the machine (`MemTotal`).
+#[must_use]
+pub fn memory_total() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
+/// The lowest memory limit of the control groups that the process is in (v2 `memory.max` or v1
+/// `memory.limit_in_bytes`, all ancestors included), in bytes.
+#[must_use]
+pub fn memory_cgroup_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut lowest: Option<u64> = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            c if c.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        loop {
+            let text = std::fs::read_to_string(format!("{root}{path}/{file}"));
+            if let Some(limit) = text.ok().and_then(|t| t.trim().parse::<u64>().ok()) {
+                lowest = Some(lowest.map_or(limit, |l| l.min(limit)));
+            }
+            match path.rfind('/') {
+                Some(parent) => path = &path[..parent],
+                None => break,
+            }
+        }
+    }
+    lowest
+}
+
+/// Sends `signal` to the calling process itself.
+pub fn raise(signal: i32) {
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    }
+}
+
+fn meminfo(key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with(key))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_survives_names_with_brackets() {
+        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
+        assert_eq!(parse_start_time(stat), Some(12345));
+    }
+
+    #[test]
+    fn own_start_time_is_stable() {
+        let pid = std::process::id();
+        assert!(start_time(pid).is_some());
+        assert_eq!(start_time(pid), start_time(pid));
+        assert_eq!(start_time(u32::MAX - 1), None);
+    }
+}

@@ -1,0 +1,554 @@
+//! The arena: all memory that a family of processes shares, in one sparse anonymous file.
+//!
+//! Address space is plentiful and untouched pages cost nothing, so each size class has a region
+//! of its own, large enough for all memory of the machine: an array of equal chunks, each with a
+//! *chunk word* in a table beside it. Taking a chunk is one compare-and-swap on its word, which
+//! names the owner; nothing is ever split or merged, and no operation spans two words. A chunk of
+//! 80 MB in the class of 128 MB uses 80 MB: only the pages that are written exist.
+//!
+//! ```text
+//!   chunk word:  pages that are backed by memory : 40 | owner slot : 16 | state : 8
+//!
+//!   FREE -> OWNED(slot) -> PART -> OWNED(slot') -> FREE      memory handed from process to process
+//!               |  ^
+//!               v  |
+//!             OBJECT                                          shared by all who hold it
+//! ```
+//!
+//! FREE: nobody's; keeps its pages, because rewriting a warm page is ten times quicker than the
+//! first write to a fresh one. OWNED: belongs to one process, also while it lies in that process's
+//! magazine of free chunks. PART: belongs to a shared object (a ring's segment or a payload in
+//! flight); the object's own repair rules say who frees it. OBJECT: begins with an
+//! [`crate::object::ObjectHeader`] that lists its holders.
+//!
+//! | a process dies | what remains | who repairs |
+//! |---|---|---|
+//! | at any step of `alloc` or `free` | the word says FREE or OWNED(dead) | the sweep frees OWNED(dead) |
+//! | owning chunks, also those of its magazine | OWNED(dead) | the sweep |
+//! | while backing pages with memory | pages that the word does not count | they are backed again, at no cost |
+//!
+//! Memory is backed *before* it is used (`MADV_POPULATE_WRITE`), so a machine or a memory cgroup
+//! without memory makes [`AllocError`], never SIGBUS.
+
+mod budget;
+mod layout;
+mod magazine;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use phalanx_os::memory::{PAGE, SharedRegion};
+
+pub use budget::AllocError;
+pub use layout::{Chunk, MAX_CLASSES};
+pub use magazine::Magazines;
+
+use crate::engine_lock::EngineLock;
+use crate::failpoint;
+use crate::peers::SlotId;
+use crate::sync::{AtomicU64, Ordering};
+use crate::table::ProcessTable;
+use crate::view;
+use layout::{ArenaHeader, Layout};
+
+/// The state of a chunk: the low byte of its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ChunkState {
+    /// Nobody's.
+    Free = 0,
+    /// One process's.
+    Owned = 1,
+    /// A part of a shared object.
+    Part = 2,
+    /// A shared object.
+    Object = 3,
+}
+
+impl ChunkState {
+    fn of(word: u64) -> Self {
+        match word & 0xff {
+            1 => Self::Owned,
+            2 => Self::Part,
+            3 => Self::Object,
+            _ => Self::Free,
+        }
+    }
+}
+
+const OWNER_SHIFT: u32 = 8;
+const PAGES_SHIFT: u32 = 24;
+const IDENTITY: u64 = (1 << PAGES_SHIFT) - 1;
+
+fn identity(state: ChunkState, owner: Option<SlotId>) -> u64 {
+    state as u64 | (owner.map_or(0, |o| u64::from(o.raw())) << OWNER_SHIFT)
+}
+
+/// Fewer pages than this are not worth a system call to give back.
+const DISCARD_PAGES: u64 = 16;
+
+/// How many words a search for a free chunk looks at before it takes a fresh one instead.
+const SEARCH: u32 = 256;
+
+/// The shared memory of a family of processes, as mapped by one of them.
+pub struct Arena {
+    region: SharedRegion,
+    layout: Layout,
+}
+
+impl Arena {
+    /// Creates an arena that can use up to `limit` bytes of memory (default: what the machine or
+    /// the memory cgroup allows).
+    ///
+    /// # Errors
+    /// When the kernel refuses a descriptor or the address space.
+    pub fn create(limit: Option<u64>) -> io::Result<Self> {
+        let limit = limit.unwrap_or_else(budget::default_limit);
+        let mut span = limit.next_power_of_two().max(64 << 20) as usize;
+        loop {
+            let layout = Layout::new(span);
+            match SharedRegion::create("phalanx", layout.total_len()) {
+                Ok(region) => {
+                    region.populate(0, layout.fixed_len())?;
+                    let arena = Self { region, layout };
+                    arena.header().initialize(span as u64, limit);
+                    return Ok(arena);
+                }
+                // A limit on address space (RLIMIT_AS): a smaller arena is better than none.
+                Err(_) if span > (16 << 20) => span /= 2,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Maps the arena behind a descriptor that another process of the family passed on.
+    ///
+    /// # Errors
+    /// When the descriptor is no arena, or one of another version of phalanx.
+    pub fn attach(fd: OwnedFd) -> io::Result<Self> {
+        let region = SharedRegion::attach(fd)?;
+        if region.len() < layout::HEADER_LEN {
+            return Err(layout::not_an_arena());
+        }
+        // SAFETY: the region is at least a header long and mapped while we look.
+        #[allow(unsafe_code)]
+        let header: &ArenaHeader = unsafe { view::at(region.base(), region.len(), 0) };
+        let layout = Layout::new(header.check()? as usize);
+        if layout.total_len() != region.len() {
+            return Err(layout::not_an_arena());
+        }
+        Ok(Self { region, layout })
+    }
+
+    /// A reference to the value of type `T` at `offset`.
+    ///
+    /// # Panics
+    /// When the range lies outside the arena.
+    #[must_use]
+    pub fn at<T: view::ShmSafe>(&self, offset: u64) -> &T {
+        // SAFETY: the region is mapped as long as `self` lives.
+        #[allow(unsafe_code)]
+        unsafe {
+            view::at(self.region.base(), self.region.len(), offset)
+        }
+    }
+
+    fn header(&self) -> &ArenaHeader {
+        self.at(0)
+    }
+
+    /// The process table.
+    #[must_use]
+    pub fn table(&self) -> &ProcessTable {
+        self.at(layout::HEADER_LEN as u64)
+    }
+
+    /// The lock under which dead processes are swept and objects destroyed.
+    #[must_use]
+    pub fn housekeeping(&self) -> &EngineLock {
+        self.header().housekeeping()
+    }
+
+    /// Bytes of memory that back the arena's chunks at present.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        self.header().committed()
+    }
+
+    /// Takes a chunk of at least `len` bytes, backed by memory. Contents are arbitrary.
+    ///
+    /// # Errors
+    /// [`AllocError`] when the memory is not there.
+    pub fn alloc(
+        &self,
+        len: usize,
+        me: SlotId,
+        magazines: &mut Magazines,
+    ) -> Result<Chunk, AllocError> {
+        let class = self
+            .layout
+            .class_for(len)
+            .ok_or_else(|| self.refused(len))?;
+        let chunk = match magazines.pop(class) {
+            Some(index) => self.layout.chunk(class, index),
+            None => self.claim(class, me).ok_or_else(|| self.refused(len))?,
+        };
+        failpoint!("arena.alloc.claimed");
+        if self.back(chunk, len).is_ok() {
+            return Ok(chunk);
+        }
+        // Free chunks keep their memory while there is plenty; now there is not.
+        self.give_back(me, magazines);
+        if let Err(e) = self.back(chunk, len) {
+            self.release(chunk);
+            return Err(e);
+        }
+        Ok(chunk)
+    }
+
+    /// Returns the memory behind free chunks to the system: this process's and nobody's. Called
+    /// when memory is short, and by processes that have been idle for a while.
+    pub fn give_back(&self, me: SlotId, magazines: &mut Magazines) {
+        self.flush(magazines);
+        let owned = identity(ChunkState::Owned, Some(me));
+        self.for_each(|chunk, word| {
+            if word & IDENTITY != 0 || word >> PAGES_SHIFT < DISCARD_PAGES {
+                return;
+            }
+            let taken = self.word(chunk).compare_exchange(
+                word,
+                word | owned,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if taken.is_ok() {
+                self.discard(chunk);
+                self.release(chunk);
+            }
+        });
+    }
+
+    /// Gives a chunk back that the calling process owns. The process may keep it for its next
+    /// allocation.
+    pub fn free(&self, chunk: Chunk, magazines: &mut Magazines) {
+        if !magazines.push(chunk) {
+            self.release(chunk);
+        }
+    }
+
+    /// Gives the chunks of a magazine back, and the memory behind large ones to the system.
+    pub fn flush(&self, magazines: &mut Magazines) {
+        for (class, index) in magazines.drain() {
+            let chunk = self.layout.chunk(class, index);
+            self.discard(chunk);
+            self.release(chunk);
+        }
+    }
+
+    /// Returns the chunk's memory to the system, if it is worth a system call.
+    fn discard(&self, chunk: Chunk) {
+        let word = self.word(chunk);
+        let pages = word.load(Ordering::Relaxed) >> PAGES_SHIFT;
+        if pages >= DISCARD_PAGES {
+            // First the word: if we die between, pages that exist are not counted, which is safe.
+            word.fetch_and(IDENTITY, Ordering::AcqRel);
+            self.region
+                .punch(chunk.offset() as usize, pages as usize * PAGE);
+            self.header().uncommit(pages * PAGE as u64);
+        }
+    }
+
+    /// Owned or dead's -> free.
+    fn release(&self, chunk: Chunk) {
+        if self.header().is_crowded() {
+            self.discard(chunk);
+        }
+        self.word(chunk).fetch_and(!IDENTITY, Ordering::AcqRel);
+        self.layout
+            .state(&self.region, chunk.class())
+            .lower_hint(chunk.index());
+    }
+
+    /// Finds a free chunk of the class and makes it ours.
+    fn claim(&self, class: usize, me: SlotId) -> Option<Chunk> {
+        let state = self.layout.state(&self.region, class);
+        let owned = identity(ChunkState::Owned, Some(me));
+        let take = |index: u32| {
+            let chunk = self.layout.chunk(class, index);
+            let word = self.word(chunk);
+            let now = word.load(Ordering::Relaxed);
+            (now & IDENTITY == 0
+                && word
+                    .compare_exchange(now, now | owned, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok())
+            .then_some(chunk)
+        };
+        loop {
+            let (from, used) = state.search_range(SEARCH);
+            for index in from..used {
+                if let Some(chunk) = take(index) {
+                    state.raise_hint(from, index + 1);
+                    return Some(chunk);
+                }
+            }
+            state.raise_hint(from, used);
+            if !self.extend(class) {
+                // The region is used up to its end: look everywhere before giving up.
+                return (0..state.used()).find_map(take);
+            }
+        }
+    }
+
+    /// Makes a few more chunks of the class available. False when its region is used up or there
+    /// is no memory for it.
+    fn extend(&self, class: usize) -> bool {
+        let state = self.layout.state(&self.region, class);
+        let used = state.used();
+        let step = self.layout.extension(class, used);
+        if step == 0 {
+            return false;
+        }
+        let (words_at, words_len) = self.layout.words_range(class, used, step);
+        if self.region.populate(words_at, words_len).is_err() {
+            return false;
+        }
+        if self.layout.is_small(class) {
+            // Chunks below a page are backed together, when they are first made available.
+            let (at, len) = self.layout.chunks_range(class, used, step);
+            if self.header().commit(len as u64).is_err() || self.region.populate(at, len).is_err() {
+                return false;
+            }
+        }
+        state.raise_used(used, used + step);
+        true
+    }
+
+    /// Backs the first `len` bytes of a chunk with memory.
+    fn back(&self, chunk: Chunk, len: usize) -> Result<(), AllocError> {
+        if self.layout.is_small(chunk.class()) {
+            return Ok(());
+        }
+        let word = self.word(chunk);
+        let have = word.load(Ordering::Relaxed) >> PAGES_SHIFT;
+        let need = len.div_ceil(PAGE) as u64;
+        if have >= need {
+            return Ok(());
+        }
+        let (at, more) = (have as usize * PAGE, (need - have) as usize * PAGE);
+        self.header()
+            .commit(more as u64)
+            .map_err(|()| self.refused(len))?;
+        if self
+            .region
+            .populate(chunk.offset() as usize + at, more)
+            .is_err()
+        {
+            self.header().uncommit(more as u64);
+            return Err(self.refused(len));
+        }
+        word.fetch_add((need - have) << PAGES_SHIFT, Ordering::AcqRel);
+        Ok(())
+    }
+
+    #[cold]
+    fn refused(&self, len: usize) -> AllocError {
+        self.header().refusal(len)
+    }
+
+    fn word(&self, chunk: Chunk) -> &AtomicU64 {
+        self.at(self.layout.word_offset(chunk))
+    }
+
+    /// The state of a chunk and its owner, if it is owned.
+    #[must_use]
+    pub fn state_of(&self, chunk: Chunk) -> (ChunkState, Option<SlotId>) {
+        let word = self.word(chunk).load(Ordering::Acquire);
+        (
+            ChunkState::of(word),
+            SlotId::from_raw((word >> OWNER_SHIFT) as u16),
+        )
+    }
+
+    /// Moves a chunk from one state to another in one step; false if it was not in the first.
+    pub fn transition(
+        &self,
+        chunk: Chunk,
+        from: (ChunkState, Option<SlotId>),
+        to: (ChunkState, Option<SlotId>),
+    ) -> bool {
+        let word = self.word(chunk);
+        let (from, to) = (identity(from.0, from.1), identity(to.0, to.1));
+        let mut now = word.load(Ordering::Acquire);
+        while now & IDENTITY == from {
+            let new = (now & !IDENTITY) | to;
+            match word.compare_exchange(now, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
+    }
+
+    /// Frees every chunk that `dead` owns. Part of the sweep; may be repeated.
+    pub(crate) fn free_owned_by(&self, dead: SlotId) {
+        let theirs = identity(ChunkState::Owned, Some(dead));
+        self.for_each(|chunk, word| {
+            if word & IDENTITY == theirs {
+                self.release(chunk);
+            }
+        });
+    }
+
+    /// Calls `visit` for every chunk that is an object.
+    pub(crate) fn for_each_object(&self, mut visit: impl FnMut(Chunk)) {
+        self.for_each(|chunk, word| {
+            if ChunkState::of(word) == ChunkState::Object {
+                visit(chunk);
+            }
+        });
+    }
+
+    fn for_each(&self, mut visit: impl FnMut(Chunk, u64)) {
+        for class in 0..MAX_CLASSES {
+            for index in 0..self.layout.state(&self.region, class).used() {
+                let chunk = self.layout.chunk(class, index);
+                visit(chunk, self.word(chunk).load(Ordering::Acquire));
+            }
+        }
+    }
+
+    /// Counts of chunks that are owned, parts of objects, and objects: for tests and accounting.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        self.for_each(|_, word| match ChunkState::of(word) {
+            ChunkState::Free => {}
+            ChunkState::Owned => census.owned += 1,
+            ChunkState::Part => census.parts += 1,
+            ChunkState::Object => census.objects += 1,
+        });
+        census
+    }
+
+    /// The chunk that begins at `offset`, if one does.
+    #[must_use]
+    pub fn chunk_at(&self, offset: u64) -> Option<Chunk> {
+        self.layout.chunk_at(offset)
+    }
+
+    /// Copies bytes into a chunk. Panics when they do not fit.
+    ///
+    /// The caller must be the only one who uses that part of the chunk now: its owner, or who
+    /// holds the lock of the structure it is a part of.
+    pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
+        assert!(
+            at.checked_add(bytes.len())
+                .is_some_and(|end| end <= chunk.capacity())
+        );
+        // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
+        // reads or writes these bytes now. If this process dies here they are garbage, and no
+        // word that would publish them has been written.
+        #[allow(unsafe_code)]
+        unsafe {
+            let to = self.region.base().add(chunk.offset() as usize + at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+
+    /// Writes a word and, right behind it, bytes. The same right is needed as for
+    /// [`Arena::write`].
+    #[inline]
+    pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
+        let at = offset as usize;
+        assert!(
+            at.checked_add(8 + bytes.len())
+                .is_some_and(|end| end <= self.region.len())
+        );
+        // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
+        // garbage that no word publishes.
+        #[allow(unsafe_code)]
+        unsafe {
+            let to = self.region.base().add(at);
+            to.cast::<u64>().write_unaligned(word);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.add(8), bytes.len());
+        }
+    }
+
+    /// Reads a word. The same right is needed as for [`Arena::write`].
+    #[inline]
+    #[must_use]
+    pub fn read_word(&self, offset: u64) -> u64 {
+        let at = offset as usize;
+        assert!(
+            at.checked_add(8)
+                .is_some_and(|end| end <= self.region.len())
+        );
+        // SAFETY: in bounds; every bit pattern is a word.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.region.base().add(at).cast::<u64>().read_unaligned()
+        }
+    }
+
+    /// Appends bytes to `out`. The same right is needed as for [`Arena::write`].
+    #[inline]
+    pub fn read_bytes(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
+        let at = offset as usize;
+        assert!(
+            at.checked_add(len)
+                .is_some_and(|end| end <= self.region.len())
+        );
+        out.reserve(len);
+        // SAFETY: in bounds; the destination has been reserved.
+        #[allow(unsafe_code)]
+        unsafe {
+            let from = self.region.base().add(at);
+            std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().add(out.len()), len);
+            out.set_len(out.len() + len);
+        }
+    }
+
+    /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
+    /// [`Arena::write`].
+    pub fn clear(&self, chunk: Chunk, len: usize) {
+        assert!(len <= chunk.capacity());
+        // SAFETY: in bounds of the chunk; the caller is the only one who uses it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.region
+                .base()
+                .add(chunk.offset() as usize)
+                .write_bytes(0, len);
+        }
+    }
+
+    /// The address of the byte at `offset` in this process.
+    #[must_use]
+    pub fn address_of(&self, offset: u64) -> *mut u8 {
+        assert!((offset as usize) < self.region.len());
+        self.region.base().wrapping_add(offset as usize)
+    }
+
+    /// The address of a chunk's bytes in this process.
+    #[must_use]
+    pub fn address(&self, chunk: Chunk) -> *mut u8 {
+        self.region.base().wrapping_add(chunk.offset() as usize)
+    }
+}
+
+/// How many chunks are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Owned by one process (magazines included).
+    pub owned: usize,
+    /// Parts of shared objects.
+    pub parts: usize,
+    /// Shared objects.
+    pub objects: usize,
+}
+
+impl AsFd for Arena {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.region.as_fd()
+    }
+}

@@ -1,0 +1,353 @@
+//! A process's view of its family: the arena, its own place in the process table, its holds.
+//!
+//! The first process that shares anything makes an arena; its descendants use the same one, forked
+//! children because they inherit the mapping, spawned ones because they are passed the descriptor.
+//! Around a fork, handlers of the C library (`pthread_atfork`) reserve a place for the child and
+//! give it all of its parent's holds *before* it exists, so that nothing it inherited can vanish.
+//!
+//! | a process dies | what remains | who repairs |
+//! |---|---|---|
+//! | parent, between reserving and forking | a reserved place with holds | the sweep, once its parent is known to be dead |
+//! | child, before its handler ran | a place whose pid only the parent can name | the parent ([`Family::name_child`]), else the age limit of such places |
+//! | any process, at any other time | its chunks, holds, held locks | [`Peers::check`] by whoever asks: its parent, or a waiter |
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicPtr, AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::arena::{AllocError, Arena, Chunk, ChunkState, Magazines};
+use crate::object::ObjectHeader;
+use crate::patience::Patience;
+use crate::peers::{Peers, SlotId};
+use crate::sweep;
+use crate::table::Life;
+
+/// What a process keeps for itself, under one lock so that a fork can copy it whole.
+struct Local {
+    magazines: Magazines,
+    holds: HashMap<u64, u32>,
+}
+
+/// A process's view of the family it belongs to. There is one for each process; it is never
+/// dropped.
+pub struct Family {
+    arena: Arena,
+    me: AtomicU16,
+    local: Mutex<Local>,
+}
+
+static FAMILY: AtomicPtr<Family> = AtomicPtr::new(std::ptr::null_mut());
+static CREATING: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    static AT_FORK: RefCell<Option<(MutexGuard<'static, Local>, Option<SlotId>)>> =
+        const { RefCell::new(None) };
+    static NEXT_CHILD: Cell<Option<SlotId>> = const { Cell::new(None) };
+    static LAST_FORKED: Cell<Option<SlotId>> = const { Cell::new(None) };
+}
+
+impl Family {
+    /// This process's family; the first call of a process that inherited none creates one.
+    ///
+    /// # Errors
+    /// When the kernel refuses the arena's descriptor or address space.
+    pub fn get() -> io::Result<&'static Self> {
+        match Self::existing() {
+            Some(family) => Ok(family),
+            None => {
+                let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+                match Self::existing() {
+                    Some(family) => Ok(family),
+                    None => Self::found(Arena::create(None)?, None),
+                }
+            }
+        }
+    }
+
+    /// This process's family, if it has one yet.
+    #[must_use]
+    pub fn existing() -> Option<&'static Self> {
+        let family = FAMILY.load(Ordering::Acquire);
+        // SAFETY: once set, the pointer comes from a leaked box.
+        #[allow(unsafe_code)]
+        unsafe {
+            family.as_ref()
+        }
+    }
+
+    /// Joins the family behind a descriptor, at the place its parent reserved. For a spawned child,
+    /// before it does anything else with this crate.
+    ///
+    /// # Errors
+    /// When the process has a family already, or the descriptor is no arena.
+    pub fn attach(arena: OwnedFd, place: SlotId) -> io::Result<&'static Self> {
+        let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        if Self::existing().is_some() {
+            return Err(io::Error::other(
+                "the process already belongs to a phalanx family",
+            ));
+        }
+        Self::found(Arena::attach(arena)?, Some(place))
+    }
+
+    fn found(arena: Arena, place: Option<SlotId>) -> io::Result<&'static Self> {
+        let place = match place {
+            Some(place) => place,
+            None => arena.table().reserve(0).ok_or_else(table_full)?,
+        };
+        arena.table().adopt(place, std::process::id());
+        let local = Local {
+            magazines: Magazines::new(),
+            holds: HashMap::new(),
+        };
+        let family = Self {
+            arena,
+            me: AtomicU16::new(place.raw()),
+            local: Mutex::new(local),
+        };
+        let family: &'static Self = Box::leak(Box::new(family));
+        FAMILY.store(std::ptr::from_ref(family).cast_mut(), Ordering::Release);
+        phalanx_os::fork::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
+        Ok(family)
+    }
+
+    /// The shared memory.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// The arena's descriptor, to be passed to a child that is spawned.
+    #[must_use]
+    pub fn arena_fd(&self) -> BorrowedFd<'_> {
+        self.arena.as_fd()
+    }
+
+    /// Reserves a place for a child that is about to be started other than by a fork here.
+    ///
+    /// # Errors
+    /// When as many processes as the table has places share the arena.
+    pub fn reserve_child(&self) -> io::Result<SlotId> {
+        self.arena
+            .table()
+            .reserve(self.me().raw())
+            .ok_or_else(table_full)
+    }
+
+    /// The next fork of this thread puts the child at the given, already reserved place.
+    pub fn next_child(&self, place: SlotId) {
+        NEXT_CHILD.set(Some(place));
+    }
+
+    /// The place of the child that this thread forked last.
+    #[must_use]
+    pub fn last_forked(&self) -> Option<SlotId> {
+        LAST_FORKED.get()
+    }
+
+    /// Tells the table the pid of a child. The child does the same; whoever is first wins.
+    pub fn name_child(&self, place: SlotId, pid: u32) {
+        self.arena.table().adopt(place, pid);
+    }
+
+    /// Records how the process at `place` ended: its raw wait status.
+    pub fn set_status(&self, place: SlotId, raw_status: i32) {
+        self.arena.table().set_status(place, raw_status);
+    }
+
+    /// How the process at `place` ended, once its reaper has recorded it.
+    #[must_use]
+    pub fn status(&self, place: SlotId) -> Option<i32> {
+        self.arena.table().status(place)
+    }
+
+    /// A process has ended (it has been reaped, or was never started): repairs what it left and
+    /// gives its place out again.
+    pub fn on_child_end(&self, place: SlotId) {
+        sweep::bury(self, place);
+    }
+
+    /// Takes a chunk for this process; see [`Arena::alloc`].
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory.
+    pub fn alloc(&self, len: usize) -> Result<Chunk, AllocError> {
+        self.arena
+            .alloc(len, self.me(), &mut self.local().magazines)
+    }
+
+    /// Gives back a chunk that this process owns. A chunk inherited over a fork is its parent's and
+    /// is left alone.
+    pub fn free(&self, chunk: Chunk) {
+        if self.arena.state_of(chunk) == (ChunkState::Owned, Some(self.me())) {
+            self.arena.free(chunk, &mut self.local().magazines);
+        }
+    }
+
+    /// Gives memory that is not in use back to the system. For moments of idleness.
+    pub fn give_back(&self) {
+        self.arena.give_back(self.me(), &mut self.local().magazines);
+    }
+
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_hold(&self, offset: u64) {
+        *self.local().holds.entry(offset).or_insert(0) += 1;
+    }
+
+    pub(crate) fn drop_hold(&self, offset: u64) {
+        {
+            let mut local = self.local();
+            let Some(count) = local.holds.get_mut(&offset) else {
+                return;
+            };
+            *count -= 1;
+            if *count > 0 {
+                return;
+            }
+            local.holds.remove(&offset);
+        }
+        let header: &ObjectHeader = self.arena.at(offset);
+        header.unhold(self.me());
+        if !header.is_held() {
+            sweep::destroy_unheld(self, offset);
+        }
+    }
+
+    /// Takes the lock under which dead processes are swept and objects destroyed. Its holder may
+    /// itself have died half way; then what it was doing is done first.
+    pub(crate) fn housekeeping(&self) -> Housekeeping<'_> {
+        let lock = self.arena.housekeeping();
+        let waiter = HousekeepingPeers(self);
+        // Not given up: its holder is alive and at work, or dead and taken over from.
+        while lock.lock(&waiter, &Patience::forever()).is_err() {}
+        Housekeeping(self)
+    }
+}
+
+/// The right to sweep and destroy.
+pub(crate) struct Housekeeping<'a>(&'a Family);
+
+impl Drop for Housekeeping<'_> {
+    fn drop(&mut self) {
+        self.0.arena.housekeeping().unlock();
+    }
+}
+
+/// A waiter for the housekeeping lock must not sweep, which needs that very lock: it only looks,
+/// and takes the lock from a dead holder.
+struct HousekeepingPeers<'a>(&'a Family);
+
+impl Peers for HousekeepingPeers<'_> {
+    fn me(&self) -> SlotId {
+        self.0.me()
+    }
+
+    fn pid(&self, slot: SlotId) -> u32 {
+        self.0.pid(slot)
+    }
+
+    fn check(&self, slot: SlotId) -> bool {
+        let alive = self.0.arena.table().life(slot) == Life::Alive;
+        if !alive {
+            // What it was sweeping is marked in the table and swept by the next who has the lock.
+            let lock = self.0.arena.housekeeping();
+            if lock.take_over(slot, self.0.me()) {
+                lock.release_dead();
+            }
+        }
+        alive
+    }
+}
+
+impl Peers for Family {
+    #[inline]
+    fn me(&self) -> SlotId {
+        // A child that found no place at its fork has number 0; it takes one when it first asks.
+        SlotId::from_raw(self.me.load(Ordering::Relaxed)).unwrap_or_else(|| self.late_place())
+    }
+
+    fn pid(&self, slot: SlotId) -> u32 {
+        self.arena.table().pid(slot)
+    }
+
+    fn check(&self, slot: SlotId) -> bool {
+        match self.arena.table().life(slot) {
+            Life::Alive => true,
+            Life::Vacant => {
+                sweep::repair_after(self, slot);
+                false
+            }
+            Life::Dead => {
+                sweep::bury(self, slot);
+                false
+            }
+        }
+    }
+}
+
+impl Family {
+    #[cold]
+    fn late_place(&self) -> SlotId {
+        loop {
+            if let Some(place) = self.arena.table().reserve(0) {
+                self.arena.table().adopt(place, std::process::id());
+                self.me.store(place.raw(), Ordering::Relaxed);
+                return place;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+fn table_full() -> io::Error {
+    io::Error::other(format!(
+        "more than {} processes would share one arena; wait for some to end",
+        crate::table::MAX_PROCESSES - 1
+    ))
+}
+
+extern "C" fn before_fork() {
+    let Some(family) = Family::existing() else {
+        return;
+    };
+    let local = family.local();
+    let place = NEXT_CHILD
+        .take()
+        .or_else(|| family.arena.table().reserve(family.me().raw()));
+    if let Some(place) = place {
+        for offset in local.holds.keys() {
+            family.arena.at::<ObjectHeader>(*offset).hold(place);
+        }
+    }
+    AT_FORK.with(|at| *at.borrow_mut() = Some((local, place)));
+}
+
+extern "C" fn after_fork_in_parent() {
+    LAST_FORKED.set(
+        AT_FORK
+            .with(|at| at.borrow_mut().take())
+            .and_then(|(_, place)| place),
+    );
+}
+
+extern "C" fn after_fork_in_child() {
+    let Some(family) = Family::existing() else {
+        return;
+    };
+    let Some((mut local, place)) = AT_FORK.with(|at| at.borrow_mut().take()) else {
+        return;
+    };
+    local.magazines.forget();
+    if let Some(place) = place {
+        family.arena.table().adopt(place, std::process::id());
+    }
+    family
+        .me
+        .store(place.map_or(0, SlotId::raw), Ordering::Relaxed);
+}

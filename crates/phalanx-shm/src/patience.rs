@@ -1,0 +1,123 @@
+//! How long a caller is willing to wait, and what may end its wait early.
+
+use std::time::Duration;
+
+use crate::sync::Deadline;
+
+/// The limits of one wait: an optional deadline and an optional question asked whenever a signal
+/// interrupted the wait (and now and then besides), whose answer `true` gives the wait up.
+#[derive(Clone, Copy, Default)]
+pub struct Patience<'a> {
+    deadline: Option<Deadline>,
+    give_up: Option<&'a (dyn Fn() -> bool + 'a)>,
+}
+
+/// Why a wait ended without what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GaveUp {
+    /// The deadline passed.
+    TimedOut,
+    /// The caller's question was answered with `true` (Ctrl-C, cancellation).
+    Interrupted,
+}
+
+impl<'a> Patience<'a> {
+    /// Waits for ever.
+    #[must_use]
+    pub const fn forever() -> Self {
+        Self {
+            deadline: None,
+            give_up: None,
+        }
+    }
+
+    /// Does not wait at all: a deadline that has passed.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            deadline: Some(Deadline::from_nanos(0)),
+            give_up: None,
+        }
+    }
+
+    /// Waits until `deadline` (`None`: for ever).
+    #[must_use]
+    pub const fn until(deadline: Option<Deadline>) -> Self {
+        Self {
+            deadline,
+            give_up: None,
+        }
+    }
+
+    /// Waits for `timeout` from now (`None`: for ever).
+    #[must_use]
+    pub fn timeout(timeout: Option<Duration>) -> Self {
+        Self::until(timeout.map(Deadline::after))
+    }
+
+    /// The same, but asks `give_up` after each signal.
+    #[must_use]
+    pub const fn interruptible(mut self, give_up: &'a (dyn Fn() -> bool + 'a)) -> Self {
+        self.give_up = Some(give_up);
+        self
+    }
+
+    /// The deadline, if there is one.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Whether this is [`Patience::none`] (a `try_` operation): no sleeping, no spinning.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.deadline.is_some_and(|d| d.as_nanos() == 0)
+    }
+
+    /// # Errors
+    /// [`GaveUp`] when the deadline has passed or the caller's question is answered with `true`.
+    pub fn check(&self) -> Result<(), GaveUp> {
+        if self.give_up.is_some_and(|ask| ask()) {
+            return Err(GaveUp::Interrupted);
+        }
+        if self.deadline.is_some_and(Deadline::has_passed) {
+            return Err(GaveUp::TimedOut);
+        }
+        Ok(())
+    }
+}
+
+/// The length of the sleeps between two looks at a peer's health: short at first, since most
+/// deaths are noticed by the first sleeper, then longer, so that an idle waiter costs nothing.
+#[derive(Debug)]
+pub struct Slices {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Slices {
+    /// For waits on what a user's code holds: 50 ms, doubling to two seconds.
+    #[must_use]
+    pub const fn for_users() -> Self {
+        Self {
+            next: Duration::from_millis(50),
+            longest: Duration::from_secs(2),
+        }
+    }
+
+    /// For waits on what the engine itself holds for microseconds: 1 ms, doubling to 100 ms.
+    #[must_use]
+    pub const fn for_engine() -> Self {
+        Self {
+            next: Duration::from_millis(1),
+            longest: Duration::from_millis(100),
+        }
+    }
+
+    /// The end of the next sleep: the slice's or the caller's own deadline, whichever is earlier.
+    pub fn next_deadline(&mut self, patience: &Patience<'_>) -> Deadline {
+        let slice = Deadline::after(self.next);
+        self.next = (self.next * 2).min(self.longest);
+        patience.deadline().map_or(slice, |d| d.min(slice))
+    }
+}

@@ -1,0 +1,101 @@
+//! What a ring needs of the memory it lives in; so that it runs on the arena, and on the heap
+//! under a model checker.
+
+use super::segment::Segment;
+use crate::arena::AllocError;
+use crate::peers::Peers;
+
+/// Chunks of memory named by offsets, with owners.
+pub trait Memory: Peers {
+    /// A chunk for this process with room for `len` bytes.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    fn take_chunk(&self, len: usize) -> Result<u64, AllocError>;
+
+    /// Frees a chunk that this process owns.
+    fn free_chunk(&self, chunk: u64);
+
+    /// This process's chunk becomes a part of the ring.
+    fn attach(&self, chunk: u64) -> bool;
+
+    /// A part of the ring becomes this process's chunk.
+    fn detach(&self, chunk: u64) -> bool;
+
+    /// The control words at the start of a segment.
+    fn segment(&self, chunk: u64) -> &Segment;
+
+    /// Writes a word and bytes behind it into a segment, at a byte position.
+    fn write(&self, chunk: u64, at: usize, header: u64, bytes: &[u8]);
+
+    /// Reads a word of a segment.
+    fn read_word(&self, chunk: u64, at: usize) -> u64;
+
+    /// Appends bytes of a segment to `out`.
+    fn read(&self, chunk: u64, at: usize, len: usize, out: &mut Vec<u8>);
+
+    /// The process has been idle for a while: memory that it keeps for later may go.
+    fn idle(&self) {}
+}
+
+#[cfg(not(loom))]
+mod on_arena {
+    use super::{AllocError, Memory, Segment};
+    use crate::arena::{Chunk, ChunkState};
+    use crate::family::Family;
+    use crate::peers::Peers;
+
+    impl Family {
+        fn chunk(&self, offset: u64) -> Chunk {
+            self.arena()
+                .chunk_at(offset)
+                .expect("a ring names chunks of the arena")
+        }
+    }
+
+    impl Memory for Family {
+        fn take_chunk(&self, len: usize) -> Result<u64, AllocError> {
+            self.alloc(len).map(Chunk::offset)
+        }
+
+        fn free_chunk(&self, chunk: u64) {
+            self.free(self.chunk(chunk));
+        }
+
+        fn attach(&self, chunk: u64) -> bool {
+            let owned = (ChunkState::Owned, Some(self.me()));
+            self.arena()
+                .transition(self.chunk(chunk), owned, (ChunkState::Part, None))
+        }
+
+        fn detach(&self, chunk: u64) -> bool {
+            let owned = (ChunkState::Owned, Some(self.me()));
+            self.arena()
+                .transition(self.chunk(chunk), (ChunkState::Part, None), owned)
+        }
+
+        #[inline]
+        fn segment(&self, chunk: u64) -> &Segment {
+            self.arena().at(chunk)
+        }
+
+        #[inline]
+        fn write(&self, chunk: u64, at: usize, header: u64, bytes: &[u8]) {
+            self.arena().write_record(chunk + at as u64, header, bytes);
+        }
+
+        #[inline]
+        fn read_word(&self, chunk: u64, at: usize) -> u64 {
+            self.arena().read_word(chunk + at as u64)
+        }
+
+        #[inline]
+        fn read(&self, chunk: u64, at: usize, len: usize, out: &mut Vec<u8>) {
+            self.arena().read_bytes(chunk + at as u64, len, out);
+        }
+
+        fn idle(&self) {
+            self.give_back();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Putting records into a ring.
+
+use std::fmt;
+
+use super::segment::{Header, Mark, Segment, next_capacity, units_for};
+use super::{Memory, PAYLOAD, Ring, SEGMENT, SEGMENT_HEADER};
+use crate::arena::AllocError;
+use crate::failpoint;
+use crate::patience::{GaveUp, Patience, Slices};
+use crate::spin::Spin;
+use crate::sync::Ordering;
+
+static SPIN: Spin = Spin::new();
+
+/// What is put.
+#[derive(Clone, Copy, Debug)]
+pub enum Record<'a> {
+    /// Bytes, at most [`super::INLINE_MAX`] of them, copied into the ring.
+    Inline(&'a [u8]),
+    /// A chunk that this process owns, with a payload of so many bytes: it belongs to the ring
+    /// once the call succeeds, and still to the caller if it fails.
+    Payload {
+        /// The chunk.
+        chunk: u64,
+        /// Bytes in it.
+        len: u64,
+    },
+}
+
+/// Why a record was not put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutError {
+    /// The ring was full until the deadline, or the caller gave up.
+    GaveUp(GaveUp),
+    /// There is no memory for a longer ring.
+    OutOfMemory(AllocError),
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GaveUp(GaveUp::TimedOut) => {
+                f.write_str("the queue stayed full until the deadline")
+            }
+            Self::GaveUp(GaveUp::Interrupted) => {
+                f.write_str("interrupted while the queue was full")
+            }
+            Self::OutOfMemory(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PutError {}
+
+impl From<GaveUp> for PutError {
+    fn from(why: GaveUp) -> Self {
+        Self::GaveUp(why)
+    }
+}
+
+impl Ring {
+    /// Puts a record, waiting for room if the ring has a limit. It counts from the moment it is
+    /// published: the calling process may die at once and nothing is lost.
+    ///
+    /// # Errors
+    /// [`PutError`]; the ring is unchanged then.
+    pub fn put(
+        &self,
+        memory: &impl Memory,
+        record: Record<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<(), PutError> {
+        let mut slices = Slices::for_users();
+        loop {
+            self.put.lock.lock(memory, patience)?;
+            let done = if self.is_full(memory) {
+                None
+            } else {
+                Some(self.append(memory, record))
+            };
+            // The unlock is a full barrier: the published tail is visible before we look for
+            // sleepers.
+            self.put.lock.unlock();
+            failpoint!("ring.put.unlocked");
+            match done {
+                Some(Ok(())) => {
+                    self.not_empty.notify_one();
+                    return Ok(());
+                }
+                Some(Err(e)) => return Err(PutError::OutOfMemory(e)),
+                None => self.wait_for_room(memory, patience, &mut slices)?,
+            }
+        }
+    }
+
+    fn wait_for_room(
+        &self,
+        memory: &impl Memory,
+        patience: &Patience<'_>,
+        slices: &mut Slices,
+    ) -> Result<(), GaveUp> {
+        if patience.is_none() {
+            return Err(GaveUp::TimedOut);
+        }
+        let room = || (!self.is_full(memory)).then_some(());
+        if SPIN.until(room).is_some() {
+            return Ok(());
+        }
+        let ticket = self.not_full.register();
+        if room().is_none() {
+            let _ = self
+                .not_full
+                .sleep(ticket, Some(slices.next_deadline(patience)));
+        }
+        if room().is_some() {
+            return Ok(());
+        }
+        patience.check().inspect_err(|_| {
+            // The wake-up that was perhaps meant for us goes to somebody who still waits.
+            if !self.is_full(memory) {
+                self.not_full.notify_one();
+            }
+        })
+    }
+
+    /// Writes and publishes a record. The put lock is held.
+    fn append(&self, memory: &impl Memory, record: Record<'_>) -> Result<(), AllocError> {
+        let payload;
+        let (header, bytes, chunk) = match record {
+            Record::Inline(bytes) => {
+                debug_assert!(bytes.len() <= super::INLINE_MAX);
+                (Header::Inline(bytes.len() as u32), bytes, None)
+            }
+            Record::Payload { chunk, len } => {
+                payload = [chunk.to_le_bytes(), len.to_le_bytes()].concat();
+                (Header::Payload, &payload[..], Some(chunk))
+            }
+        };
+        let units = units_for(bytes.len());
+        let mut at = self.put.segment.load(Ordering::Relaxed);
+        let mut segment = memory.segment(at);
+        let mut tail = segment.tail();
+        if !fits(segment, tail, units) {
+            at = self.grow(memory, at, tail, units)?;
+            segment = memory.segment(at);
+            tail = segment.tail();
+        }
+        let size = segment.units();
+        let mut index = tail.position % size;
+        let mut next = tail;
+        if index + units > size {
+            memory.write(at, byte(index), Header::Pad.pack(), &[]);
+            next.position = next.position.wrapping_add(size - index);
+            index = 0;
+        }
+        if let Some(chunk) = chunk {
+            self.put.mark.store(tail.pack(), Ordering::Relaxed);
+            self.put.intent.store(chunk | PAYLOAD, Ordering::Release);
+            failpoint!("ring.put.intended");
+            memory.attach(chunk);
+            failpoint!("ring.put.attached");
+        }
+        memory.write(at, byte(index), header.pack(), bytes);
+        failpoint!("ring.put.written");
+        // PUBLISH: read with Acquire by `Segment::tail` in `take`.
+        segment
+            .tail
+            .store(next.advanced(units).pack(), Ordering::Release);
+        failpoint!("ring.put.published");
+        if chunk.is_some() {
+            self.put.intent.store(0, Ordering::Release);
+            failpoint!("ring.put.settled");
+        }
+        Ok(())
+    }
+
+    /// Links a larger segment behind the last one and moves the put side on to it.
+    #[cold]
+    fn grow(
+        &self,
+        memory: &impl Memory,
+        last: u64,
+        tail: Mark,
+        units: u32,
+    ) -> Result<u64, AllocError> {
+        let capacity = next_capacity(memory.segment(last).units(), units);
+        let new = memory.take_chunk(SEGMENT_HEADER + capacity)?;
+        memory.segment(new).prepare(capacity, tail.count);
+        self.put.intent.store(new | SEGMENT, Ordering::Release);
+        failpoint!("ring.grow.intended");
+        memory.attach(new);
+        failpoint!("ring.grow.attached");
+        memory.segment(last).next.store(new, Ordering::Release);
+        failpoint!("ring.grow.linked");
+        self.put.segment.store(new, Ordering::Release);
+        failpoint!("ring.grow.moved");
+        self.put.intent.store(0, Ordering::Release);
+        Ok(new)
+    }
+}
+
+/// Whether a record of so many units fits into the segment, in one piece.
+fn fits(segment: &Segment, tail: Mark, units: u32) -> bool {
+    let size = segment.units();
+    let used = tail.position.wrapping_sub(segment.head().position);
+    let index = tail.position % size;
+    let pad = if index + units > size {
+        size - index
+    } else {
+        0
+    };
+    units <= size && used + pad + units <= size
+}
+
+/// The byte at which a unit of a segment begins.
+pub(super) const fn byte(index: u32) -> usize {
+    SEGMENT_HEADER + index as usize * 8
+}

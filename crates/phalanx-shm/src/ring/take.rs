@@ -1,0 +1,240 @@
+//! Taking records out of a ring.
+
+use super::put::byte;
+use super::segment::{Header, Mark, Segment};
+use super::{Memory, PAYLOAD, Ring, SEGMENT};
+use crate::failpoint;
+use crate::patience::{GaveUp, Patience, Slices};
+use crate::spin::Spin;
+use crate::sync::{Deadline, Ordering};
+
+static SPIN: Spin = Spin::new();
+
+/// Sleeps longer than this many slices count as idleness.
+const IDLE_SLICES: u32 = 4;
+
+/// What was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A record whose bytes have been appended to the caller's buffer.
+    Inline,
+    /// A chunk that now belongs to this process, with a payload of so many bytes.
+    Payload {
+        /// The chunk.
+        chunk: u64,
+        /// Bytes in it.
+        len: u64,
+    },
+}
+
+impl Ring {
+    /// Takes the oldest record, waiting for one if there is none.
+    ///
+    /// # Errors
+    /// [`GaveUp`]; nothing has been taken then.
+    pub fn take(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        patience: &Patience<'_>,
+    ) -> Result<Taken, GaveUp> {
+        self.take_noting(memory, out, patience, &mut |_| {})
+    }
+
+    /// Takes the oldest record, and calls `note` with its ordinal number (modulo 2^32) after its
+    /// bytes have been read and *before* it counts as taken: what `note` writes to shared memory
+    /// then says exactly what this process is taking, should it die. See [`Ring::is_taken`].
+    ///
+    /// # Errors
+    /// [`GaveUp`]; nothing has been taken then.
+    pub fn take_noting(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        patience: &Patience<'_>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Result<Taken, GaveUp> {
+        let mut slices = Slices::for_users();
+        let mut sleeps = 0;
+        loop {
+            if !self.is_empty(memory) {
+                self.get.lock.lock(memory, patience)?;
+                let taken = self.remove(memory, out, note);
+                self.get.lock.unlock();
+                failpoint!("ring.take.unlocked");
+                if let Some(taken) = taken {
+                    if self.limit() != 0 {
+                        self.not_full.notify_one();
+                    }
+                    return Ok(taken);
+                }
+            }
+            if patience.is_none() {
+                return Err(GaveUp::TimedOut);
+            }
+            let arrived = || (!self.is_empty(memory)).then_some(());
+            if sleeps > 0 || SPIN.until(arrived).is_none() {
+                let ticket = self.not_empty.register();
+                if arrived().is_none() {
+                    let _ = self
+                        .not_empty
+                        .sleep(ticket, Some(slices.next_deadline(patience)));
+                    sleeps += 1;
+                    if sleeps == IDLE_SLICES {
+                        memory.idle();
+                    }
+                }
+            }
+            if arrived().is_none() {
+                patience.check()?;
+            } else if patience.deadline().is_some_and(Deadline::has_passed) || sleeps > 0 {
+                // Something is there: one more try, then the next check ends the wait.
+                sleeps = 0;
+                if let Err(why) = patience.check() {
+                    return self.last_try(memory, out, note, why);
+                }
+            }
+        }
+    }
+
+    /// The wait is over, but there may be something after all; if we cannot have it, the wake-up
+    /// that brought us here goes to somebody who still waits.
+    fn last_try(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        note: &mut dyn FnMut(Noted<'_>),
+        why: GaveUp,
+    ) -> Result<Taken, GaveUp> {
+        if why == GaveUp::TimedOut && self.get.lock.lock(memory, &Patience::none()).is_ok() {
+            let taken = self.remove(memory, out, note);
+            self.get.lock.unlock();
+            if let Some(taken) = taken {
+                if self.limit() != 0 {
+                    self.not_full.notify_one();
+                }
+                return Ok(taken);
+            }
+        }
+        if !self.is_empty(memory) {
+            self.not_empty.notify_one();
+        }
+        Err(why)
+    }
+
+    /// Takes the oldest record if there is one. The get lock is held.
+    pub(super) fn remove(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Option<Taken> {
+        loop {
+            let at = self.get.segment.load(Ordering::Relaxed);
+            let segment = memory.segment(at);
+            let head = segment.head();
+            if head.position == segment.tail().position {
+                let next = segment.next.load(Ordering::Acquire);
+                if next == 0 {
+                    return None;
+                }
+                // Linked: nothing is added to this segment any more, but something may have been
+                // between our two looks.
+                if head.position == segment.tail().position {
+                    self.move_on(memory, at, next);
+                }
+                continue;
+            }
+            return Some(self.remove_from(memory, at, segment, head, out, note));
+        }
+    }
+
+    fn remove_from(
+        &self,
+        memory: &impl Memory,
+        at: u64,
+        segment: &Segment,
+        head: Mark,
+        out: &mut Vec<u8>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Taken {
+        let size = segment.units();
+        let mut next = head;
+        let mut index = head.position % size;
+        let mut header = Header::unpack(memory.read_word(at, byte(index)));
+        if header == Some(Header::Pad) {
+            next.position = next.position.wrapping_add(size - index);
+            index = 0;
+            header = Header::unpack(memory.read_word(at, byte(index)));
+        }
+        let from = out.len();
+        match header {
+            Some(Header::Inline(len)) => {
+                let len = len.min((size - index - 1) * 8);
+                memory.read(at, byte(index) + 8, len as usize, out);
+                note(Noted {
+                    ordinal: head.count,
+                    bytes: &out[from..],
+                });
+                failpoint!("ring.take.read");
+                // TAKE: read with Acquire by `fits` in `put`, which may overwrite the bytes.
+                let units = super::segment::units_for(len as usize);
+                segment
+                    .head
+                    .store(next.advanced(units).pack(), Ordering::Release);
+                failpoint!("ring.take.taken");
+                Taken::Inline
+            }
+            _ => {
+                let chunk = memory.read_word(at, byte(index) + 8);
+                let len = memory.read_word(at, byte(index) + 16);
+                note(Noted {
+                    ordinal: head.count,
+                    bytes: &[],
+                });
+                self.get.mark.store(head.pack(), Ordering::Relaxed);
+                self.get.intent.store(chunk | PAYLOAD, Ordering::Release);
+                failpoint!("ring.take.intended");
+                segment
+                    .head
+                    .store(next.advanced(3).pack(), Ordering::Release);
+                failpoint!("ring.take.moved");
+                memory.detach(chunk);
+                failpoint!("ring.take.detached");
+                self.get.intent.store(0, Ordering::Release);
+                failpoint!("ring.take.settled");
+                Taken::Payload { chunk, len }
+            }
+        }
+    }
+
+    /// Leaves an empty segment that has a successor, and frees it.
+    #[cold]
+    fn move_on(&self, memory: &impl Memory, old: u64, next: u64) {
+        self.get.intent.store(old | SEGMENT, Ordering::Release);
+        failpoint!("ring.move.intended");
+        self.get.segment.store(next, Ordering::Release);
+        failpoint!("ring.move.moved");
+        memory.detach(old);
+        failpoint!("ring.move.detached");
+        self.get.intent.store(0, Ordering::Release);
+        failpoint!("ring.move.settled");
+        memory.free_chunk(old);
+    }
+
+    /// Whether the record with that ordinal number (modulo 2^32) has been taken.
+    #[must_use]
+    pub fn is_taken(&self, memory: &impl Memory, ordinal: u32) -> bool {
+        // Ordinals in the ring are less than 2^31 apart.
+        (self.take_count(memory).wrapping_sub(ordinal) as i32) > 0
+    }
+}
+
+/// A record about to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted<'a> {
+    /// Its ordinal number in the ring, modulo 2^32.
+    pub ordinal: u32,
+    /// Its bytes, if it is inline.
+    pub bytes: &'a [u8],
+}

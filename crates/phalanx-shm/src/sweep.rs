@@ -1,0 +1,106 @@
+//! The sweep: what a dead process left behind is repaired, freed or destroyed.
+//!
+//! Done under the housekeeping lock by whoever notices a death: the parent that reaped the process,
+//! or a waiter that asked about the holder of what it waits for. The order matters: first every
+//! object that the dead held settles its own affairs (half-done changes, locks), then the dead's
+//! hold is dropped, then the chunks that it owned alone are freed, and only then is its place in the
+//! process table given out again. Each step may be repeated, so a sweeper that dies half way does no
+//! harm: the place stays marked as dead, and the next sweeper begins again.
+
+use crate::arena::{Chunk, ChunkState};
+use crate::failpoint;
+use crate::family::Family;
+use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
+use crate::peers::{Peers, SlotId};
+
+/// Sweeps the process at `slot`, which has ended, and gives its place out again.
+pub(crate) fn bury(family: &Family, slot: SlotId) {
+    if slot == family.me() {
+        return;
+    }
+    let table = family.arena().table();
+    if !table.bury(slot) {
+        return;
+    }
+    let _right = family.housekeeping();
+    // Those whose sweeper died are done along the way.
+    for dead in table.buried() {
+        clean_up(family, dead);
+        failpoint!("sweep.cleaned");
+        table.vacate(dead);
+    }
+}
+
+/// Repairs what a process left that was swept already but is still named in some word.
+pub(crate) fn repair_after(family: &Family, slot: SlotId) {
+    let _right = family.housekeeping();
+    if family.arena().table().life(slot) == crate::table::Life::Vacant {
+        clean_up(family, slot);
+    }
+}
+
+fn clean_up(family: &Family, dead: SlotId) {
+    let arena = family.arena();
+    arena.for_each_object(|chunk| {
+        let header: &ObjectHeader = arena.at(chunk.offset());
+        // Also where it had no hold any more: it may have dropped its last handle to a lock
+        // that it still held.
+        on_death(family, chunk, dead);
+        failpoint!("sweep.object.repaired");
+        header.unhold(dead);
+        if !header.is_held() {
+            destroy(family, chunk);
+        }
+    });
+    failpoint!("sweep.objects.done");
+    arena.free_owned_by(dead);
+}
+
+/// Destroys the object at `offset` if still nobody holds it.
+pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
+    let _right = family.housekeeping();
+    let Some(chunk) = family.arena().chunk_at(offset) else {
+        return;
+    };
+    let is_object = family.arena().state_of(chunk).0 == ChunkState::Object;
+    if is_object && !family.arena().at::<ObjectHeader>(offset).is_held() {
+        destroy(family, chunk);
+    }
+}
+
+/// Calls `$action` on the object of whatever kind in a chunk.
+macro_rules! dispatch {
+    ($family:expr, $chunk:expr, $object:ident => $action:expr) => {{
+        let arena = $family.arena();
+        let at = $chunk.offset() + HEADER_LEN as u64;
+        match arena.at::<ObjectHeader>($chunk.offset()).kind() {
+            Some(ObjectKind::Bytes) => {
+                let $object: &Bytes = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Ring) => {
+                let $object: &crate::ring::Ring = arena.at(at);
+                $action
+            }
+            _ => {}
+        }
+    }};
+}
+
+fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
+    dispatch!(family, chunk, object => object.on_death(dead, family));
+}
+
+fn destroy(family: &Family, chunk: Chunk) {
+    dispatch!(family, chunk, object => object.on_destroy(family));
+    failpoint!("object.destroy.emptied");
+    let me = family.me();
+    // Ours first, then free: a death between leaves an owned chunk, not a lost one.
+    let object = (ChunkState::Object, None);
+    if family
+        .arena()
+        .transition(chunk, object, (ChunkState::Owned, Some(me)))
+    {
+        family.free(chunk);
+    }
+}
