@@ -4,7 +4,6 @@ python examples/python/numpy_zero_copy.py
 """
 
 import numpy
-
 import phalanx as mp
 
 
@@ -17,6 +16,7 @@ def home(array):
             first, last = (int(end, 16) for end in span.split("-"))
             if first <= address < last:
                 return "shared memory" if name and "memfd:" in name[0] else "private memory"
+    raise LookupError(f"no mapping holds the address {address:#x}")
 
 
 def double(array):

@@ -17,11 +17,17 @@ STANDARD, PHALANX = "standard library", "phalanx"
 def parse(arguments, names):
     parser = argparse.ArgumentParser(description="Run small programs on the standard library and on phalanx.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one turn each")
-    parser.add_argument("--only", action="append", metavar="NAME", choices=names, help="this program (may be repeated)")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", choices=names, help="this program (may be repeated)"
+    )
     parser.add_argument("--list", action="store_true", help="print the names of the programs and stop")
-    parser.add_argument("--start-method", choices=("fork", "spawn", "forkserver"), help="default: the interpreter's")
+    parser.add_argument(
+        "--start-method", choices=("fork", "spawn", "forkserver"), help="default: the interpreter's"
+    )
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON instead of a table")
-    parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS", help="for one run (default: 60)")
+    parser.add_argument(
+        "--limit", type=float, default=60.0, metavar="SECONDS", help="for one run (default: 60)"
+    )
     # For proving the tour itself: what to import in the place of either library.
     parser.add_argument("--first", default="multiprocessing", help=argparse.SUPPRESS)
     parser.add_argument("--second", default="phalanx", help=argparse.SUPPRESS)
@@ -37,9 +43,14 @@ def load(options, names):
 
     needy = [name for name in names if name in programs.NEED_NUMPY]
     if needy and importlib.util.find_spec("numpy") is None:
-        sys.exit(f"numpy is missing, which {len(needy)} programs need: run 'make tour', or 'pip install numpy'")
+        sys.exit(
+            f"numpy is missing, which {len(needy)} programs need: run 'make tour', or 'pip install numpy'"
+        )
     try:
-        libraries = {STANDARD: importlib.import_module(options.first), PHALANX: importlib.import_module(options.second)}
+        libraries = {
+            STANDARD: importlib.import_module(options.first),
+            PHALANX: importlib.import_module(options.second),
+        }
     except ImportError as error:
         sys.exit(f"{error}: run 'make tour', which builds phalanx first, or install it with 'pip install .'")
     for mp in libraries.values():
@@ -84,7 +95,9 @@ def main(arguments=None):
         outcomes.append(outcome)
         if not outcome.good:
             progress.clear()
-            print(f"{outcome.title}: {report.verdict(outcome)}\n{outcome.details}", file=sys.stderr, flush=True)
+            print(
+                f"{outcome.title}: {report.verdict(outcome)}\n{outcome.details}", file=sys.stderr, flush=True
+            )
         progress.finished(report.summary(outcome, STANDARD, PHALANX))
     progress.clear()
     seconds = time.monotonic() - start

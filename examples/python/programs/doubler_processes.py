@@ -16,7 +16,9 @@ def double(library, number, path):
 def program(mp, scale):
     library = mp.__name__
     with Transcript() as transcript:
-        processes = [mp.Process(target=double, args=(library, number, transcript.path)) for number in (5, 10, 15, 20)]
+        processes = [
+            mp.Process(target=double, args=(library, number, transcript.path)) for number in (5, 10, 15, 20)
+        ]
         processes.append(mp.Process(target=double, name="Extra", args=(library, 2, transcript.path)))
         for process in processes:
             process.start()

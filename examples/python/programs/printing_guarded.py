@@ -17,7 +17,9 @@ def say(lock, number, seconds, path):
 def program(mp, scale):
     lock = mp.Lock()
     with Transcript() as transcript:
-        processes = [mp.Process(target=say, args=(lock, number, 0.01 * scale, transcript.path)) for number in range(10)]
+        processes = [
+            mp.Process(target=say, args=(lock, number, 0.01 * scale, transcript.path)) for number in range(10)
+        ]
         for process in processes:
             process.start()
         for process in processes:

@@ -17,7 +17,9 @@ def introduce(name, gate, path):
 
 def states(processes):
     """The representations, without the numbers that differ from run to run."""
-    return [re.sub(r"\d+", "#", re.sub(r"exitcode=0", "exitcode=zero", repr(process))) for process in processes]
+    return [
+        re.sub(r"\d+", "#", re.sub(r"exitcode=0", "exitcode=zero", repr(process))) for process in processes
+    ]
 
 
 def program(mp, scale):

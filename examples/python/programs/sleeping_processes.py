@@ -15,7 +15,9 @@ def task(number, seconds, path):
 
 def program(mp, scale):
     with Transcript() as transcript:
-        processes = [mp.Process(target=task, args=(number, 0.2 * scale, transcript.path)) for number in range(24)]
+        processes = [
+            mp.Process(target=task, args=(number, 0.2 * scale, transcript.path)) for number in range(24)
+        ]
         for process in processes:
             process.start()
         for process in processes:

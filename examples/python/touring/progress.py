@@ -18,7 +18,9 @@ class Progress:
         """A run begins; shown on a terminal only."""
         if self._terminal:
             seconds = time.monotonic() - self._start
-            self._rewrite(f"[{self._done + 1}/{self._total}] {title}: {label}, turn {turn} ({seconds:.0f} s so far)")
+            self._rewrite(
+                f"[{self._done + 1}/{self._total}] {title}: {label}, turn {turn} ({seconds:.0f} s so far)"
+            )
 
     def finished(self, line):
         """A program is through; `line` says how it went."""

@@ -16,7 +16,10 @@ def output_of(script):
 
 
 def test_hello_pool():
-    assert output_of("hello_pool.py") == [str([x * x for x in range(10)]), str(sum(x * x for x in range(1000)))]
+    assert output_of("hello_pool.py") == [
+        str([x * x for x in range(10)]),
+        str(sum(x * x for x in range(1000))),
+    ]
 
 
 def test_queue_pipeline():
@@ -37,7 +40,9 @@ def test_crash_survival():
 
 def test_lambda_in_pool():
     answers = f"{[x * x for x in range(5)]} {[3 * x for x in range(5)]}"
-    assert output_of("lambda_in_pool.py") == [f"{method}: {answers}" for method in phalanx.get_all_start_methods()]
+    assert output_of("lambda_in_pool.py") == [
+        f"{method}: {answers}" for method in phalanx.get_all_start_methods()
+    ]
 
 
 def test_numpy_zero_copy():
