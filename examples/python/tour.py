@@ -106,7 +106,8 @@ def main(arguments=None):
         print(json.dumps(report.data(outcomes, STANDARD, PHALANX, seconds, method), indent=2))
     else:
         print(report.table(outcomes, STANDARD, PHALANX))
-        print(report.footer(outcomes, STANDARD, PHALANX, seconds, method, programs.NOT_IN_THIS_STAGE))
+        missing = programs.NOT_IN_THIS_STAGE
+        print(report.footer(outcomes, STANDARD, PHALANX, seconds, method, missing, options.quick))
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import textwrap
 
 
 def duration(seconds):
@@ -51,7 +52,7 @@ def table(outcomes, first, second):
     return "\n".join(lines)
 
 
-def footer(outcomes, first, second, seconds, method, missing):
+def footer(outcomes, first, second, seconds, method, missing, quick):
     """What stands below the table: the whole in a few numbers, where it ran, and what was left out."""
     ratios = [ratio for outcome in outcomes if (ratio := outcome.ratio(first, second)) is not None]
     bad = [outcome.title for outcome in outcomes if not outcome.good]
@@ -66,7 +67,9 @@ def footer(outcomes, first, second, seconds, method, missing):
     lines.append(
         f"Python {platform.python_version()}, start method {method}, {os.cpu_count()} processors, {seconds:.0f} s."
     )
-    lines.append(f"Not in this stage: {'; '.join(missing)}.")
+    if quick:
+        lines.append("Run with --quick: a tenth of the work, one turn each; too little to judge speed by.")
+    lines.extend(textwrap.wrap(f"Not in this stage: {'; '.join(missing)}.", 100))
     return "\n".join(lines)
 
 
