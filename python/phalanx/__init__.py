@@ -1,1 +1,135 @@
-"""phalanx: process parallelism that is fast and never hangs."""
+"""phalanx: process parallelism that is fast and never hangs.
+
+The interface is that of `multiprocessing`: `import phalanx as mp`.
+"""
+
+import sys
+
+from . import context
+from .context import _default_context
+from .errors import (
+    MaybeEncodingError,
+    OwnerDiedError,
+    RemoteError,
+    RemoteTraceback,
+    WorkerDiedError,
+)
+
+__all__ = [
+    "Array",
+    "AuthenticationError",
+    "Barrier",
+    "BoundedSemaphore",
+    "BufferTooShort",
+    "Condition",
+    "Event",
+    "JoinableQueue",
+    "Lock",
+    "Pipe",
+    "Pool",
+    "Process",
+    "ProcessError",
+    "Queue",
+    "RLock",
+    "RawArray",
+    "RawValue",
+    "Semaphore",
+    "SimpleQueue",
+    "TimeoutError",
+    "Value",
+    "active_children",
+    "allow_connection_pickling",
+    "cpu_count",
+    "current_process",
+    "freeze_support",
+    "get_all_start_methods",
+    "get_context",
+    "get_logger",
+    "get_start_method",
+    "log_to_stderr",
+    "parent_process",
+    "reducer",
+    "set_executable",
+    "set_forkserver_preload",
+    "set_start_method",
+    # What phalanx has beyond that.
+    "MaybeEncodingError",
+    "OwnerDiedError",
+    "RemoteError",
+    "RemoteTraceback",
+    "WorkerDiedError",
+]
+
+Array = _default_context.Array
+AuthenticationError = _default_context.AuthenticationError
+Barrier = _default_context.Barrier
+BoundedSemaphore = _default_context.BoundedSemaphore
+BufferTooShort = _default_context.BufferTooShort
+Condition = _default_context.Condition
+Event = _default_context.Event
+JoinableQueue = _default_context.JoinableQueue
+Lock = _default_context.Lock
+Pipe = _default_context.Pipe
+Pool = _default_context.Pool
+Process = _default_context.Process
+ProcessError = _default_context.ProcessError
+Queue = _default_context.Queue
+RLock = _default_context.RLock
+RawArray = _default_context.RawArray
+RawValue = _default_context.RawValue
+Semaphore = _default_context.Semaphore
+SimpleQueue = _default_context.SimpleQueue
+TimeoutError = _default_context.TimeoutError
+Value = _default_context.Value
+active_children = _default_context.active_children
+allow_connection_pickling = _default_context.allow_connection_pickling
+cpu_count = _default_context.cpu_count
+current_process = _default_context.current_process
+freeze_support = _default_context.freeze_support
+get_all_start_methods = _default_context.get_all_start_methods
+get_context = _default_context.get_context
+get_logger = _default_context.get_logger
+get_start_method = _default_context.get_start_method
+log_to_stderr = _default_context.log_to_stderr
+parent_process = _default_context.parent_process
+set_executable = _default_context.set_executable
+set_forkserver_preload = _default_context.set_forkserver_preload
+set_start_method = _default_context.set_start_method
+
+SUBDEBUG = 5
+SUBWARNING = 25
+
+# Objects of the main module are found under both names, here and in children.
+if "__main__" in sys.modules:
+    sys.modules["__mp_main__"] = sys.modules["__main__"]
+
+_SUBMODULES = frozenset(
+    {
+        "connection",
+        "forkserver",
+        "pool",
+        "popen_fork",
+        "popen_forkserver",
+        "popen_spawn_posix",
+        "queues",
+        "reduction",
+        "sharedctypes",
+        "spawn",
+        "synchronize",
+        "util",
+    }
+)
+
+
+def __getattr__(name):
+    """Import submodules, and what takes time to import, when they are first asked for."""
+    if name in _SUBMODULES:
+        __import__(f"{__name__}.{name}")
+        return sys.modules[f"{__name__}.{name}"]
+    if name == "reducer":
+        return _default_context.reducer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -8,8 +8,19 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod cpu;
+pub mod death;
+pub mod eventfd;
 pub mod fork;
 pub mod futex;
+pub mod inherit;
 pub mod memory;
+pub mod parcel;
+pub mod per_process;
 pub mod pidfd;
+pub mod poll;
 pub mod proc;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod wait;

@@ -95,11 +95,7 @@ impl SharedRegion {
                 let _ = munmap((base + len) as *mut c_void, tail);
             }
         }
-        Ok(Self {
-            base: base as *mut u8,
-            len,
-            fd,
-        })
+        Ok(Self { base: base as *mut u8, len, fd })
     }
 
     /// Where the region is mapped in this process; aligned to a huge page.
@@ -128,10 +124,7 @@ impl SharedRegion {
     /// # Errors
     /// `OutOfMemory` when the kernel has no memory for it (the memory cgroup's limit included).
     pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.len),
-            "range outside region"
-        );
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "range outside region");
         if len == 0 {
             return Ok(());
         }
@@ -152,13 +145,8 @@ impl SharedRegion {
         let from = offset / PAGE * PAGE;
         let to = (offset + len).next_multiple_of(PAGE).min(self.len);
         // SAFETY: inside the region; populating changes no byte that anybody wrote.
-        let done = unsafe {
-            madvise(
-                self.base.add(from).cast(),
-                to - from,
-                Advice::LinuxPopulateWrite,
-            )
-        };
+        let done =
+            unsafe { madvise(self.base.add(from).cast(), to - from, Advice::LinuxPopulateWrite) };
         match done {
             Ok(()) => Ok(()),
             // Before Linux 5.14: reserve the pages in the file instead.
@@ -215,10 +203,7 @@ impl Drop for SharedRegion {
 fn out_of_memory(e: rustix::io::Errno) -> io::Error {
     use rustix::io::Errno;
     // MADV_POPULATE_WRITE reports a fault that could not be served as EFAULT.
-    if matches!(
-        e,
-        Errno::NOMEM | Errno::FAULT | Errno::NOSPC | Errno::HWPOISON
-    ) {
+    if matches!(e, Errno::NOMEM | Errno::FAULT | Errno::NOSPC | Errno::HWPOISON) {
         io::Error::from(io::ErrorKind::OutOfMemory)
     } else {
         e.into()

@@ -25,10 +25,7 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
 #[must_use]
 pub fn has_ended(pidfd: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    let zero = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut fds, Some(&zero)), Ok(n) if n > 0)
 }
 

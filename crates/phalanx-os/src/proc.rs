@@ -79,6 +79,16 @@ pub fn raise(signal: i32) {
     }
 }
 
+/// Sends `signal` to the process `pid`. Only for a child that the caller has not reaped: another
+/// process may have got the pid otherwise.
+pub fn kill(pid: u32, signal: i32) {
+    let signal = rustix::process::Signal::from_named_raw(signal);
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed());
+    if let (Some(pid), Some(signal)) = (pid, signal) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
 fn meminfo(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with(key))?;

@@ -1,6 +1,43 @@
 //! The Python door to the phalanx engine: the private module `phalanx._core`.
+#![deny(unsafe_code)]
+
+mod codec;
+mod ffi;
+mod interrupt;
+mod message;
+mod pool;
+mod types;
+
 use pyo3::prelude::*;
 
 /// The private extension module of the `phalanx` package.
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use crate::codec::{
+        _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
+        _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
+        register_reducer, set_main_by_value,
+    };
+    #[pymodule_export]
+    use crate::ffi::SharedBuffer;
+    #[pymodule_export]
+    use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    #[pymodule_export]
+    use crate::types::cpu::cpu_count;
+    #[pymodule_export]
+    use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
+    use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    #[pymodule_export]
+    use crate::types::queue::Queue;
+    #[pymodule_export]
+    use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
+    #[pymodule_export]
+    use crate::types::{
+        barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
+        semaphore::Semaphore,
+    };
+}

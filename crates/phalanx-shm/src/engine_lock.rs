@@ -37,9 +37,7 @@ impl EngineLock {
     #[inline]
     pub fn try_lock(&self, me: SlotId) -> bool {
         let mine = u32::from(me.raw());
-        self.0
-            .compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.0.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock, waiting for its holder to leave or, if it has died, for its repair.
@@ -48,20 +46,13 @@ impl EngineLock {
     /// [`GaveUp`]: only a holder that is stopped (SIGSTOP) lets it come to that.
     #[inline]
     pub fn lock(&self, peers: &impl Peers, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        if self.try_lock(peers.me()) {
-            Ok(())
-        } else {
-            self.lock_slow(peers, patience)
-        }
+        if self.try_lock(peers.me()) { Ok(()) } else { self.lock_slow(peers, patience) }
     }
 
     #[cold]
     fn lock_slow(&self, peers: &impl Peers, patience: &Patience<'_>) -> Result<(), GaveUp> {
         let mine = u32::from(peers.me().raw());
-        if SPIN
-            .until(|| self.try_lock(peers.me()).then_some(()))
-            .is_some()
-        {
+        if SPIN.until(|| self.try_lock(peers.me()).then_some(())).is_some() {
             return Ok(());
         }
         let mut slices = Slices::for_engine();
@@ -70,10 +61,7 @@ impl EngineLock {
             if word & HOLDER == 0 {
                 // Keep the bit: others may sleep too. It costs one needless wake-up at most.
                 let new = mine | SLEEPERS;
-                if self
-                    .0
-                    .compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+                if self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
                 {
                     return Ok(());
                 }
@@ -81,10 +69,7 @@ impl EngineLock {
             }
             if word & SLEEPERS == 0 {
                 let new = word | SLEEPERS;
-                if self
-                    .0
-                    .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_err()
+                if self.0.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_err()
                 {
                     continue;
                 }

@@ -11,7 +11,9 @@
 //! is nothing to repair after a death, except that a wake-up given to a process that died at
 //! once is lost: the sweep therefore calls [`EventCount::notify_all`].
 
-use crate::sync::{AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake};
+use crate::sync::{
+    AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake, store_load_barrier,
+};
 
 const TOKEN: u32 = 1;
 const TOKENS: u32 = 0xfff;
@@ -43,18 +45,14 @@ impl EventCount {
     pub fn register(&self) -> Ticket {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let new = if word & TOKENS == TOKENS {
-                word
-            } else {
-                word + TOKEN
-            };
+            let new = if word & TOKENS == TOKENS { word } else { word + TOKEN };
             // SeqCst: the caller's next look must not be moved before this write (the other side
             // writes what we look at, then reads this word).
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::Relaxed)
-            {
-                Ok(_) => return Ticket(new),
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => {
+                    store_load_barrier();
+                    return Ticket(new);
+                }
                 Err(now) => word = now,
             }
         }
@@ -69,6 +67,7 @@ impl EventCount {
     /// by an operation that no later load can overtake (a `SeqCst` read-modify-write or fence).
     #[inline]
     pub fn notify_one(&self) {
+        store_load_barrier();
         if self.0.load(Ordering::SeqCst) & TOKENS != 0 {
             self.wake_one();
         }
@@ -79,10 +78,7 @@ impl EventCount {
         let mut word = self.0.load(Ordering::SeqCst);
         while word & TOKENS != 0 {
             let new = word.wrapping_add(SEQUENCE) - TOKEN;
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     futex_wake(&self.0, 1);
                     return;
@@ -94,13 +90,11 @@ impl EventCount {
 
     /// Wakes all sleepers.
     pub fn notify_all(&self) {
+        store_load_barrier();
         let mut word = self.0.load(Ordering::SeqCst);
         while word & TOKENS != 0 {
             let new = (word & !TOKENS).wrapping_add(SEQUENCE);
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     futex_wake(&self.0, u32::MAX);
                     return;

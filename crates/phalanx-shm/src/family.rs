@@ -39,6 +39,12 @@ pub struct Family {
     local: Mutex<Local>,
 }
 
+impl std::fmt::Debug for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Family {{ me: {} }}", self.me.load(Ordering::Relaxed))
+    }
+}
+
 static FAMILY: AtomicPtr<Family> = AtomicPtr::new(std::ptr::null_mut());
 static CREATING: Mutex<()> = Mutex::new(());
 
@@ -86,9 +92,7 @@ impl Family {
     pub fn attach(arena: OwnedFd, place: SlotId) -> io::Result<&'static Self> {
         let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
         if Self::existing().is_some() {
-            return Err(io::Error::other(
-                "the process already belongs to a phalanx family",
-            ));
+            return Err(io::Error::other("the process already belongs to a phalanx family"));
         }
         Self::found(Arena::attach(arena)?, Some(place))
     }
@@ -99,15 +103,8 @@ impl Family {
             None => arena.table().reserve(0).ok_or_else(table_full)?,
         };
         arena.table().adopt(place, std::process::id());
-        let local = Local {
-            magazines: Magazines::new(),
-            holds: HashMap::new(),
-        };
-        let family = Self {
-            arena,
-            me: AtomicU16::new(place.raw()),
-            local: Mutex::new(local),
-        };
+        let local = Local { magazines: Magazines::new(), holds: HashMap::new() };
+        let family = Self { arena, me: AtomicU16::new(place.raw()), local: Mutex::new(local) };
         let family: &'static Self = Box::leak(Box::new(family));
         FAMILY.store(std::ptr::from_ref(family).cast_mut(), Ordering::Release);
         phalanx_os::fork::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
@@ -131,10 +128,7 @@ impl Family {
     /// # Errors
     /// When as many processes as the table has places share the arena.
     pub fn reserve_child(&self) -> io::Result<SlotId> {
-        self.arena
-            .table()
-            .reserve(self.me().raw())
-            .ok_or_else(table_full)
+        self.arena.table().reserve(self.me().raw()).ok_or_else(table_full)
     }
 
     /// The next fork of this thread puts the child at the given, already reserved place.
@@ -175,8 +169,7 @@ impl Family {
     /// # Errors
     /// [`AllocError`] when there is no memory.
     pub fn alloc(&self, len: usize) -> Result<Chunk, AllocError> {
-        self.arena
-            .alloc(len, self.me(), &mut self.local().magazines)
+        self.arena.alloc(len, self.me(), &mut self.local().magazines)
     }
 
     /// Gives back a chunk that this process owns. A chunk inherited over a fork is its parent's and
@@ -317,9 +310,7 @@ extern "C" fn before_fork() {
         return;
     };
     let local = family.local();
-    let place = NEXT_CHILD
-        .take()
-        .or_else(|| family.arena.table().reserve(family.me().raw()));
+    let place = NEXT_CHILD.take().or_else(|| family.arena.table().reserve(family.me().raw()));
     if let Some(place) = place {
         for offset in local.holds.keys() {
             family.arena.at::<ObjectHeader>(*offset).hold(place);
@@ -329,11 +320,7 @@ extern "C" fn before_fork() {
 }
 
 extern "C" fn after_fork_in_parent() {
-    LAST_FORKED.set(
-        AT_FORK
-            .with(|at| at.borrow_mut().take())
-            .and_then(|(_, place)| place),
-    );
+    LAST_FORKED.set(AT_FORK.with(|at| at.borrow_mut().take()).and_then(|(_, place)| place));
 }
 
 extern "C" fn after_fork_in_child() {
@@ -347,7 +334,5 @@ extern "C" fn after_fork_in_child() {
     if let Some(place) = place {
         family.arena.table().adopt(place, std::process::id());
     }
-    family
-        .me
-        .store(place.map_or(0, SlotId::raw), Ordering::Relaxed);
+    family.me.store(place.map_or(0, SlotId::raw), Ordering::Relaxed);
 }

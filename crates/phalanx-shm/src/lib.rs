@@ -14,6 +14,8 @@ pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
 #[cfg(not(loom))]
+pub mod leases;
+#[cfg(not(loom))]
 pub mod object;
 pub mod patience;
 pub mod peers;
@@ -26,3 +28,4 @@ pub mod sync;
 #[cfg(not(loom))]
 pub mod table;
 pub mod view;
+pub mod words;

@@ -108,9 +108,7 @@ impl ObjectHeader {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        self.holders
-            .iter()
-            .any(|word| word.load(Ordering::Acquire) != 0)
+        self.holders.iter().any(|word| word.load(Ordering::Acquire) != 0)
     }
 }
 
@@ -184,16 +182,10 @@ impl<T: SharedObject> Shared<T> {
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
         header.hold(me);
         let object = (ChunkState::Object, None);
-        let done = family
-            .arena()
-            .transition(chunk, (ChunkState::Owned, Some(me)), object);
+        let done = family.arena().transition(chunk, (ChunkState::Owned, Some(me)), object);
         debug_assert!(done, "an object is made of a chunk of one's own");
         family.note_hold(chunk.offset());
-        Self {
-            offset: chunk.offset(),
-            family,
-            kind: PhantomData,
-        }
+        Self { offset: chunk.offset(), family, kind: PhantomData }
     }
 
     /// A handle to the object at `offset`, which this process must hold already: its parent
@@ -211,11 +203,7 @@ impl<T: SharedObject> Shared<T> {
             return Err(NotHeld);
         }
         family.note_hold(offset);
-        Ok(Self {
-            offset,
-            family,
-            kind: PhantomData,
-        })
+        Ok(Self { offset, family, kind: PhantomData })
     }
 
     /// Where the object lies in the arena: what is sent to another process to name it.
@@ -232,20 +220,13 @@ impl<T: SharedObject> Shared<T> {
 
     /// Gives another process a hold, before the object's offset is sent to it.
     pub fn hold_for(&self, slot: SlotId) {
-        self.family
-            .arena()
-            .at::<ObjectHeader>(self.offset)
-            .hold(slot);
+        self.family.arena().at::<ObjectHeader>(self.offset).hold(slot);
     }
 
     /// Length of the bytes behind the object.
     #[must_use]
     pub fn tail_len(&self) -> usize {
-        self.family
-            .arena()
-            .at::<ObjectHeader>(self.offset)
-            .len
-            .load(Ordering::Relaxed) as usize
+        self.family.arena().at::<ObjectHeader>(self.offset).len.load(Ordering::Relaxed) as usize
     }
 
     /// Where the bytes behind the object begin in the arena.
@@ -266,11 +247,7 @@ impl<T: SharedObject> Deref for Shared<T> {
 impl<T: SharedObject> Clone for Shared<T> {
     fn clone(&self) -> Self {
         self.family.note_hold(self.offset);
-        Self {
-            offset: self.offset,
-            family: self.family,
-            kind: PhantomData,
-        }
+        Self { offset: self.offset, family: self.family, kind: PhantomData }
     }
 }
 
@@ -320,6 +297,25 @@ unsafe impl SharedObject for Bytes {
     fn on_death(&self, _dead: SlotId, _family: &Family) {}
 }
 
+impl Bytes {
+    /// The tag, and where the bytes lie and how many they are, of the object at `offset`, for a
+    /// process that has no hold on it but knows that somebody else keeps it.
+    #[must_use]
+    pub fn peek(family: &Family, offset: u64) -> Option<(u64, u64, usize)> {
+        let arena = family.arena();
+        let chunk = arena.chunk_at(offset)?;
+        let header: &ObjectHeader = arena.at(offset);
+        let is_bytes = header.kind() == Some(ObjectKind::Bytes);
+        if arena.state_of(chunk).0 != ChunkState::Object || !is_bytes {
+            return None;
+        }
+        let len = header.len.load(Ordering::Relaxed) as usize;
+        let object: &Self = arena.at(offset + HEADER_LEN as u64);
+        (PAYLOAD_START.checked_add(len)? <= chunk.capacity())
+            .then(|| (object.tag.load(Ordering::Relaxed), offset + PAYLOAD_START as u64, len))
+    }
+}
+
 /// Bytes at the start of a payload chunk that its sender leaves free, so that the receiver can
 /// make an object of it without copying.
 pub const PAYLOAD_START: usize = HEADER_LEN + std::mem::size_of::<Bytes>();
@@ -335,6 +331,17 @@ impl Shared<Bytes> {
             .tag
             .store(0, Ordering::Relaxed);
         Self::publish(family, chunk, len)
+    }
+
+    /// Writes the bytes of a new object that nobody else looks at yet.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn fill(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.tail_len());
+        if let Some(chunk) = self.family.arena().chunk_at(self.offset) {
+            self.family.arena().write(chunk, PAYLOAD_START, bytes);
+        }
     }
 
     /// The address of the bytes in this process. Other processes may change them at any time.

@@ -25,28 +25,19 @@ impl<'a> Patience<'a> {
     /// Waits for ever.
     #[must_use]
     pub const fn forever() -> Self {
-        Self {
-            deadline: None,
-            give_up: None,
-        }
+        Self { deadline: None, give_up: None }
     }
 
     /// Does not wait at all: a deadline that has passed.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            deadline: Some(Deadline::from_nanos(0)),
-            give_up: None,
-        }
+        Self { deadline: Some(Deadline::from_nanos(0)), give_up: None }
     }
 
     /// Waits until `deadline` (`None`: for ever).
     #[must_use]
     pub const fn until(deadline: Option<Deadline>) -> Self {
-        Self {
-            deadline,
-            give_up: None,
-        }
+        Self { deadline, give_up: None }
     }
 
     /// Waits for `timeout` from now (`None`: for ever).
@@ -60,6 +51,12 @@ impl<'a> Patience<'a> {
     pub const fn interruptible(mut self, give_up: &'a (dyn Fn() -> bool + 'a)) -> Self {
         self.give_up = Some(give_up);
         self
+    }
+
+    /// The same without its deadline: for what has to be finished once it was begun.
+    #[must_use]
+    pub const fn without_deadline(&self) -> Self {
+        Self { deadline: None, give_up: self.give_up }
     }
 
     /// The deadline, if there is one.
@@ -99,19 +96,13 @@ impl Slices {
     /// For waits on what a user's code holds: 50 ms, doubling to two seconds.
     #[must_use]
     pub const fn for_users() -> Self {
-        Self {
-            next: Duration::from_millis(50),
-            longest: Duration::from_secs(2),
-        }
+        Self { next: Duration::from_millis(50), longest: Duration::from_secs(2) }
     }
 
     /// For waits on what the engine itself holds for microseconds: 1 ms, doubling to 100 ms.
     #[must_use]
     pub const fn for_engine() -> Self {
-        Self {
-            next: Duration::from_millis(1),
-            longest: Duration::from_millis(100),
-        }
+        Self { next: Duration::from_millis(1), longest: Duration::from_millis(100) }
     }
 
     /// The end of the next sleep: the slice's or the caller's own deadline, whichever is earlier.

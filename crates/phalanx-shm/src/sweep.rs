@@ -82,25 +82,50 @@ macro_rules! dispatch {
                 let $object: &crate::ring::Ring = arena.at(at);
                 $action
             }
-            _ => {}
+            Some(ObjectKind::Pool) => {
+                let $object: &crate::leases::LeaseBoard = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Lock) => {
+                let $object: &crate::words::lock::LockWord = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::RLock) => {
+                let $object: &crate::words::rlock::RLockWord = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Permits) => {
+                let $object: &crate::words::permits::PermitsHead = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Condition) => {
+                let $object: &crate::words::objects::ConditionObject = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Event) => {
+                let $object: &crate::words::event::EventWord = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Barrier) => {
+                let $object: &crate::words::barrier::BarrierHead = arena.at(at);
+                $action
+            }
+            None => {}
         }
     }};
 }
 
 fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
-    dispatch!(family, chunk, object => object.on_death(dead, family));
+    dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
 }
 
 fn destroy(family: &Family, chunk: Chunk) {
-    dispatch!(family, chunk, object => object.on_destroy(family));
+    dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
     failpoint!("object.destroy.emptied");
     let me = family.me();
     // Ours first, then free: a death between leaves an owned chunk, not a lost one.
     let object = (ChunkState::Object, None);
-    if family
-        .arena()
-        .transition(chunk, object, (ChunkState::Owned, Some(me)))
-    {
+    if family.arena().transition(chunk, object, (ChunkState::Owned, Some(me))) {
         family.free(chunk);
     }
 }

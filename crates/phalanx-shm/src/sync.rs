@@ -1,7 +1,7 @@
 //! The one place atomics and futex sleeps come from, so that `loom` can take their place.
 //!
 //! Under `--cfg loom` the algorithms of this crate run on loom's atomics and a sleep becomes a
-//! yield to loom's scheduler, which then explores every order of steps.
+//! place in a queue of loom's, which then explores every order of steps.
 
 #[cfg(not(loom))]
 pub use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
@@ -25,19 +25,81 @@ pub fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     phalanx_os::futex::wake(word, count)
 }
 
-/// A sleep under loom: give way to the others, then look again.
-#[cfg(loom)]
-#[must_use]
-pub fn futex_wait(word: &AtomicU32, expected: u32, _deadline: Option<Deadline>) -> Wake {
-    if word.load(Ordering::SeqCst) != expected {
-        return Wake::Changed;
-    }
-    loom::thread::yield_now();
-    Wake::Woken
+/// Keeps a load from being moved before an earlier write to another word, where both are `SeqCst`
+/// already. Nothing but under loom, which takes `SeqCst` accesses for weaker ones.
+#[inline(always)]
+pub fn store_load_barrier() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
 }
 
-/// A wake under loom: sleepers look again by themselves.
+/// A sleep under loom: a queue like the kernel's, so that a lost wake-up is a deadlock that loom
+/// reports. Time does not pass: a deadline ends the sleep at once if it has passed, else never.
 #[cfg(loom)]
-pub fn futex_wake(_word: &AtomicU32, _count: u32) -> usize {
-    0
+#[must_use]
+pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+    model::wait(word, expected, deadline)
+}
+
+/// A wake under loom: takes the first sleepers of the word out of the queue.
+#[cfg(loom)]
+pub fn futex_wake(word: &AtomicU32, count: u32) -> usize {
+    model::wake(word, count)
+}
+
+#[cfg(loom)]
+mod model {
+    use super::{AtomicU32, Deadline, Ordering, Wake};
+    use loom::sync::{Condvar, Mutex};
+
+    #[derive(Default)]
+    struct Queue {
+        sleepers: Vec<(usize, u64)>,
+        drawn: u64,
+    }
+
+    loom::lazy_static! {
+        static ref QUEUE: Mutex<Queue> = Mutex::new(Queue::default());
+        static ref CHANGED: Condvar = Condvar::new();
+    }
+
+    fn lock() -> loom::sync::MutexGuard<'static, Queue> {
+        match QUEUE.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
+    pub(super) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+        let mut queue = lock();
+        if word.load(Ordering::SeqCst) != expected {
+            return Wake::Changed;
+        }
+        if deadline.is_some_and(Deadline::has_passed) {
+            return Wake::TimedOut;
+        }
+        queue.drawn += 1;
+        let me = (std::ptr::from_ref(word) as usize, queue.drawn);
+        queue.sleepers.push(me);
+        while queue.sleepers.contains(&me) {
+            queue = match CHANGED.wait(queue) {
+                Ok(guard) => guard,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+        }
+        Wake::Woken
+    }
+
+    pub(super) fn wake(word: &AtomicU32, count: u32) -> usize {
+        let mut queue = lock();
+        let address = std::ptr::from_ref(word) as usize;
+        let mut left = count as usize;
+        queue.sleepers.retain(|(sleeper, _)| {
+            let take = *sleeper == address && left > 0;
+            left -= usize::from(take);
+            !take
+        });
+        CHANGED.notify_all();
+        count as usize - left
+    }
 }

@@ -91,9 +91,7 @@ impl ProcessTable {
         let size = MAX_PROCESSES as u32 - 1;
         // Low numbers first keep the table's touched part and every scan short.
         let used = self.high_water.load(Ordering::Relaxed).max(1);
-        let order = (0..used)
-            .map(|i| 1 + (start + i) % used)
-            .chain(used + 1..=size);
+        let order = (0..used).map(|i| 1 + (start + i) % used).chain(used + 1..=size);
         for raw in order {
             let id = SlotId::from_raw(raw as u16)?;
             let slot = self.slot(id);
@@ -102,8 +100,7 @@ impl ProcessTable {
                 continue;
             }
             // Written first, so that nobody takes a place that is new for one long orphaned.
-            slot.reserved_at
-                .store(Deadline::now().as_nanos(), Ordering::Relaxed);
+            slot.reserved_at.store(Deadline::now().as_nanos(), Ordering::Relaxed);
             if slot
                 .state
                 .compare_exchange(state, state | RESERVED, Ordering::AcqRel, Ordering::Relaxed)
@@ -130,9 +127,7 @@ impl ProcessTable {
         slot.start_time.store(start, Ordering::Relaxed);
         slot.pid.store(pid, Ordering::Release);
         let live = (state & !STATE) | LIVE;
-        let _ = slot
-            .state
-            .compare_exchange(state, live, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = slot.state.compare_exchange(state, live, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// The pid of the slot's process; 0 before it is known.
@@ -149,9 +144,7 @@ impl ProcessTable {
 
     /// Records how the process ended: the raw wait status, as its reaper read it.
     pub fn set_status(&self, id: SlotId, raw_status: i32) {
-        self.slot(id)
-            .status
-            .store((raw_status as u32).wrapping_add(1), Ordering::Release);
+        self.slot(id).status.store((raw_status as u32).wrapping_add(1), Ordering::Release);
     }
 
     /// The raw wait status of the slot's process, once somebody has reaped it.
@@ -174,11 +167,7 @@ impl ProcessTable {
             _ => {
                 let pid = slot.pid.load(Ordering::Acquire);
                 let start = slot.start_time.load(Ordering::Relaxed);
-                if is_running(pid, start) {
-                    Life::Alive
-                } else {
-                    Life::Dead
-                }
+                if is_running(pid, start) { Life::Alive } else { Life::Dead }
             }
         }
     }
@@ -201,10 +190,7 @@ impl ProcessTable {
         let mut state = slot.state.load(Ordering::Acquire);
         while matches!(state & STATE, RESERVED | LIVE) {
             let dead = (state & !STATE) | DEAD;
-            match slot
-                .state
-                .compare_exchange(state, dead, Ordering::AcqRel, Ordering::Acquire)
-            {
+            match slot.state.compare_exchange(state, dead, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(now) => state = now,
             }
@@ -227,9 +213,7 @@ impl ProcessTable {
             slot.start_time.store(0, Ordering::Relaxed);
             slot.status.store(0, Ordering::Relaxed);
             let free = (state & !STATE).wrapping_add(GENERATION) | FREE;
-            let _ = slot
-                .state
-                .compare_exchange(state, free, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = slot.state.compare_exchange(state, free, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 }

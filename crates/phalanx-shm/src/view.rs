@@ -15,11 +15,7 @@ macro_rules! shm_safe {
         unsafe impl ShmSafe for $t {}
     )* };
 }
-shm_safe!(
-    crate::sync::AtomicU32,
-    crate::sync::AtomicU64,
-    crate::event_count::EventCount
-);
+shm_safe!(crate::sync::AtomicU32, crate::sync::AtomicU64, crate::event_count::EventCount);
 
 // SAFETY: an array of such values has no padding and no pointers either.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {}
@@ -43,4 +39,26 @@ pub unsafe fn at<'a, T: ShmSafe>(base: *mut u8, len: usize, offset: u64) -> &'a 
     // SAFETY: in bounds and aligned (checked above); every bit pattern is a valid `T`, and others
     // change it only through atomics. A process that dies leaves some valid `T` behind.
     unsafe { &*base.add(offset).cast::<T>() }
+}
+
+/// A slice of `count` such values; else as [`at`].
+///
+/// # Safety
+/// The region must stay mapped for `'a`.
+#[inline]
+pub unsafe fn slice_at<'a, T: ShmSafe>(
+    base: *mut u8,
+    len: usize,
+    offset: u64,
+    count: usize,
+) -> &'a [T] {
+    let offset = offset as usize;
+    let size = std::mem::size_of::<T>().saturating_mul(count);
+    assert!(
+        offset.checked_add(size).is_some_and(|end| end <= len)
+            && offset.is_multiple_of(std::mem::align_of::<T>()),
+        "shared range at {offset:#x} is outside the arena"
+    );
+    // SAFETY: as in `at`, for each value of the range.
+    unsafe { std::slice::from_raw_parts(base.add(offset).cast::<T>(), count) }
 }

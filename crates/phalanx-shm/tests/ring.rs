@@ -21,15 +21,12 @@ fn new_ring(limit: u32) -> Shared<Ring> {
 }
 
 fn put(ring: &Shared<Ring>, bytes: &[u8]) {
-    ring.put(ring.family(), Record::Inline(bytes), &Patience::forever())
-        .unwrap();
+    ring.put(ring.family(), Record::Inline(bytes), &Patience::forever()).unwrap();
 }
 
 fn take(ring: &Shared<Ring>) -> Vec<u8> {
     let mut out = Vec::new();
-    let taken = ring
-        .take(ring.family(), &mut out, &Patience::forever())
-        .unwrap();
+    let taken = ring.take(ring.family(), &mut out, &Patience::forever()).unwrap();
     assert_eq!(taken, Taken::Inline);
     out
 }
@@ -76,10 +73,7 @@ fn a_full_ring_refuses_until_something_is_taken() {
     put(&ring, b"c");
     assert_eq!((take(&ring), take(&ring)), (b"b".to_vec(), b"c".to_vec()));
     let mut out = Vec::new();
-    assert_eq!(
-        ring.take(ring.family(), &mut out, &Patience::none()),
-        Err(GaveUp::TimedOut)
-    );
+    assert_eq!(ring.take(ring.family(), &mut out, &Patience::none()), Err(GaveUp::TimedOut));
 }
 
 #[test]
@@ -89,21 +83,10 @@ fn a_payload_changes_hands_without_a_copy() {
     let family = ring.family();
     let chunk = family.alloc(1 << 20).unwrap();
     family.arena().write(chunk, 5, b"large");
-    let record = Record::Payload {
-        chunk: chunk.offset(),
-        len: 10,
-    };
+    let record = Record::Payload { chunk: chunk.offset(), len: 10 };
     ring.put(family, record, &Patience::forever()).unwrap();
-    let taken = ring
-        .take(family, &mut Vec::new(), &Patience::forever())
-        .unwrap();
-    assert_eq!(
-        taken,
-        Taken::Payload {
-            chunk: chunk.offset(),
-            len: 10
-        }
-    );
+    let taken = ring.take(family, &mut Vec::new(), &Patience::forever()).unwrap();
+    assert_eq!(taken, Taken::Payload { chunk: chunk.offset(), len: 10 });
     let mut bytes = Vec::new();
     family.arena().read_bytes(chunk.offset() + 5, 5, &mut bytes);
     assert_eq!(bytes, b"large");
@@ -147,9 +130,7 @@ fn several_producers_and_consumers_lose_and_double_nothing() {
     for _ in 0..3 * EACH {
         let item = take(&results);
         let who = u32::from_le_bytes(item[..4].try_into().unwrap());
-        seen.entry(who)
-            .or_default()
-            .push(u32::from_le_bytes(item[4..].try_into().unwrap()));
+        seen.entry(who).or_default().push(u32::from_le_bytes(item[4..].try_into().unwrap()));
     }
     for numbers in seen.values_mut() {
         numbers.sort_unstable();

@@ -18,19 +18,14 @@ pub(super) const HEADER_LEN: usize = PAGE;
 
 /// Sizes below a page grow by half and by a third in turn, so that at most a third is wasted;
 /// larger ones double, because there only pages that are written cost memory.
-const SMALL: [usize; 14] = [
-    64, 128, 192, 256, 384, 512, 768, 1024, 1344, 2048, 2688, 4096, 8192, 16384,
-];
+const SMALL: [usize; 14] =
+    [64, 128, 192, 256, 384, 512, 768, 1024, 1344, 2048, 2688, 4096, 8192, 16384];
 const LARGEST: usize = 64 << 30;
 /// The number of size classes.
 pub const MAX_CLASSES: usize = SMALL.len() + 22;
 
 const fn class_size(class: usize) -> usize {
-    if class < SMALL.len() {
-        SMALL[class]
-    } else {
-        32768 << (class - SMALL.len())
-    }
+    if class < SMALL.len() { SMALL[class] } else { 32768 << (class - SMALL.len()) }
 }
 
 /// A chunk of the arena, named by its size class and number.
@@ -79,9 +74,7 @@ impl ClassState {
 
     pub(super) fn raise_used(&self, from: u32, to: u32) {
         // Whoever loses this race finds the winner's chunks.
-        let _ = self
-            .used
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// Where a search begins and ends; at most `most` chunks.
@@ -92,9 +85,7 @@ impl ClassState {
     }
 
     pub(super) fn raise_hint(&self, from: u32, to: u32) {
-        let _ = self
-            .hint
-            .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.hint.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(super) fn lower_hint(&self, index: u32) {
@@ -180,11 +171,7 @@ impl Layout {
             end += (Self::count(span, class) * 8).next_multiple_of(PAGE);
             at
         });
-        Self {
-            span,
-            chunks_at: end.next_multiple_of(HUGE_PAGE),
-            words,
-        }
+        Self { span, chunks_at: end.next_multiple_of(HUGE_PAGE), words }
     }
 
     const fn fixed() -> usize {
@@ -217,11 +204,7 @@ impl Layout {
 
     pub(super) fn chunk(&self, class: usize, index: u32) -> Chunk {
         let at = self.chunks_at + class * self.span + index as usize * class_size(class);
-        Chunk {
-            offset: at as u64,
-            index,
-            class: class as u16,
-        }
+        Chunk { offset: at as u64, index, class: class as u16 }
     }
 
     pub(super) fn chunk_at(&self, offset: u64) -> Option<Chunk> {
@@ -230,10 +213,8 @@ impl Layout {
         if class >= MAX_CLASSES {
             return None;
         }
-        let (index, rest) = (
-            (at % self.span) / class_size(class),
-            (at % self.span) % class_size(class),
-        );
+        let (index, rest) =
+            ((at % self.span) / class_size(class), (at % self.span) % class_size(class));
         (rest == 0 && index < Self::count(self.span, class))
             .then(|| self.chunk(class, index as u32))
     }
@@ -259,10 +240,7 @@ impl Layout {
 
     pub(super) fn chunks_range(&self, class: usize, from: u32, count: u32) -> (usize, usize) {
         let size = class_size(class);
-        (
-            self.chunk(class, from).offset as usize,
-            count as usize * size,
-        )
+        (self.chunk(class, from).offset as usize, count as usize * size)
     }
 
     pub(super) fn state<'a>(&self, region: &'a SharedRegion, class: usize) -> &'a ClassState {
@@ -287,27 +265,11 @@ mod tests {
     #[test]
     fn every_length_has_a_class_that_fits() {
         let layout = Layout::new(1 << 36);
-        for len in [
-            0,
-            1,
-            64,
-            65,
-            128,
-            1000,
-            1025,
-            4096,
-            4097,
-            16384,
-            16385,
-            1 << 20,
-            (1 << 30) + 1,
-        ] {
+        for len in [0, 1, 64, 65, 128, 1000, 1025, 4096, 4097, 16384, 16385, 1 << 20, (1 << 30) + 1]
+        {
             let class = layout.class_for(len).expect("a class");
             assert!(class_size(class) >= len, "{len}");
-            assert!(
-                class == 0 || class_size(class - 1) < len,
-                "{len} has a smaller class"
-            );
+            assert!(class == 0 || class_size(class - 1) < len, "{len} has a smaller class");
         }
         assert_eq!(layout.class_for((64 << 30) + 1), None);
     }

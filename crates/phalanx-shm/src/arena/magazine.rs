@@ -27,9 +27,7 @@ impl Magazines {
     /// Empty magazines.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            classes: vec![Vec::new(); MAX_CLASSES],
-        }
+        Self { classes: vec![Vec::new(); MAX_CLASSES] }
     }
 
     pub(super) fn pop(&mut self, class: usize) -> Option<u32> {

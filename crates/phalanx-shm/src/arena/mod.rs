@@ -157,6 +157,24 @@ impl Arena {
         self.at(0)
     }
 
+    /// The `count` values of type `T` from `offset` on. Panics when they lie outside the arena.
+    #[inline]
+    #[must_use]
+    pub fn slice_at<T: view::ShmSafe>(&self, offset: u64, count: usize) -> &[T] {
+        // SAFETY: the region is mapped as long as `self` lives.
+        #[allow(unsafe_code)]
+        unsafe {
+            view::slice_at(self.region.base(), self.region.len(), offset, count)
+        }
+    }
+
+    /// Where a value that lies in the arena begins.
+    #[inline]
+    #[must_use]
+    pub fn offset_of<T: view::ShmSafe>(&self, value: &T) -> u64 {
+        (std::ptr::from_ref(value) as usize - self.region.base() as usize) as u64
+    }
+
     /// The process table.
     #[must_use]
     pub fn table(&self) -> &ProcessTable {
@@ -185,10 +203,7 @@ impl Arena {
         me: SlotId,
         magazines: &mut Magazines,
     ) -> Result<Chunk, AllocError> {
-        let class = self
-            .layout
-            .class_for(len)
-            .ok_or_else(|| self.refused(len))?;
+        let class = self.layout.class_for(len).ok_or_else(|| self.refused(len))?;
         let chunk = match magazines.pop(class) {
             Some(index) => self.layout.chunk(class, index),
             None => self.claim(class, me).ok_or_else(|| self.refused(len))?,
@@ -252,8 +267,7 @@ impl Arena {
         if pages >= DISCARD_PAGES {
             // First the word: if we die between, pages that exist are not counted, which is safe.
             word.fetch_and(IDENTITY, Ordering::AcqRel);
-            self.region
-                .punch(chunk.offset() as usize, pages as usize * PAGE);
+            self.region.punch(chunk.offset() as usize, pages as usize * PAGE);
             self.header().uncommit(pages * PAGE as u64);
         }
     }
@@ -264,9 +278,7 @@ impl Arena {
             self.discard(chunk);
         }
         self.word(chunk).fetch_and(!IDENTITY, Ordering::AcqRel);
-        self.layout
-            .state(&self.region, chunk.class())
-            .lower_hint(chunk.index());
+        self.layout.state(&self.region, chunk.class()).lower_hint(chunk.index());
     }
 
     /// Finds a free chunk of the class and makes it ours.
@@ -335,14 +347,8 @@ impl Arena {
             return Ok(());
         }
         let (at, more) = (have as usize * PAGE, (need - have) as usize * PAGE);
-        self.header()
-            .commit(more as u64)
-            .map_err(|()| self.refused(len))?;
-        if self
-            .region
-            .populate(chunk.offset() as usize + at, more)
-            .is_err()
-        {
+        self.header().commit(more as u64).map_err(|()| self.refused(len))?;
+        if self.region.populate(chunk.offset() as usize + at, more).is_err() {
             self.header().uncommit(more as u64);
             return Err(self.refused(len));
         }
@@ -363,10 +369,7 @@ impl Arena {
     #[must_use]
     pub fn state_of(&self, chunk: Chunk) -> (ChunkState, Option<SlotId>) {
         let word = self.word(chunk).load(Ordering::Acquire);
-        (
-            ChunkState::of(word),
-            SlotId::from_raw((word >> OWNER_SHIFT) as u16),
-        )
+        (ChunkState::of(word), SlotId::from_raw((word >> OWNER_SHIFT) as u16))
     }
 
     /// Moves a chunk from one state to another in one step; false if it was not in the first.
@@ -441,10 +444,7 @@ impl Arena {
     /// The caller must be the only one who uses that part of the chunk now: its owner, or who
     /// holds the lock of the structure it is a part of.
     pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
-        assert!(
-            at.checked_add(bytes.len())
-                .is_some_and(|end| end <= chunk.capacity())
-        );
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()));
         // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
         // reads or writes these bytes now. If this process dies here they are garbage, and no
         // word that would publish them has been written.
@@ -460,10 +460,7 @@ impl Arena {
     #[inline]
     pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
         let at = offset as usize;
-        assert!(
-            at.checked_add(8 + bytes.len())
-                .is_some_and(|end| end <= self.region.len())
-        );
+        assert!(at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()));
         // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
         // garbage that no word publishes.
         #[allow(unsafe_code)]
@@ -479,10 +476,7 @@ impl Arena {
     #[must_use]
     pub fn read_word(&self, offset: u64) -> u64 {
         let at = offset as usize;
-        assert!(
-            at.checked_add(8)
-                .is_some_and(|end| end <= self.region.len())
-        );
+        assert!(at.checked_add(8).is_some_and(|end| end <= self.region.len()));
         // SAFETY: in bounds; every bit pattern is a word.
         #[allow(unsafe_code)]
         unsafe {
@@ -494,10 +488,7 @@ impl Arena {
     #[inline]
     pub fn read_bytes(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
         let at = offset as usize;
-        assert!(
-            at.checked_add(len)
-                .is_some_and(|end| end <= self.region.len())
-        );
+        assert!(at.checked_add(len).is_some_and(|end| end <= self.region.len()));
         out.reserve(len);
         // SAFETY: in bounds; the destination has been reserved.
         #[allow(unsafe_code)]
@@ -515,10 +506,7 @@ impl Arena {
         // SAFETY: in bounds of the chunk; the caller is the only one who uses it.
         #[allow(unsafe_code)]
         unsafe {
-            self.region
-                .base()
-                .add(chunk.offset() as usize)
-                .write_bytes(0, len);
+            self.region.base().add(chunk.offset() as usize).write_bytes(0, len);
         }
     }
 

@@ -47,9 +47,7 @@ mod on_arena {
 
     impl Family {
         fn chunk(&self, offset: u64) -> Chunk {
-            self.arena()
-                .chunk_at(offset)
-                .expect("a ring names chunks of the arena")
+            self.arena().chunk_at(offset).expect("a ring names chunks of the arena")
         }
     }
 
@@ -64,14 +62,12 @@ mod on_arena {
 
         fn attach(&self, chunk: u64) -> bool {
             let owned = (ChunkState::Owned, Some(self.me()));
-            self.arena()
-                .transition(self.chunk(chunk), owned, (ChunkState::Part, None))
+            self.arena().transition(self.chunk(chunk), owned, (ChunkState::Part, None))
         }
 
         fn detach(&self, chunk: u64) -> bool {
             let owned = (ChunkState::Owned, Some(self.me()));
-            self.arena()
-                .transition(self.chunk(chunk), (ChunkState::Part, None), owned)
+            self.arena().transition(self.chunk(chunk), (ChunkState::Part, None), owned)
         }
 
         #[inline]

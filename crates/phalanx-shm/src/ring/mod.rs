@@ -169,10 +169,7 @@ impl Ring {
                 return false;
             }
             let next = done.wrapping_add(1);
-            match self
-                .done
-                .compare_exchange(done, next, Ordering::SeqCst, Ordering::Acquire)
-            {
+            match self.done.compare_exchange(done, next, Ordering::SeqCst, Ordering::Acquire) {
                 Ok(_) => {
                     if next == put {
                         self.all_done.notify_all();

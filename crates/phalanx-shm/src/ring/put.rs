@@ -25,6 +25,16 @@ pub enum Record<'a> {
         /// Bytes in it.
         len: u64,
     },
+    /// The same with a label of a few bytes, which a consumer can read before it takes the record
+    /// (see [`Ring::take_noting`]) and which is appended to its buffer.
+    Labelled {
+        /// The label.
+        label: &'a [u8],
+        /// The chunk.
+        chunk: u64,
+        /// Bytes in it.
+        len: u64,
+    },
 }
 
 /// Why a record was not put.
@@ -73,11 +83,7 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             self.put.lock.lock(memory, patience)?;
-            let done = if self.is_full(memory) {
-                None
-            } else {
-                Some(self.append(memory, record))
-            };
+            let done = if self.is_full(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
             // sleepers.
             self.put.lock.unlock();
@@ -108,9 +114,7 @@ impl Ring {
         }
         let ticket = self.not_full.register();
         if room().is_none() {
-            let _ = self
-                .not_full
-                .sleep(ticket, Some(slices.next_deadline(patience)));
+            let _ = self.not_full.sleep(ticket, Some(slices.next_deadline(patience)));
         }
         if room().is_some() {
             return Ok(());
@@ -132,8 +136,12 @@ impl Ring {
                 (Header::Inline(bytes.len() as u32), bytes, None)
             }
             Record::Payload { chunk, len } => {
-                payload = [chunk.to_le_bytes(), len.to_le_bytes()].concat();
-                (Header::Payload, &payload[..], Some(chunk))
+                payload = payload_record(chunk, len, &[]);
+                (Header::Payload(0), &payload[..], Some(chunk))
+            }
+            Record::Labelled { label, chunk, len } => {
+                payload = payload_record(chunk, len, label);
+                (Header::Payload(label.len() as u32), &payload[..], Some(chunk))
             }
         };
         let units = units_for(bytes.len());
@@ -163,9 +171,7 @@ impl Ring {
         memory.write(at, byte(index), header.pack(), bytes);
         failpoint!("ring.put.written");
         // PUBLISH: read with Acquire by `Segment::tail` in `take`.
-        segment
-            .tail
-            .store(next.advanced(units).pack(), Ordering::Release);
+        segment.tail.store(next.advanced(units).pack(), Ordering::Release);
         failpoint!("ring.put.published");
         if chunk.is_some() {
             self.put.intent.store(0, Ordering::Release);
@@ -199,16 +205,20 @@ impl Ring {
     }
 }
 
+fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(16 + label.len());
+    record.extend_from_slice(&chunk.to_le_bytes());
+    record.extend_from_slice(&len.to_le_bytes());
+    record.extend_from_slice(label);
+    record
+}
+
 /// Whether a record of so many units fits into the segment, in one piece.
 fn fits(segment: &Segment, tail: Mark, units: u32) -> bool {
     let size = segment.units();
     let used = tail.position.wrapping_sub(segment.head().position);
     let index = tail.position % size;
-    let pad = if index + units > size {
-        size - index
-    } else {
-        0
-    };
+    let pad = if index + units > size { size - index } else { 0 };
     units <= size && used + pad + units <= size
 }
 

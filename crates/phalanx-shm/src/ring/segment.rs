@@ -55,11 +55,7 @@ impl Segment {
     /// Room for records, in units of 8 bytes. A power of two even if shared memory is damaged.
     pub(super) fn units(&self) -> u32 {
         let capacity = self.capacity.load(Ordering::Relaxed) / 8;
-        if capacity.is_power_of_two() && capacity <= 1 << 30 {
-            capacity as u32
-        } else {
-            8
-        }
+        if capacity.is_power_of_two() && capacity <= 1 << 30 { capacity as u32 } else { 8 }
     }
 
     pub(super) fn tail(&self) -> Mark {
@@ -95,18 +91,12 @@ impl Mark {
     }
 
     pub(super) fn unpack(word: u64) -> Self {
-        Self {
-            count: (word >> 32) as u32,
-            position: word as u32,
-        }
+        Self { count: (word >> 32) as u32, position: word as u32 }
     }
 
     /// One record of `units` further.
     pub(super) fn advanced(self, units: u32) -> Self {
-        Self {
-            count: self.count.wrapping_add(1),
-            position: self.position.wrapping_add(units),
-        }
+        Self { count: self.count.wrapping_add(1), position: self.position.wrapping_add(units) }
     }
 }
 
@@ -117,8 +107,8 @@ pub(super) enum Header {
     Pad,
     /// So many bytes follow.
     Inline(u32),
-    /// A chunk's offset and the length of its payload follow, 16 bytes.
-    Payload,
+    /// A chunk's offset and the length of its payload follow, 16 bytes, and a label of so many.
+    Payload(u32),
 }
 
 impl Header {
@@ -126,7 +116,7 @@ impl Header {
         match self {
             Self::Pad => 1,
             Self::Inline(len) => 2 | u64::from(len) << 32,
-            Self::Payload => 3,
+            Self::Payload(label) => 3 | u64::from(label) << 32,
         }
     }
 
@@ -134,7 +124,7 @@ impl Header {
         match word as u32 {
             1 => Some(Self::Pad),
             2 => Some(Self::Inline((word >> 32) as u32)),
-            3 => Some(Self::Payload),
+            3 => Some(Self::Payload((word >> 32) as u32)),
             _ => None,
         }
     }

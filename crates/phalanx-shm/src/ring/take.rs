@@ -76,9 +76,7 @@ impl Ring {
             if sleeps > 0 || SPIN.until(arrived).is_none() {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() {
-                    let _ = self
-                        .not_empty
-                        .sleep(ticket, Some(slices.next_deadline(patience)));
+                    let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));
                     sleeps += 1;
                     if sleeps == IDLE_SLICES {
                         memory.idle();
@@ -172,32 +170,28 @@ impl Ring {
             Some(Header::Inline(len)) => {
                 let len = len.min((size - index - 1) * 8);
                 memory.read(at, byte(index) + 8, len as usize, out);
-                note(Noted {
-                    ordinal: head.count,
-                    bytes: &out[from..],
-                });
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
                 failpoint!("ring.take.read");
                 // TAKE: read with Acquire by `fits` in `put`, which may overwrite the bytes.
                 let units = super::segment::units_for(len as usize);
-                segment
-                    .head
-                    .store(next.advanced(units).pack(), Ordering::Release);
+                segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.taken");
                 Taken::Inline
             }
-            _ => {
+            other => {
+                let label = match other {
+                    Some(Header::Payload(label)) => label.min((size - index - 1) * 8),
+                    _ => 0,
+                };
                 let chunk = memory.read_word(at, byte(index) + 8);
                 let len = memory.read_word(at, byte(index) + 16);
-                note(Noted {
-                    ordinal: head.count,
-                    bytes: &[],
-                });
+                memory.read(at, byte(index) + 24, label as usize, out);
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
                 self.get.mark.store(head.pack(), Ordering::Relaxed);
                 self.get.intent.store(chunk | PAYLOAD, Ordering::Release);
                 failpoint!("ring.take.intended");
-                segment
-                    .head
-                    .store(next.advanced(3).pack(), Ordering::Release);
+                let units = super::segment::units_for(16 + label as usize);
+                segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.moved");
                 memory.detach(chunk);
                 failpoint!("ring.take.detached");
@@ -235,6 +229,6 @@ impl Ring {
 pub struct Noted<'a> {
     /// Its ordinal number in the ring, modulo 2^32.
     pub ordinal: u32,
-    /// Its bytes, if it is inline.
+    /// Its bytes if it is inline, or its label.
     pub bytes: &'a [u8],
 }

@@ -37,15 +37,8 @@ impl Child {
     pub fn reap(&self) -> i32 {
         let mut status = 0;
         // SAFETY: a plain wait for our own child.
-        assert_eq!(
-            unsafe { libc::waitpid(self.pid, &raw mut status, 0) },
-            self.pid
-        );
-        if libc::WIFSIGNALED(status) {
-            -libc::WTERMSIG(status)
-        } else {
-            libc::WEXITSTATUS(status)
-        }
+        assert_eq!(unsafe { libc::waitpid(self.pid, &raw mut status, 0) }, self.pid);
+        if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
     }
 
     /// Waits for the child and sweeps what it left.

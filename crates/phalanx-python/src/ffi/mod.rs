@@ -1,0 +1,25 @@
+//! The only unsafe room of this crate: what it needs from the raw CPython API, as safe functions
+//! over typed handles.
+//!
+//! Everything here works on objects of this process' own heap. Nothing touches shared memory, so
+//! the death of another process cannot change what a block below relies on; each note says so in
+//! its own terms.
+#![allow(unsafe_code)]
+
+mod build;
+mod call;
+mod fd;
+mod fork;
+mod function;
+mod payload;
+mod shared_buffer;
+mod view;
+
+pub(crate) use build::{list_from, str_from_utf8, tuple_from};
+pub(crate) use call::call_with_keyword;
+pub(crate) use fd::borrow_fds;
+pub(crate) use fork::fork;
+pub(crate) use function::FunctionParts;
+pub(crate) use payload::Payload;
+pub(crate) use shared_buffer::SharedBuffer;
+pub(crate) use view::{View, is_shared, utf8, view};

@@ -1,0 +1,232 @@
+//! What happens when a worker ends, and when all have to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use phalanx::pool::{Ended, Span};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::job::{Answer, Job, Piece};
+use super::owner::{Owner, locked};
+
+/// Workers that die one after another without ever getting ready mean that none will.
+const EARLY_DEATHS: usize = 3;
+/// Seconds between asking workers to end and killing them.
+const GRACE: f64 = 1.0;
+
+/// Takes in what ended workers leave, and fills their seats.
+pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    if owner.terminated.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    for seat in 0..owner.seats {
+        let Some(process) = locked(&owner.processes)[seat].as_ref().map(|p| p.clone_ref(py)) else {
+            continue;
+        };
+        let code: Option<i32> = process.getattr(py, intern!(py, "exitcode"))?.extract(py)?;
+        let Some(code) = code else { continue };
+        // Somebody else may have seen it at the same time.
+        let Some(process) = locked(&owner.processes)[seat].take() else { continue };
+        process.call_method0(py, intern!(py, "join"))?;
+        let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
+        let was_ready = locked(&owner.ready)[seat];
+        let (ended, _) = owner.bury(py, seat);
+        let death = Death { seat, pid: pid.unwrap_or(0), code };
+        settle(owner, py, &ended, &death);
+        if needs_nobody(owner) {
+            continue;
+        }
+        if !was_ready && !locked(&owner.ready)[seat] {
+            let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
+            if code > 0 || early >= EARLY_DEATHS {
+                let error = death.of_a_beginner();
+                owner.give_up(py, &error);
+                return Ok(());
+            }
+        }
+        owner.hire(py, seat)?;
+    }
+    Ok(())
+}
+
+/// The pool is closing and has nothing more to do, or cannot start workers.
+fn needs_nobody(owner: &Owner) -> bool {
+    locked(&owner.broken).is_some()
+        || (owner.closed.load(Ordering::SeqCst)
+            && locked(&owner.streams).is_empty()
+            && owner.crew.queued() == 0)
+}
+
+/// Answers the task that died with its worker, and sends the others of its batch again.
+fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
+    // A batch whose results travel together has lost those of its finished tasks as well.
+    if let Some(span) = ended.finished
+        && let Some(job) = owner.job(span.job)
+        && job.together
+    {
+        fail(owner, py, &job, span, death);
+    }
+    if let Some(span) = ended.lost
+        && let Some(job) = owner.job(span.job)
+        && !is_answered(&job, span.first)
+    {
+        fail(owner, py, &job, span, death);
+    }
+    if let Some(span) = ended.again
+        && let Some(job) = owner.job(span.job)
+    {
+        send_again(owner, py, &job, span.first, u64::from(span.count));
+    }
+}
+
+/// Its result was published although the worker could not note it any more.
+fn is_answered(job: &Job, task: u64) -> bool {
+    !job.together && job.state().pieces.iter().any(|piece| piece.first == task)
+}
+
+fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {
+    let answer = Answer::Raised(death.of(py, job, span.first));
+    owner.settle(job, Piece { first: span.first, count: u64::from(span.count), answer });
+}
+
+/// Sends tasks again that were sent already and that no worker has begun.
+pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
+    let Some((start, tasks)) = job.state().batch_of(py, first) else { return };
+    let from = (first - start) as usize;
+    let part = tasks.bind(py).get_slice(from, from + count as usize);
+    owner.send(py, job, first, &part, false);
+}
+
+/// How a worker ended.
+struct Death {
+    seat: usize,
+    pid: u32,
+    /// As in `Process.exitcode`: minus the signal, if one ended it.
+    code: i32,
+}
+
+impl Death {
+    fn how(&self) -> String {
+        match self.code {
+            0.. => format!("left with exit code {}", self.code),
+            -9 => "was killed by signal 9 (SIGKILL)".to_owned(),
+            code => format!("was ended by signal {}{}", -code, signal_name(-code)),
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self.code {
+            -9 => {
+                "; if nobody killed it, the system's out-of-memory killer may have: run fewer \
+                 workers or smaller tasks"
+            }
+            -11 | -7 | -4 | -8 => "; a native extension may have crashed",
+            _ => "",
+        }
+    }
+
+    /// The error of the task that was running.
+    fn of(&self, py: Python<'_>, job: &Job, task: u64) -> PyErr {
+        let args = job.state().batch_of(py, task).and_then(|(first, tasks)| {
+            let task = tasks.bind(py).get_item((task - first) as usize).ok()?;
+            let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
+            short.extract::<String>().ok()
+        });
+        let call = match args {
+            Some(args) if args.starts_with('(') => format!("{}{args}", job.name),
+            Some(args) => format!("{}({args})", job.name),
+            None => job.name.clone(),
+        };
+        let message = format!(
+            "worker {} (pid {}) {} while it ran task {task}, {call}{}; no other task is affected",
+            self.seat,
+            self.pid,
+            self.how(),
+            self.hint(),
+        );
+        self.error(py, &message, Some(&format!("{task}: {call}")))
+    }
+
+    /// The error of a pool whose workers end before they are ready.
+    fn of_a_beginner(&self) -> PyErr {
+        let message = format!(
+            "worker {} (pid {}) {} before it was ready for work, so the pool cannot start; its own \
+             message is on standard error",
+            self.seat,
+            self.pid,
+            self.how()
+        );
+        Python::attach(|py| self.error(py, &message, None))
+    }
+
+    fn error(&self, py: Python<'_>, message: &str, task: Option<&str>) -> PyErr {
+        let make = || -> PyResult<Bound<'_, PyAny>> {
+            let class = py.import("phalanx.errors")?.getattr("WorkerDiedError")?;
+            let details = PyDict::new(py);
+            details.set_item("pid", self.pid)?;
+            details.set_item("exitcode", self.code)?;
+            details.set_item("signal", (self.code < 0).then_some(-self.code))?;
+            details.set_item("task", task)?;
+            class.call((message,), Some(&details))
+        };
+        make().map_or_else(|e| e, PyErr::from_value)
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        _ => return String::new(),
+    };
+    format!(" ({name})")
+}
+
+/// Ends all workers: asks, waits a moment, then kills.
+pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    owner.closed.store(true, Ordering::SeqCst);
+    if owner.terminated.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    owner.crew.close();
+    owner.crew.discard_queued();
+    let processes: Vec<Py<PyAny>> =
+        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    for process in &processes {
+        process.call_method0(py, intern!(py, "terminate"))?;
+    }
+    for process in &processes {
+        process.call_method1(py, intern!(py, "join"), (GRACE,))?;
+        if process.getattr(py, intern!(py, "exitcode"))?.is_none(py) {
+            process.call_method0(py, intern!(py, "kill"))?;
+            process.call_method0(py, intern!(py, "join"))?;
+        }
+    }
+    owner.collect(py);
+    let error = PyRuntimeError::new_err("the pool was terminated before the task was done");
+    owner.fail_everything(py, &error);
+    owner.crew.pass_on();
+    Ok(())
+}
+
+/// Waits for what is left of the worker processes.
+pub(super) fn join_all(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    let processes: Vec<Py<PyAny>> =
+        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    for process in processes {
+        process.call_method0(py, intern!(py, "join"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! One call of a pool's method: its tasks, and what has come back of them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use phalanx::message::Arrived;
+use phalanx_shm::object::{Bytes, Shared};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::wire::{Kind, Mode, ResultLabel};
+use crate::codec::decode_exception;
+use crate::message::object;
+
+/// A call in progress.
+pub(super) struct Job {
+    pub(super) id: u64,
+    pub(super) mode: Mode,
+    /// Results of a batch travel together.
+    pub(super) together: bool,
+    /// What the user calls the function, for messages.
+    pub(super) name: String,
+    pub(super) function: Arc<Shared<Bytes>>,
+    pub(super) callbacks: Callbacks,
+    /// The callbacks, if there are any, have been called.
+    is_called_back: AtomicBool,
+    state: Mutex<State>,
+    outcome: Mutex<Option<Outcome>>,
+}
+
+/// What a job came to, once decoded.
+enum Outcome {
+    Value(Py<PyAny>),
+    Error(Py<PyAny>),
+}
+
+/// Functions of the user's to be called with the outcome.
+#[derive(Default)]
+pub(super) struct Callbacks {
+    pub(super) value: Option<Py<PyAny>>,
+    pub(super) error: Option<Py<PyAny>>,
+}
+
+impl Callbacks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.is_none() && self.error.is_none()
+    }
+}
+
+/// What is known of a job; the lock is held for moments only, and never while Python code runs.
+#[derive(Default)]
+pub(super) struct State {
+    /// Tasks sent and not answered, oldest first: kept to be sent again if their worker dies
+    /// before it begins them.
+    pub(super) sent: VecDeque<Batch>,
+    /// Answers not fetched yet.
+    pub(super) pieces: VecDeque<Piece>,
+    /// Tasks answered so far.
+    pub(super) answered: u64,
+    /// Tasks in all, once known.
+    pub(super) total: Option<u64>,
+    /// The first error, of a job that fails as a whole.
+    pub(super) failure: Option<Piece>,
+    /// For streams: results fetched by the user.
+    pub(super) fetched: u64,
+    /// For streams: tasks sent.
+    pub(super) submitted: u64,
+    /// For streams: how many tasks were ahead when the input was last read.
+    pub(super) window_hint: u64,
+}
+
+pub(super) struct Batch {
+    pub(super) first: u64,
+    pub(super) count: u64,
+    pub(super) tasks: Py<PyList>,
+    /// How many of them have not been answered.
+    pub(super) left: u64,
+}
+
+/// An answer as it arrived, not decoded.
+pub(super) struct Piece {
+    pub(super) first: u64,
+    pub(super) count: u64,
+    pub(super) answer: Answer,
+}
+
+pub(super) enum Answer {
+    /// One value, encoded.
+    Value(Vec<u8>, Option<Arrived>),
+    /// A list of values, encoded.
+    Values(Vec<u8>, Option<Arrived>),
+    /// An exception, encoded.
+    Error(Vec<u8>, Option<Arrived>),
+    /// An exception that arose here.
+    Raised(PyErr),
+}
+
+impl Answer {
+    pub(super) fn is_error(&self) -> bool {
+        matches!(self, Self::Error(..) | Self::Raised(_))
+    }
+
+    /// The value, or the exception as an error.
+    pub(super) fn decode(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Value(frame, parcel) | Self::Values(frame, parcel) => object(py, &frame, parcel),
+            Self::Error(mut frame, parcel) => {
+                if let Some(parcel) = parcel {
+                    frame.clear();
+                    let _ = parcel.read_frame(&mut frame);
+                }
+                let error = decode_exception(py, &frame)?;
+                Err(PyErr::from_value(error.into_bound(py)))
+            }
+            Self::Raised(error) => Err(error),
+        }
+    }
+}
+
+/// Python objects that a lock's holder must not drop, because that may run Python code.
+pub(super) type Graveyard = Vec<Py<PyList>>;
+
+impl Job {
+    pub(super) fn new(
+        id: u64,
+        mode: Mode,
+        together: bool,
+        name: String,
+        function: Arc<Shared<Bytes>>,
+        callbacks: Callbacks,
+    ) -> Self {
+        let is_called_back = AtomicBool::new(callbacks.is_empty());
+        let (state, outcome) = (Mutex::default(), Mutex::default());
+        Self { id, mode, together, name, function, callbacks, is_called_back, state, outcome }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every task has been answered and the callbacks have been called.
+    pub(super) fn is_done(&self) -> bool {
+        let state = self.state();
+        state.total == Some(state.answered) && self.is_called_back.load(Ordering::Acquire)
+    }
+
+    pub(super) fn called_back(&self) {
+        self.is_called_back.store(true, Ordering::Release);
+    }
+
+    /// What an answered job came to: always the same object, or the same exception.
+    pub(super) fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(known) = self.known_outcome(py) {
+            return known;
+        }
+        let decoded = match self.decode(py) {
+            Ok(value) => Outcome::Value(value),
+            Err(error) => Outcome::Error(error.into_value(py).into_any()),
+        };
+        // Another thread may have been quicker; its outcome stands.
+        let late = {
+            let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            if outcome.is_none() {
+                *outcome = Some(decoded);
+                None
+            } else {
+                Some(decoded)
+            }
+        };
+        drop(late);
+        self.known_outcome(py).unwrap_or_else(|| Err(lost()))
+    }
+
+    fn known_outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.as_ref().map(|outcome| match outcome {
+            Outcome::Value(value) => Ok(value.clone_ref(py)),
+            Outcome::Error(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
+        })
+    }
+
+    fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let (failure, mut pieces) = {
+            let mut state = self.state();
+            (state.failure.take(), std::mem::take(&mut state.pieces))
+        };
+        if let Some(failure) = failure {
+            return failure.answer.decode(py);
+        }
+        if !self.together || pieces.len() == 1 {
+            return pieces.pop_front().ok_or_else(lost)?.answer.decode(py);
+        }
+        pieces.make_contiguous().sort_by_key(|piece| piece.first);
+        let values = PyList::empty(py);
+        for piece in pieces {
+            let part = piece.answer.decode(py)?;
+            let end = values.len();
+            values.set_slice(end, end, part.bind(py))?;
+        }
+        Ok(values.into_any().unbind())
+    }
+
+    /// Takes in an answer; returns whether the job is done by it.
+    pub(super) fn answer(
+        &self,
+        label: ResultLabel,
+        bytes: &[u8],
+        parcel: Option<Arrived>,
+        graveyard: &mut Graveyard,
+    ) -> bool {
+        let bytes = bytes.to_vec();
+        let answer = match label.kind {
+            Kind::Value => Answer::Value(bytes, parcel),
+            Kind::Values => Answer::Values(bytes, parcel),
+            _ => Answer::Error(bytes, parcel),
+        };
+        let (first, count) = (label.first, u64::from(label.count));
+        self.settle(Piece { first, count, answer }, graveyard)
+    }
+
+    /// Takes in an answer, wherever it came from; returns whether the job is done by it.
+    pub(super) fn settle(&self, piece: Piece, graveyard: &mut Graveyard) -> bool {
+        let mut state = self.state();
+        state.forget_sent(piece.first, piece.count, graveyard);
+        state.answered += piece.count;
+        if self.together && piece.answer.is_error() {
+            state.failure.get_or_insert(piece);
+        } else {
+            state.pieces.push_back(piece);
+        }
+        state.total == Some(state.answered)
+    }
+}
+
+fn lost() -> PyErr {
+    PyRuntimeError::new_err("the result is gone: another thread is decoding it")
+}
+
+impl State {
+    fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
+        // Answers come roughly in the order of the batches, so the front is where to look.
+        let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };
+        let batch = &mut self.sent[at];
+        batch.left = batch.left.saturating_sub(count);
+        if batch.left == 0
+            && let Some(batch) = self.sent.remove(at)
+        {
+            graveyard.push(batch.tasks);
+        }
+    }
+
+    /// The batch that holds a task: its first task's number, and its tasks.
+    pub(super) fn batch_of(&self, py: Python<'_>, task: u64) -> Option<(u64, Py<PyList>)> {
+        let batch = self.sent.iter().find(|batch| batch.holds(task))?;
+        Some((batch.first, batch.tasks.clone_ref(py)))
+    }
+}
+
+impl Batch {
+    fn holds(&self, task: u64) -> bool {
+        (self.first..self.first + self.count).contains(&task)
+    }
+}

@@ -1,0 +1,17 @@
+//! Pools for Python: what tasks and results mean. Where they go is decided by [`phalanx::pool`].
+//!
+//! The thread that wants results collects them, decodes its own and looks after the workers while
+//! it waits; only calls with callbacks have a thread of their own, started with the first of them.
+
+mod death;
+mod job;
+mod owner;
+mod results;
+mod stream;
+mod wire;
+mod worker;
+
+pub(crate) use owner::PoolCore;
+pub(crate) use results::{ApplyResult, MapResult};
+pub(crate) use stream::IMapIterator;
+pub(crate) use worker::WorkerBench;

@@ -1,0 +1,109 @@
+//! Results that will be there some time: `apply_async`, `map_async`.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::job::Job;
+use super::owner::Owner;
+
+/// What the two classes share.
+struct Pending {
+    owner: Arc<Owner>,
+    job: Arc<Job>,
+}
+
+impl Pending {
+    fn is_ready(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.job.is_done() {
+            return Ok(true);
+        }
+        self.owner.collect(py);
+        if !self.job.is_done() {
+            self.owner.look_after_workers(py)?;
+        }
+        Ok(self.job.is_done())
+    }
+
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = crate::interrupt::timeout(timeout);
+        self.owner.wait_until(py, timeout, |_| self.job.is_done())
+    }
+
+    fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        if !self.wait(py, timeout)? {
+            let class = py.import("phalanx.errors")?.getattr("TimeoutError")?;
+            return Err(PyErr::from_value(class.call0()?));
+        }
+        self.job.outcome(py)
+    }
+}
+
+/// Calls the callback that fits a job's outcome, whose result is ready afterwards. What a callback
+/// raises is reported and changes nothing.
+pub(super) fn call_back(py: Python<'_>, job: &Arc<Job>) {
+    let outcome = job.outcome(py);
+    let (callback, argument) = match outcome {
+        Ok(value) => (job.callbacks.value.as_ref(), value),
+        Err(error) => (job.callbacks.error.as_ref(), error.into_value(py).into_any()),
+    };
+    if let Some(callback) = callback
+        && let Err(error) = callback.call1(py, (argument,))
+    {
+        error.write_unraisable(py, Some(callback.bind(py)));
+    }
+    job.called_back();
+}
+
+macro_rules! result_class {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[pyclass(frozen, subclass, weakref, module = "phalanx.pool")]
+        pub(crate) struct $name(Pending);
+
+        impl $name {
+            pub(super) fn new(owner: Arc<Owner>, job: Arc<Job>) -> Self {
+                Self(Pending { owner, job })
+            }
+        }
+
+        #[pymethods]
+        impl $name {
+            /// Whether the outcome is there.
+            fn ready(&self, py: Python<'_>) -> PyResult<bool> {
+                self.0.is_ready(py)
+            }
+
+            /// Whether the call ended without an exception; `ValueError` if it has not ended.
+            fn successful(&self, py: Python<'_>) -> PyResult<bool> {
+                if !self.0.is_ready(py)? {
+                    return Err(PyValueError::new_err(format!("{} not ready", self.0.job.name)));
+                }
+                Ok(self.0.job.outcome(py).is_ok())
+            }
+
+            /// Waits for the outcome, for at most `timeout` seconds.
+            #[pyo3(signature = (timeout=None))]
+            fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+                self.0.wait(py, timeout).map(drop)
+            }
+
+            /// Waits for the outcome and returns it, or raises the exception that ended the call;
+            /// `TimeoutError` if it is not there after `timeout` seconds.
+            #[pyo3(signature = (timeout=None))]
+            fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+                self.0.get(py, timeout)
+            }
+        }
+    };
+}
+
+result_class! {
+    /// The result of `Pool.apply_async`.
+    ApplyResult
+}
+result_class! {
+    /// The result of `Pool.map_async` and `Pool.starmap_async`.
+    MapResult
+}

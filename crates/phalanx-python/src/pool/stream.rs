@@ -1,0 +1,244 @@
+//! Results as an iterator: `imap`, `imap_unordered`.
+//!
+//! A stream reads its input only a little ahead of what has been fetched, so an endless input is
+//! as good as a short one and memory stays bounded.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use phalanx::pool::pacer;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::job::{Answer, Job, Piece};
+use super::owner::{Owner, locked};
+
+/// A stream's input and how it is cut.
+pub(super) struct Stream {
+    job: Arc<Job>,
+    input: Mutex<Option<Py<PyAny>>>,
+    /// Somebody is reading the input; a second one must not wait, it may hold the interpreter.
+    is_feeding: AtomicBool,
+    chunksize: Option<usize>,
+    window: Option<usize>,
+}
+
+impl Stream {
+    /// Reads input and sends tasks until enough are on their way; `unbounded` also counts those
+    /// whose results nobody fetches.
+    pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, unbounded: bool) {
+        if self.is_feeding.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let input = locked(&self.input).as_ref().map(|input| input.clone_ref(py));
+        if let Some(input) = input {
+            let goes_on = self.read(py, owner, input.bind(py), unbounded);
+            if !goes_on {
+                let ended = locked(&self.input).take();
+                drop(ended);
+                let done = {
+                    let mut streams = locked(&owner.streams);
+                    streams.extract_if(.., |s| std::ptr::eq(&**s, self)).next()
+                };
+                drop(done);
+                owner.close_if_done();
+            }
+        }
+        self.is_feeding.store(false, Ordering::Release);
+    }
+
+    /// Returns whether there may be more input.
+    fn read(
+        &self,
+        py: Python<'_>,
+        owner: &Owner,
+        input: &Bound<'_, PyAny>,
+        unbounded: bool,
+    ) -> bool {
+        let (busy, tasks) = owner.crew.work_done();
+        let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
+        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        loop {
+            let (submitted, ahead) = {
+                let state = self.job.state();
+                if state.total.is_some() {
+                    return false;
+                }
+                let behind = if unbounded { state.answered } else { state.fetched };
+                (state.submitted, state.submitted - behind)
+            };
+            if ahead >= window {
+                return true;
+            }
+            let wanted = size.min((window - ahead) as usize);
+            let (batch, end) = take(input, wanted);
+            if !batch.is_empty()
+                && let Ok(batch) = PyList::new(py, batch)
+            {
+                self.job.state().submitted += batch.len() as u64;
+                owner.send(py, &self.job, submitted, &batch, true);
+            }
+            match end {
+                End::Full => {}
+                End::Exhausted => {
+                    let mut state = self.job.state();
+                    state.total = Some(state.submitted);
+                    drop(state);
+                    owner.finish_if_answered(&self.job);
+                    return false;
+                }
+                End::Raised(error) => {
+                    let first = {
+                        let mut state = self.job.state();
+                        let first = state.submitted;
+                        state.submitted += 1;
+                        state.total = Some(state.submitted);
+                        first
+                    };
+                    let answer = Answer::Raised(error);
+                    owner.settle(&self.job, Piece { first, count: 1, answer });
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+enum End {
+    Full,
+    Exhausted,
+    Raised(PyErr),
+}
+
+/// Up to `wanted` items of the input, and why there are not more.
+fn take<'py>(input: &Bound<'py, PyAny>, wanted: usize) -> (Vec<Bound<'py, PyAny>>, End) {
+    let mut batch = Vec::with_capacity(wanted);
+    let Ok(mut iterator) = input.try_iter() else { return (batch, End::Exhausted) };
+    while batch.len() < wanted {
+        match iterator.next() {
+            Some(Ok(item)) => batch.push(item),
+            Some(Err(error)) => return (batch, End::Raised(error)),
+            None => return (batch, End::Exhausted),
+        }
+    }
+    (batch, End::Full)
+}
+
+/// The results of `Pool.imap` or `Pool.imap_unordered`, in the order of the tasks or as they come.
+#[pyclass(frozen, subclass, weakref, module = "phalanx.pool")]
+pub(crate) struct IMapIterator {
+    owner: Arc<Owner>,
+    stream: Arc<Stream>,
+    is_ordered: bool,
+    /// Results that arrived before their turn, by distance from the next one.
+    early: Mutex<VecDeque<Option<Piece>>>,
+}
+
+impl IMapIterator {
+    pub(super) fn start(
+        py: Python<'_>,
+        owner: Arc<Owner>,
+        job: Arc<Job>,
+        input: Py<PyAny>,
+        chunksize: Option<usize>,
+        is_ordered: bool,
+        window: Option<usize>,
+    ) -> PyResult<Self> {
+        let stream = Arc::new(Stream {
+            job,
+            input: Mutex::new(Some(input)),
+            is_feeding: AtomicBool::new(false),
+            chunksize: chunksize.filter(|size| *size > 1),
+            window,
+        });
+        locked(&owner.streams).push(Arc::clone(&stream));
+        stream.feed(py, &owner, false);
+        Ok(Self { owner, stream, is_ordered, early: Mutex::default() })
+    }
+
+    /// The next result, if it is there.
+    fn take_next(&self) -> Option<Piece> {
+        let mut state = self.stream.job.state();
+        if !self.is_ordered {
+            let piece = state.pieces.pop_front()?;
+            state.fetched += 1;
+            return Some(piece);
+        }
+        let mut early = locked(&self.early);
+        while let Some(piece) = state.pieces.pop_front() {
+            let place = (piece.first - state.fetched) as usize;
+            if place == 0 && early.front().is_none_or(Option::is_none) {
+                early.pop_front();
+                state.fetched += 1;
+                return Some(piece);
+            }
+            if early.len() <= place {
+                early.resize_with(place + 1, || None);
+            }
+            early[place] = Some(piece);
+        }
+        if early.front().is_some_and(Option::is_some) {
+            state.fetched += 1;
+            return early.pop_front().flatten();
+        }
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.stream.job.state();
+        state.total.is_some_and(|total| state.fetched >= total)
+    }
+
+    fn feed(&self, py: Python<'_>) {
+        let is_low = {
+            let state = self.stream.job.state();
+            let ahead = state.submitted - state.fetched;
+            state.total.is_none() && ahead * 2 <= state.window_hint.max(2)
+        };
+        if is_low {
+            self.stream.feed(py, &self.owner, false);
+            let mut state = self.stream.job.state();
+            state.window_hint = state.submitted - state.fetched;
+        }
+    }
+
+    fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.feed(py);
+        let mut next = self.take_next();
+        if next.is_none() {
+            let timeout = crate::interrupt::timeout(timeout);
+            let arrived = self.owner.wait_until(py, timeout, |py| {
+                self.feed(py);
+                next = self.take_next();
+                next.is_some() || self.is_over()
+            })?;
+            if !arrived {
+                let class = py.import("phalanx.errors")?.getattr("TimeoutError")?;
+                return Err(PyErr::from_value(class.call0()?));
+            }
+        }
+        match next {
+            Some(piece) => piece.answer.decode(py),
+            None => Err(PyStopIteration::new_err(())),
+        }
+    }
+}
+
+#[pymethods]
+impl IMapIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.next_within(py, None)
+    }
+
+    /// The next result; `TimeoutError` if it is not there after `timeout` seconds.
+    #[pyo3(signature = (timeout=None))]
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.next_within(py, timeout)
+    }
+}

@@ -1,0 +1,95 @@
+//! What batches and results say of themselves.
+
+/// How the tasks of a batch are encoded and called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A list of arguments: `f(x)` for each.
+    Each,
+    /// A list of argument tuples: `f(*x)` for each.
+    Star,
+    /// One task's argument tuple: `f(*args)`.
+    Apply,
+    /// One task's `(args, kwds)`: `f(*args, **kwds)`.
+    ApplyKeywords,
+}
+
+/// Results of a batch travel together, and the first error ends it (as in a chunk of `map`).
+const TOGETHER: u64 = 1 << 8;
+
+impl Mode {
+    pub(super) fn flags(self, together: bool) -> u64 {
+        self as u64 | if together { TOGETHER } else { 0 }
+    }
+
+    pub(super) fn from_flags(flags: u64) -> (Self, bool) {
+        let mode = match flags & 0xff {
+            0 => Self::Each,
+            1 => Self::Star,
+            2 => Self::Apply,
+            _ => Self::ApplyKeywords,
+        };
+        (mode, flags & TOGETHER != 0)
+    }
+}
+
+/// What a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The value of one task.
+    Value,
+    /// The exception of one task.
+    Error,
+    /// A list with the values of a batch.
+    Values,
+    /// The exception that ended a batch; its tasks have no values.
+    BatchError,
+    /// The batch could not be decoded: send its tasks one by one.
+    Unreadable,
+    /// The worker is ready for work.
+    Ready,
+    /// The initializer raised; the worker is gone.
+    Refused,
+}
+
+impl Kind {
+    fn from_raw(raw: u32) -> Self {
+        match raw {
+            0 => Self::Value,
+            1 => Self::Error,
+            2 => Self::Values,
+            3 => Self::BatchError,
+            4 => Self::Unreadable,
+            5 => Self::Ready,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// The label of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResultLabel {
+    pub(super) job: u64,
+    pub(super) first: u64,
+    pub(super) kind: Kind,
+    pub(super) count: u32,
+}
+
+impl ResultLabel {
+    pub(super) const LEN: usize = 24;
+
+    pub(super) fn pack(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&self.job.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
+        bytes[16..20].copy_from_slice(&(self.kind as u32).to_le_bytes());
+        bytes[20..].copy_from_slice(&self.count.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn unpack(bytes: &[u8]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let short = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let kind = Kind::from_raw(short(16)?);
+        Some(Self { job: long(0)?, first: long(8)?, kind, count: short(20)? })
+    }
+}

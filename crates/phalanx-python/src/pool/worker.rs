@@ -1,0 +1,356 @@
+//! The loop of a worker process.
+
+use std::sync::Mutex;
+
+use phalanx::pool::{Bench, Leased, Span};
+use phalanx_shm::family::Family;
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::sync::Deadline;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::owner::family;
+use super::wire::{Kind, Mode, ResultLabel};
+use crate::codec::{FunctionCache, encode, encode_exception};
+use crate::message::{object, out_of_memory, outgoing};
+
+/// A worker's place in a pool. Given to the worker's process when it is started.
+#[pyclass(frozen, module = "phalanx._core")]
+pub(crate) struct WorkerBench(Bench);
+
+impl WorkerBench {
+    pub(super) fn new(bench: Bench) -> Self {
+        Self(bench)
+    }
+}
+
+#[pymethods]
+impl WorkerBench {
+    /// The bench behind an address, in a process that was started with it.
+    #[staticmethod]
+    fn _at(board: u64, tasks: u64, mailbox: u64, seat: u64) -> PyResult<Self> {
+        Bench::at(family()?, [board, tasks, mailbox, seat])
+            .map(Self)
+            .map_err(|e| PyRuntimeError::new_err(e.to_string()))
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
+        let bench = &slf.get().0;
+        let Some(place) = phalanx::process::spawning_slot() else {
+            return Err(PyRuntimeError::new_err(
+                "a worker's bench can only be passed to the worker's process when it is started",
+            ));
+        };
+        bench.hold_for(place);
+        let [a, b, c, d] = bench.address();
+        Ok((slf.get_type().getattr("_at")?, (a, b, c, d)))
+    }
+
+    /// Works until the pool closes, or for `max_tasks` tasks.
+    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None))]
+    fn run(
+        &self,
+        py: Python<'_>,
+        initializer: Option<Bound<'_, PyAny>>,
+        initargs: Option<Bound<'_, PyTuple>>,
+        max_tasks: Option<u64>,
+    ) -> PyResult<()> {
+        let mut worker = Worker::new(&self.0)?;
+        if let Some(initializer) = initializer {
+            let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
+            if let Err(error) = initializer.call1(args) {
+                worker.refuse(py, &error)?;
+                return Err(error);
+            }
+        }
+        worker.ready()?;
+        let mut left = max_tasks.unwrap_or(u64::MAX);
+        while left > 0 {
+            let Some(batch) = worker.next(py)? else { return Ok(()) };
+            left = left.saturating_sub(worker.run(py, batch)?);
+        }
+        self.0.leave();
+        Ok(())
+    }
+}
+
+struct Worker<'a> {
+    bench: &'a Bench,
+    family: &'static Family,
+    functions: FunctionCache,
+    /// The batch as it was taken.
+    batch: Vec<u8>,
+    /// A result being encoded.
+    frame: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(bench: &'a Bench) -> PyResult<Self> {
+        Ok(Self {
+            bench,
+            family: family()?,
+            functions: FunctionCache::default(),
+            batch: Vec::new(),
+            frame: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+
+    fn ready(&mut self) -> PyResult<()> {
+        let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
+        let nothing = phalanx::message::Outgoing::Inline(&[]);
+        self.bench.publish(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
+    }
+
+    fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
+        let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
+        self.publish_error(py, label, error)
+    }
+
+    /// The next batch; nothing when the pool has closed.
+    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Leased>> {
+        // With work waiting there is no reason to let go of the interpreter.
+        let at_once = self.bench.lease(&mut self.batch, &Patience::none(), &|| false);
+        if let Ok(batch) = at_once {
+            return Ok(batch);
+        }
+        let (bench, batch) = (self.bench, &mut self.batch);
+        py.detach(|| {
+            let raised = Mutex::new(None);
+            let interrupted = || {
+                let error = Python::attach(|py| py.check_signals()).err();
+                let stop = error.is_some();
+                if let (true, Ok(mut raised)) = (stop, raised.lock()) {
+                    *raised = error;
+                }
+                stop
+            };
+            loop {
+                match bench.lease(batch, &Patience::forever(), &interrupted) {
+                    Ok(leased) => return Ok(leased),
+                    Err(GaveUp::TimedOut | GaveUp::Interrupted) => {
+                        if let Some(error) = raised.lock().ok().and_then(|mut r| r.take()) {
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Runs a batch; returns for how many tasks it counts.
+    fn run(&mut self, py: Python<'_>, batch: Leased) -> PyResult<u64> {
+        let began = Deadline::now().as_nanos();
+        let span = batch.span;
+        let (mode, together) = Mode::from_flags(batch.tag[1]);
+        let function = self.function(py, batch.tag[0]);
+        let bytes = std::mem::take(&mut self.batch);
+        let tasks = object(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
+        self.batch = bytes;
+        match (function, tasks) {
+            (Ok(function), Ok(tasks)) => {
+                let (function, tasks) = (function.bind(py), tasks.bind(py));
+                match mode {
+                    Mode::Each | Mode::Star => {
+                        let list = tasks.cast::<PyList>()?;
+                        let star = mode == Mode::Star;
+                        if together {
+                            self.run_together(py, span, function, list, star)?;
+                        } else {
+                            self.run_singly(py, span, function, list, star)?;
+                        }
+                    }
+                    Mode::Apply => {
+                        self.bench.begin();
+                        let value = call_star(function, tasks);
+                        self.publish_one(py, span, 0, value)?;
+                        self.bench.finish();
+                    }
+                    Mode::ApplyKeywords => {
+                        self.bench.begin();
+                        let value = call_keywords(function, tasks);
+                        self.publish_one(py, span, 0, value)?;
+                        self.bench.finish();
+                    }
+                }
+            }
+            (Ok(_), Err(_)) if span.count > 1 && !together => {
+                // One of them is the culprit; the others shall not suffer.
+                let label = ResultLabel {
+                    job: span.job,
+                    first: span.first,
+                    kind: Kind::Unreadable,
+                    count: span.count,
+                };
+                let nothing = phalanx::message::Outgoing::Inline(&[]);
+                self.bench
+                    .publish(&label.pack(), nothing, &mut self.scratch)
+                    .map_err(out_of_memory)?;
+            }
+            (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
+        }
+        let took = Deadline::now().as_nanos() - began;
+        self.bench.done(took, u64::from(span.count));
+        Ok(if together { 1 } else { u64::from(span.count) })
+    }
+
+    fn function(&mut self, py: Python<'_>, offset: u64) -> PyResult<Py<PyAny>> {
+        let mut known = None;
+        let mut lookup = Ok(());
+        let functions = &mut self.functions;
+        self.scratch.clear();
+        let found = self.bench.function(offset, &mut self.scratch, |id| {
+            match functions.get(py, id) {
+                Ok(function) => known = function,
+                Err(error) => lookup = Err(error),
+            }
+            known.is_none()
+        });
+        lookup?;
+        match (found, known) {
+            (Some(_), Some(function)) => Ok(function),
+            (Some(_), None) => self.functions.resolve(py, &self.scratch),
+            (None, _) => {
+                Err(PyValueError::new_err("the task's function is gone from shared memory"))
+            }
+        }
+    }
+
+    fn run_singly(
+        &mut self,
+        py: Python<'_>,
+        span: Span,
+        function: &Bound<'_, PyAny>,
+        tasks: &Bound<'_, PyList>,
+        star: bool,
+    ) -> PyResult<()> {
+        for (index, task) in tasks.iter().enumerate() {
+            self.bench.begin();
+            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            self.publish_one(py, span, index as u64, value)?;
+            self.bench.finish();
+        }
+        Ok(())
+    }
+
+    fn run_together(
+        &mut self,
+        py: Python<'_>,
+        span: Span,
+        function: &Bound<'_, PyAny>,
+        tasks: &Bound<'_, PyList>,
+        star: bool,
+    ) -> PyResult<()> {
+        let mut values = Vec::with_capacity(tasks.len());
+        for task in tasks.iter() {
+            self.bench.begin();
+            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            self.bench.finish();
+            match value {
+                Ok(value) => values.push(value),
+                Err(error) => return self.fail_all(py, span, true, &error),
+            }
+        }
+        let values = PyList::new(py, values)?;
+        let label =
+            ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
+        match self.publish_value(py, label, &values) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = unsendable(py, &error, &values);
+                self.fail_all(py, span, true, &error)
+            }
+        }
+    }
+
+    fn publish_one(
+        &mut self,
+        py: Python<'_>,
+        span: Span,
+        index: u64,
+        value: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let first = span.first + index;
+        let label = ResultLabel { job: span.job, first, kind: Kind::Value, count: 1 };
+        let error = match value {
+            Ok(value) => match self.publish_value(py, label, &value) {
+                Ok(()) => return Ok(()),
+                Err(error) => unsendable(py, &error, &value),
+            },
+            Err(error) => error,
+        };
+        self.publish_error(py, ResultLabel { kind: Kind::Error, ..label }, &error)
+    }
+
+    fn publish_value(
+        &mut self,
+        py: Python<'_>,
+        label: ResultLabel,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.frame.clear();
+        let payloads = encode(py, value, &mut self.frame)?;
+        let body = outgoing(py, self.family, &self.frame, &payloads)?;
+        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
+    }
+
+    fn publish_error(&mut self, py: Python<'_>, label: ResultLabel, error: &PyErr) -> PyResult<()> {
+        self.frame.clear();
+        encode_exception(py, error.value(py).as_any(), &mut self.frame);
+        let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
+        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
+    }
+
+    fn fail_all(
+        &mut self,
+        py: Python<'_>,
+        span: Span,
+        together: bool,
+        error: &PyErr,
+    ) -> PyResult<()> {
+        let Span { job, first, count } = span;
+        if together {
+            let label = ResultLabel { job, first, kind: Kind::BatchError, count };
+            return self.publish_error(py, label, error);
+        }
+        for index in 0..u64::from(count) {
+            let label = ResultLabel { job, first: first + index, kind: Kind::Error, count: 1 };
+            self.publish_error(py, label, error)?;
+        }
+        Ok(())
+    }
+}
+
+fn call_star<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match args.cast::<PyTuple>() {
+        Ok(args) => function.call1(args),
+        Err(_) => {
+            let args: Vec<Bound<'py, PyAny>> = args.try_iter()?.collect::<PyResult<_>>()?;
+            function.call1(PyTuple::new(function.py(), args)?)
+        }
+    }
+}
+
+fn call_keywords<'py>(
+    function: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (args, kwds): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = task.extract()?;
+    function.call(args, Some(&kwds))
+}
+
+/// The error of a value that cannot be sent back.
+fn unsendable(py: Python<'_>, error: &PyErr, value: &Bound<'_, PyAny>) -> PyErr {
+    let make = || -> PyResult<Bound<'_, PyAny>> {
+        let class = py.import("phalanx.errors")?.getattr("MaybeEncodingError")?;
+        class.call1((error.value(py), value))
+    };
+    make().map_or_else(|e| e, PyErr::from_value)
+}

@@ -1,0 +1,15 @@
+//! The Python classes and functions of `phalanx._core`, one file a subject.
+
+pub(crate) mod barrier;
+pub(crate) mod condition;
+pub(crate) mod cpu;
+pub(crate) mod descriptors;
+pub(crate) mod event;
+pub(crate) mod lock;
+pub(crate) mod process;
+pub(crate) mod queue;
+pub(crate) mod rlock;
+pub(crate) mod semaphore;
+mod shared;
+pub(crate) mod spawning;
+pub(crate) mod zygote;

@@ -1,0 +1,116 @@
+//! Child processes, and forks.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use phalanx::process::{self, WaitError, fork as engine};
+use phalanx_os::death;
+use phalanx_shm::patience::GaveUp;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::ffi;
+use crate::interrupt::{timeout, waiting};
+
+/// A started process: what `Popen` objects hold.
+#[pyclass(frozen, weakref, module = "phalanx._core")]
+pub(crate) struct Child {
+    pid: u32,
+    sentinel: i32,
+    child: RwLock<Option<Arc<process::Child>>>,
+}
+
+impl Child {
+    pub(crate) fn new(child: process::Child) -> Self {
+        let (pid, sentinel) = (child.pid(), child.sentinel().as_raw_fd());
+        Self { pid, sentinel, child: RwLock::new(Some(Arc::new(child))) }
+    }
+
+    fn child(&self) -> PyResult<Arc<process::Child>> {
+        let child = self.child.read().unwrap_or_else(PoisonError::into_inner);
+        child.as_ref().map(Arc::clone).ok_or_else(|| PyValueError::new_err("process is closed"))
+    }
+}
+
+#[pymethods]
+impl Child {
+    /// The process id.
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    #[getter]
+    fn sentinel(&self) -> i32 {
+        self.sentinel
+    }
+
+    /// Return the exit code if the process has ended, otherwise `None`.
+    fn poll(&self) -> PyResult<Option<i32>> {
+        Ok(self.child()?.try_status()?.map(process::ExitStatus::as_exitcode))
+    }
+
+    /// Wait for the end of the process and return its exit code; `None` if `timeout` is over.
+    #[pyo3(signature = (timeout = None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<i32>> {
+        let child = self.child()?;
+        let limit = crate::interrupt::timeout(timeout);
+        match waiting(py, limit, |patience| child.wait(patience))? {
+            Ok(status) => Ok(Some(status.as_exitcode())),
+            Err(WaitError::GaveUp(GaveUp::TimedOut | GaveUp::Interrupted)) => Ok(None),
+            Err(WaitError::Io(e)) => Err(e.into()),
+        }
+    }
+
+    /// Send a signal to the process; do nothing if it has ended.
+    fn send_signal(&self, signal: i32) -> PyResult<()> {
+        Ok(self.child()?.send_signal(signal)?)
+    }
+
+    /// Give up the descriptor. Do this after the process has ended.
+    fn close(&self) {
+        *self.child.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Fork, and return a `Child` in the parent and `None` in the child.
+///
+/// The interpreter's handlers run as for `os.fork`. The child dies with its parent.
+#[pyfunction]
+pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
+    let forking = engine::Forking::prepare()?;
+    match ffi::fork(py) {
+        Ok(None) => {
+            forking.in_child();
+            Ok(None)
+        }
+        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid)?))),
+        Err(e) => {
+            forking.failed();
+            Err(e.into())
+        }
+    }
+}
+
+/// Return a descriptor that is readable once the parent process has ended, or `None` if this
+/// process was not started by phalanx.
+#[pyfunction]
+pub(crate) fn parent_sentinel() -> Option<i32> {
+    death::parent_pidfd().map(|fd| fd.as_raw_fd())
+}
+
+/// Wait until the parent process has ended; return whether it has before `timeout` is over.
+#[pyfunction]
+#[pyo3(signature = (seconds = None))]
+pub(crate) fn wait_for_parent(py: Python<'_>, seconds: Option<f64>) -> PyResult<bool> {
+    let Some(parent): Option<BorrowedFd<'static>> = death::parent_pidfd() else {
+        return Ok(true);
+    };
+    let ended = waiting(py, timeout(seconds), |patience| process::wait_readable(parent, patience))?;
+    match ended {
+        Ok(()) => Ok(true),
+        Err(WaitError::GaveUp(_)) => Ok(false),
+        Err(WaitError::Io(e)) => Err(e.into()),
+    }
+}

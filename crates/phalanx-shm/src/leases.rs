@@ -1,0 +1,254 @@
+//! Leases: which worker of a pool is running which task, written where everybody can read it.
+//!
+//! A pool has a board with one seat for each worker. A worker that takes a batch of tasks from the
+//! pool's ring writes the lease into its seat *before* the record counts as taken (see
+//! [`crate::ring::Ring::take_noting`]), and while it runs the batch it counts in one word how many
+//! tasks it has begun and how many it has finished. So when it dies, whoever reads its seat knows:
+//!
+//! | the seat says | the ring says | meaning |
+//! |---|---|---|
+//! | no lease | - | it was idle: nothing is lost |
+//! | a lease | record not taken | it died taking it: the batch is still in the ring |
+//! | a lease, begun = finished | taken | it died between tasks: all unfinished ones are run again |
+//! | a lease, begun > finished | taken | task number `finished` died with it; those behind it are run again |
+//!
+//! A result that was published although `finished` does not count it yet is found in the worker's
+//! mailbox, which is emptied before the seat is read. The words of a seat are written by its worker
+//! alone, until its death has been proven; then by the pool that owns it.
+
+use crate::event_count::EventCount;
+use crate::family::Family;
+use crate::object::{ObjectKind, Shared, SharedObject};
+use crate::peers::SlotId;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::view::ShmSafe;
+
+/// The largest number of workers in one pool.
+pub const MAX_SEATS: usize = 1024;
+
+/// What a pool and its workers share besides the rings; the seats lie behind it.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct LeaseBoard {
+    seats: AtomicU32,
+    closing: AtomicU32,
+    ready: EventCount,
+    unused: AtomicU32,
+    pad: [AtomicU64; 6],
+    dirty: [AtomicU64; MAX_SEATS / 64],
+}
+
+// SAFETY: atomics only.
+#[allow(unsafe_code)]
+unsafe impl ShmSafe for LeaseBoard {}
+
+// SAFETY: the kind is this type's alone; zero is a board without seats.
+#[allow(unsafe_code)]
+unsafe impl SharedObject for LeaseBoard {
+    const KIND: ObjectKind = ObjectKind::Pool;
+
+    /// Leases stay: the pool reads them. A wake-up may have died with the process.
+    fn on_death(&self, _dead: SlotId, _family: &Family) {
+        self.ready.notify_all();
+    }
+}
+
+/// One worker's place on the board.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Seat {
+    /// Ordinal of the leased record << 1 | 1; 0 when there is no lease.
+    lease: AtomicU64,
+    job: AtomicU64,
+    first: AtomicU64,
+    count: AtomicU32,
+    /// Set by a worker that is about to leave of its own accord.
+    leaving: AtomicU32,
+    /// begun << 32 | finished, of the leased batch.
+    progress: AtomicU64,
+    busy_ns: AtomicU64,
+    tasks: AtomicU64,
+    began_ns: AtomicU64,
+}
+
+// SAFETY: atomics only.
+#[allow(unsafe_code)]
+unsafe impl ShmSafe for Seat {}
+
+/// What a batch is: tasks `first..first + count` of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The job's number.
+    pub job: u64,
+    /// The first task's index in its job.
+    pub first: u64,
+    /// How many tasks.
+    pub count: u32,
+}
+
+/// A lease as read from a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Ordinal of the record in the ring of tasks.
+    pub ordinal: u32,
+    /// What was leased.
+    pub span: Span,
+    /// Tasks of the batch that the worker had begun.
+    pub begun: u32,
+    /// Tasks of the batch that it had finished, results published.
+    pub finished: u32,
+}
+
+impl LeaseBoard {
+    /// A board with so many seats (at most [`MAX_SEATS`]).
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn create(
+        family: &'static Family,
+        seats: usize,
+    ) -> Result<Shared<Self>, crate::arena::AllocError> {
+        let seats = seats.min(MAX_SEATS);
+        Shared::with_tail(family, seats * std::mem::size_of::<Seat>(), |board: &Self| {
+            board.seats.store(seats as u32, Ordering::Relaxed);
+        })
+    }
+
+    /// Results or other news arrive: slept on by the pool, notified by workers.
+    #[must_use]
+    pub fn ready(&self) -> &EventCount {
+        &self.ready
+    }
+
+    /// From now on workers leave when there is nothing more to do.
+    pub fn close(&self) {
+        self.closing.store(1, Ordering::SeqCst);
+    }
+
+    /// Whether the pool takes no more tasks.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst) != 0
+    }
+
+    /// Says that the mailbox of a seat has something new. Call after publishing.
+    #[inline]
+    pub fn flag(&self, seat: usize) {
+        let (word, bit) = (&self.dirty[seat / 64 % self.dirty.len()], 1 << (seat % 64));
+        if word.load(Ordering::SeqCst) & bit == 0 {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
+        self.ready.notify_one();
+    }
+
+    /// Whether any seat is flagged.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.dirty.iter().any(|word| word.load(Ordering::SeqCst) != 0)
+    }
+
+    /// The flagged seats, whose flags are taken down.
+    pub fn take_flags(&self) -> impl Iterator<Item = usize> + '_ {
+        self.dirty.iter().enumerate().flat_map(|(i, word)| {
+            let mut bits =
+                if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) };
+            std::iter::from_fn(move || {
+                (bits != 0).then(|| {
+                    let bit = bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    i * 64 + bit
+                })
+            })
+        })
+    }
+}
+
+impl Shared<LeaseBoard> {
+    /// A seat by its number.
+    ///
+    /// # Panics
+    /// When the board has no such seat.
+    #[must_use]
+    pub fn seat(&self, number: usize) -> &Seat {
+        assert!(number < self.seats.load(Ordering::Relaxed) as usize, "no seat {number}");
+        let at = self.tail_offset() + (number * std::mem::size_of::<Seat>()) as u64;
+        self.family().arena().at(at)
+    }
+}
+
+impl Seat {
+    /// Empties the seat for a new worker.
+    pub fn vacate(&self) {
+        self.lease.store(0, Ordering::Relaxed);
+        self.leaving.store(0, Ordering::Relaxed);
+        self.progress.store(0, Ordering::Release);
+    }
+
+    /// Writes a lease; called between reading a record and taking it.
+    pub fn sign(&self, ordinal: u32, span: Span) {
+        self.lease.store(0, Ordering::Release);
+        self.job.store(span.job, Ordering::Relaxed);
+        self.first.store(span.first, Ordering::Relaxed);
+        self.count.store(span.count, Ordering::Relaxed);
+        self.progress.store(0, Ordering::Relaxed);
+        self.lease.store(u64::from(ordinal) << 1 | 1, Ordering::Release);
+    }
+
+    /// The worker is about to run its next task.
+    #[inline]
+    pub fn begin(&self) {
+        let now = self.progress.load(Ordering::Relaxed);
+        self.progress.store(now + (1 << 32), Ordering::Release);
+    }
+
+    /// The worker has published the result of the task it had begun.
+    #[inline]
+    pub fn finish(&self) {
+        let now = self.progress.load(Ordering::Relaxed);
+        self.progress.store(now + 1, Ordering::Release);
+    }
+
+    /// The worker has done the whole batch, which took it so long.
+    pub fn clear(&self, busy_ns: u64, tasks: u64) {
+        self.lease.store(0, Ordering::Release);
+        self.busy_ns.store(self.busy_ns.load(Ordering::Relaxed) + busy_ns, Ordering::Relaxed);
+        self.tasks.store(self.tasks.load(Ordering::Relaxed) + tasks, Ordering::Release);
+    }
+
+    /// The worker will leave of its own accord.
+    pub fn leave(&self) {
+        self.leaving.store(1, Ordering::Release);
+    }
+
+    /// Whether the worker said that it leaves.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire) != 0
+    }
+
+    /// Nanoseconds spent in tasks and their number, since the seat exists.
+    #[must_use]
+    pub fn work_done(&self) -> (u64, u64) {
+        (self.busy_ns.load(Ordering::Relaxed), self.tasks.load(Ordering::Acquire))
+    }
+
+    /// The lease, if there is one.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
+        let lease = self.lease.load(Ordering::Acquire);
+        if lease & 1 == 0 {
+            return None;
+        }
+        let progress = self.progress.load(Ordering::Acquire);
+        Some(Lease {
+            ordinal: (lease >> 1) as u32,
+            span: Span {
+                job: self.job.load(Ordering::Relaxed),
+                first: self.first.load(Ordering::Relaxed),
+                count: self.count.load(Ordering::Relaxed),
+            },
+            begun: (progress >> 32) as u32,
+            finished: progress as u32,
+        })
+    }
+}

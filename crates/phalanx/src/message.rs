@@ -1,0 +1,266 @@
+//! Messages: what queues and pipes carry.
+//!
+//! A message is a *frame*, a run of bytes that its receiver understands, and perhaps *buffers*, large
+//! runs of bytes that the frame refers to. A short frame without buffers travels inside the ring. Any
+//! other message is a [`Parcel`]: one chunk of shared memory, written once by the sender, whose
+//! ownership travels with it and in which the receiver may go on using the buffers.
+//!
+//! ```text
+//!   chunk:  room for an object's header | frame length: u64 | frame | ... | buffer | ... | buffer
+//!           PAYLOAD_START bytes                                    each at a multiple of 64 bytes
+//! ```
+//!
+//! The lengths of the buffers stand in the frame, whose form is the sender's business.
+//!
+//! | a process dies | what remains | who repairs |
+//! |---|---|---|
+//! | writing a parcel, or before it is sent | a chunk that it owns | the sweep |
+//! | sending or receiving one | see the ring's essay | the sweep |
+//! | using an arrived one | a chunk that it owns, or an object with its hold | the sweep |
+
+use std::fmt;
+use std::sync::Arc;
+
+use phalanx_shm::arena::{AllocError, Chunk};
+use phalanx_shm::family::Family;
+use phalanx_shm::object::{Bytes, PAYLOAD_START, Shared};
+use phalanx_shm::ring::{INLINE_MAX, Record, Taken};
+
+/// Buffers begin at multiples of this many bytes.
+const ALIGNMENT: usize = 64;
+/// Bytes of the word that says how long the frame is.
+const LENGTH: usize = 8;
+
+/// A message on its way to a ring.
+#[derive(Debug)]
+pub enum Outgoing<'a> {
+    /// A frame short enough for the ring itself.
+    Inline(&'a [u8]),
+    /// A message with a chunk of its own.
+    Parcel(Parcel),
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message without buffers: inline if the frame is short, else a parcel.
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory for the parcel.
+    pub fn new(family: &'static Family, frame: &'a [u8]) -> Result<Self, AllocError> {
+        if frame.len() <= INLINE_MAX {
+            return Ok(Self::Inline(frame));
+        }
+        Parcel::new(family, frame, &[]).map(Self::Parcel)
+    }
+
+    /// Bytes of memory that the message takes beside the ring's own.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Self::Inline(_) => 0,
+            Self::Parcel(parcel) => parcel.len,
+        }
+    }
+
+    pub(crate) fn record(&self) -> Record<'_> {
+        match self {
+            Self::Inline(frame) => Record::Inline(frame),
+            Self::Parcel(parcel) => {
+                Record::Payload { chunk: parcel.chunk.offset(), len: parcel.len as u64 }
+            }
+        }
+    }
+
+    /// The ring owns the message now.
+    pub(crate) fn sent(self) {
+        if let Self::Parcel(parcel) = self {
+            std::mem::forget(parcel);
+        }
+    }
+}
+
+/// A message in a chunk of shared memory that this process owns; freed when dropped unsent.
+#[derive(Debug)]
+pub struct Parcel {
+    family: &'static Family,
+    chunk: Chunk,
+    len: usize,
+    next: usize,
+}
+
+impl Parcel {
+    /// A parcel with the frame in place and room for buffers of the given lengths, which are
+    /// then to be written in order with [`Parcel::push`].
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory.
+    pub fn new(
+        family: &'static Family,
+        frame: &[u8],
+        buffers: &[usize],
+    ) -> Result<Self, AllocError> {
+        let first = (LENGTH + frame.len()).next_multiple_of(ALIGNMENT);
+        let end = buffers.iter().try_fold(LENGTH + frame.len(), |end, len| {
+            end.checked_next_multiple_of(ALIGNMENT)?.checked_add(*len)
+        });
+        // A sum beyond all memory is refused by the arena.
+        let len = end.unwrap_or(usize::MAX / 2);
+        let chunk = family.alloc(PAYLOAD_START + len)?;
+        let arena = family.arena();
+        arena.write(chunk, PAYLOAD_START, &(frame.len() as u64).to_le_bytes());
+        arena.write(chunk, PAYLOAD_START + LENGTH, frame);
+        Ok(Self { family, chunk, len, next: first })
+    }
+
+    /// Writes the next buffer. Makes no system call and may take as long as copying takes.
+    ///
+    /// # Panics
+    /// When the parcel has no room for it.
+    pub fn push(&mut self, buffer: &[u8]) {
+        self.family.arena().write(self.chunk, PAYLOAD_START + self.next, buffer);
+        self.next = (self.next + buffer.len()).next_multiple_of(ALIGNMENT);
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        self.family.free(self.chunk);
+    }
+}
+
+/// A message that has been taken.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Its frame is in the buffer that the caller gave.
+    Inline,
+    /// A message with a chunk of its own.
+    Parcel(Arrived),
+}
+
+impl Incoming {
+    pub(crate) fn into_parcel(self) -> Option<Arrived> {
+        match self {
+            Self::Inline => None,
+            Self::Parcel(parcel) => Some(parcel),
+        }
+    }
+
+    pub(crate) fn new(family: &'static Family, taken: Taken) -> Self {
+        match taken {
+            Taken::Inline => Self::Inline,
+            Taken::Payload { chunk, len } => {
+                let chunk =
+                    family.arena().chunk_at(chunk).expect("a ring names chunks of the arena");
+                let room = chunk.capacity().saturating_sub(PAYLOAD_START);
+                let len = usize::try_from(len).unwrap_or(usize::MAX).min(room);
+                Self::Parcel(Arrived { family, chunk, len })
+            }
+        }
+    }
+}
+
+/// A parcel that has arrived and belongs to this process; freed when dropped.
+#[derive(Debug)]
+pub struct Arrived {
+    family: &'static Family,
+    chunk: Chunk,
+    len: usize,
+}
+
+impl Arrived {
+    /// Appends the frame to `out`.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the parcel's length word is wrong.
+    pub fn read_frame(&self, out: &mut Vec<u8>) -> Result<(), Damaged> {
+        let len = self.frame_len()?;
+        let at = self.chunk.offset() + (PAYLOAD_START + LENGTH) as u64;
+        self.family.arena().read_bytes(at, len, out);
+        Ok(())
+    }
+
+    fn frame_len(&self) -> Result<usize, Damaged> {
+        if self.len < LENGTH {
+            return Err(Damaged);
+        }
+        let word = self.family.arena().read_word(self.chunk.offset() + PAYLOAD_START as u64);
+        usize::try_from(word).ok().filter(|len| *len <= self.len - LENGTH).ok_or(Damaged)
+    }
+
+    /// Makes an object of the parcel, without copying: views of its buffers, whose lengths the
+    /// frame told. The memory is freed with the last view of the last process that has any.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the buffers do not fit into the parcel.
+    pub fn into_buffers(
+        self,
+        lengths: impl IntoIterator<Item = u64>,
+    ) -> Result<Vec<SharedSlice>, Damaged> {
+        let frame = self.frame_len()?;
+        let (family, chunk, len) = (self.family, self.chunk, self.len);
+        std::mem::forget(self);
+        let object = Arc::new(Shared::adopt_payload(family, chunk, len));
+        let mut end = LENGTH + frame;
+        let slice = |length| {
+            let at = end.next_multiple_of(ALIGNMENT);
+            let length = usize::try_from(length).map_err(|_| Damaged)?;
+            end = at.checked_add(length).filter(|end| *end <= len).ok_or(Damaged)?;
+            Ok(SharedSlice { object: Arc::clone(&object), at, len: length })
+        };
+        lengths.into_iter().map(slice).collect()
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.family.free(self.chunk);
+    }
+}
+
+/// A run of bytes in shared memory, kept alive by this value. Nobody else has a view of it unless
+/// this process gave it away.
+#[derive(Clone, Debug)]
+pub struct SharedSlice {
+    object: Arc<Shared<Bytes>>,
+    at: usize,
+    len: usize,
+}
+
+impl SharedSlice {
+    /// The address of the first byte; valid for [`SharedSlice::len`] bytes while this value lives.
+    #[must_use]
+    pub fn address(&self) -> *mut u8 {
+        self.object.address().wrapping_add(self.at)
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a copy of the bytes to `out`.
+    pub fn read(&self, out: &mut Vec<u8>) {
+        let at = self.object.tail_offset() + self.at as u64;
+        self.object.family().arena().read_bytes(at, self.len, out);
+    }
+}
+
+/// A parcel's content contradicts itself: a process has written where it had no business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a message in shared memory was damaged by another process before it was received",
+        )
+    }
+}
+
+impl std::error::Error for Damaged {}

@@ -1,0 +1,295 @@
+//! The owner's side of a pool: what is sent, what comes back, who has died.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use phalanx_shm::arena::AllocError;
+use phalanx_shm::family::Family;
+use phalanx_shm::leases::{Lease, LeaseBoard, Span};
+use phalanx_shm::object::{Bytes, Shared};
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
+use phalanx_shm::spin::Spin;
+use phalanx_shm::sync::{Deadline, Ordering};
+
+use super::worker::{Bench, Label};
+use crate::message::{Arrived, Incoming, Outgoing, Parcel};
+
+static SPIN: Spin = Spin::new();
+
+/// How often a waiting owner looks whether all its workers are still alive.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
+
+/// The shared parts of a pool, as its owner holds them.
+pub struct Crew {
+    board: Shared<LeaseBoard>,
+    tasks: Shared<Ring>,
+    mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
+}
+
+/// Something a worker has published.
+#[derive(Debug)]
+pub struct News<'a> {
+    /// The seat of the worker.
+    pub seat: usize,
+    /// What it says; for payloads, only the label.
+    pub bytes: &'a [u8],
+    /// The rest of it, if it came with a chunk of its own.
+    pub parcel: Option<Arrived>,
+}
+
+/// What the death of a worker cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The task that was running when it died.
+    pub lost: Option<Span>,
+    /// Tasks of its batch that were not begun and have to be sent again.
+    pub again: Option<Span>,
+    /// Tasks of its batch that were finished; their results have arrived, or never will if the
+    /// batch's results travel together.
+    pub finished: Option<Span>,
+    /// Whether it had announced that it would leave.
+    pub left: bool,
+}
+
+impl Crew {
+    /// A crew of so many seats, all empty.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(family: &'static Family, seats: usize) -> Result<Self, AllocError> {
+        let tasks = Shared::<Ring>::new(family, |_| {})?;
+        tasks.prepare(family, 0)?;
+        let board = LeaseBoard::create(family, seats)?;
+        let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
+        Ok(Self { board, tasks, mailboxes })
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, Vec<Option<Shared<Ring>>>> {
+        self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn family(&self) -> &'static Family {
+        self.tasks.family()
+    }
+
+    /// How many seats there are.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.mailboxes().len()
+    }
+
+    /// Prepares a seat for a new worker: what it needs to sit down and work.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn bench(&self, seat: usize) -> Result<Bench, AllocError> {
+        let mailbox = Shared::<Ring>::new(self.family(), |_| {})?;
+        mailbox.prepare(self.family(), 0)?;
+        self.board.seat(seat).vacate();
+        self.mailboxes()[seat] = Some(mailbox.clone());
+        Ok(Bench::new(self.board.clone(), self.tasks.clone(), mailbox, seat))
+    }
+
+    /// Sends a batch: which tasks it holds, two words for the layer above, and the encoded tasks.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn submit(
+        &self,
+        span: Span,
+        tag: [u64; 2],
+        body: Outgoing<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), AllocError> {
+        put(&self.tasks, &Label { span, tag }.pack(), body, scratch)
+    }
+
+    /// Puts a function where workers can read it: its id and its bytes. It stays there until the
+    /// handle is dropped, which must not happen while tasks that name it are on their way.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn keep(&self, id: u64, bytes: &[u8]) -> Result<Shared<Bytes>, AllocError> {
+        let kept = Shared::with_tail(self.family(), bytes.len(), |object: &Bytes| {
+            object.tag.store(id, Ordering::Relaxed);
+        })?;
+        kept.fill(bytes);
+        Ok(kept)
+    }
+
+    /// Batches that no worker has taken yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.tasks.len(self.family())
+    }
+
+    /// Hands over everything that workers have published since the last call. Returns how many.
+    pub fn collect(&self, scratch: &mut Vec<u8>, sink: &mut dyn FnMut(News<'_>)) -> usize {
+        if !self.board.has_news() {
+            return 0;
+        }
+        let boxes = self.mailboxes();
+        let flagged: Vec<usize> = self.board.take_flags().collect();
+        let mut count = 0;
+        for seat in flagged {
+            if let Some(Some(mailbox)) = boxes.get(seat) {
+                count += empty(mailbox, seat, scratch, sink);
+            }
+        }
+        count
+    }
+
+    /// Whether anything has been published that was not collected yet.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.board.has_news()
+    }
+
+    /// Sleeps until there is news, for a short while at most, so that the caller can look after
+    /// its workers in between.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when the caller's patience ends.
+    pub fn wait(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
+        let news = || self.board.has_news().then_some(());
+        if SPIN.until(news).is_some() {
+            return Ok(());
+        }
+        let ticket = self.board.ready().register();
+        if news().is_none() {
+            let look = Deadline::after(LOOK_EVERY);
+            let end = patience.deadline().map_or(look, |d| d.min(look));
+            let _ = self.board.ready().sleep(ticket, Some(end));
+        }
+        if news().is_some() { Ok(()) } else { patience.check() }
+    }
+
+    /// Wakes other threads of the owner that wait for news, because this one has collected theirs.
+    pub fn pass_on(&self) {
+        self.board.ready().notify_all();
+    }
+
+    /// Nanoseconds that tasks have taken, and how many tasks that were.
+    #[must_use]
+    pub fn work_done(&self) -> (u64, u64) {
+        (0..self.seats()).fold((0, 0), |(ns, n), seat| {
+            let (more_ns, more) = self.board.seat(seat).work_done();
+            (ns + more_ns, n + more)
+        })
+    }
+
+    /// The lease that a seat holds at present, for live views and errors.
+    #[must_use]
+    pub fn lease(&self, seat: usize) -> Option<Lease> {
+        self.board.seat(seat).lease()
+    }
+
+    /// Whether the worker of a seat has announced that it leaves.
+    #[must_use]
+    pub fn is_leaving(&self, seat: usize) -> bool {
+        self.board.seat(seat).is_leaving()
+    }
+
+    /// The worker of `seat` has ended and has been swept: hands over what it still published, and
+    /// tells what its death cost. The seat is empty afterwards.
+    pub fn bury(
+        &self,
+        seat: usize,
+        scratch: &mut Vec<u8>,
+        sink: &mut dyn FnMut(News<'_>),
+    ) -> Ended {
+        if let Some(mailbox) = self.mailboxes()[seat].take() {
+            empty(&mailbox, seat, scratch, sink);
+        }
+        let chair = self.board.seat(seat);
+        let left = chair.is_leaving();
+        let lease = chair.lease().filter(|l| self.tasks.is_taken(self.family(), l.ordinal));
+        chair.vacate();
+        let part = |lease: &Lease, from: u32, to: u32| {
+            (from < to).then(|| Span {
+                job: lease.span.job,
+                first: lease.span.first + u64::from(from),
+                count: to - from,
+            })
+        };
+        let Some(lease) = lease else {
+            return Ended { lost: None, again: None, finished: None, left };
+        };
+        Ended {
+            lost: part(&lease, lease.finished, lease.begun),
+            again: part(&lease, lease.begun, lease.span.count),
+            finished: part(&lease, 0, lease.finished),
+            left,
+        }
+    }
+
+    /// Lets workers go when they have done everything that was sent.
+    pub fn close(&self) {
+        self.board.close();
+        self.tasks.not_empty().notify_all();
+    }
+
+    /// Throws away the batches that no worker has taken yet.
+    pub fn discard_queued(&self) {
+        let mut bytes = Vec::new();
+        while let Ok(taken) = self.tasks.take(self.family(), &mut bytes, &Patience::none()) {
+            drop(Incoming::new(self.family(), taken));
+            bytes.clear();
+        }
+    }
+}
+
+/// Puts a labelled message into a ring that has no limit.
+pub(super) fn put(
+    ring: &Shared<Ring>,
+    label: &[u8],
+    body: Outgoing<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<(), AllocError> {
+    let room = INLINE_MAX - label.len();
+    let body = match body {
+        // A label may make too long what was just short enough.
+        Outgoing::Inline(frame) if frame.len() > room => {
+            Outgoing::Parcel(Parcel::new(ring.family(), frame, &[])?)
+        }
+        other => other,
+    };
+    let record = match body.record() {
+        Record::Inline(frame) => {
+            scratch.clear();
+            scratch.extend_from_slice(label);
+            scratch.extend_from_slice(frame);
+            Record::Inline(scratch)
+        }
+        Record::Payload { chunk, len } | Record::Labelled { chunk, len, .. } => {
+            Record::Labelled { label, chunk, len }
+        }
+    };
+    match ring.put(ring.family(), record, &Patience::forever()) {
+        Ok(()) => {
+            body.sent();
+            Ok(())
+        }
+        Err(PutError::OutOfMemory(e)) => Err(e),
+        // The ring has no limit and the wait no end.
+        Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a record"),
+    }
+}
+
+fn empty(
+    mailbox: &Shared<Ring>,
+    seat: usize,
+    scratch: &mut Vec<u8>,
+    sink: &mut dyn FnMut(News<'_>),
+) -> usize {
+    let mut count = 0;
+    loop {
+        scratch.clear();
+        let Ok(taken) = mailbox.take(mailbox.family(), scratch, &Patience::none()) else {
+            return count;
+        };
+        let parcel = Incoming::new(mailbox.family(), taken).into_parcel();
+        sink(News { seat, bytes: scratch, parcel });
+        count += 1;
+    }
+}

@@ -1,0 +1,78 @@
+//! How many tasks travel together.
+//!
+//! Sending tasks one by one costs a few hundred nanoseconds each, sending many together costs balance
+//! at the end and liveliness in between. Two rules:
+//!
+//! * A call whose tasks are all known is cut into *guided* batches: each takes a quarter of an even
+//!   share of what is left, so that batches are large at first and single tasks at the end.
+//! * A stream of tasks is cut by *measured cost*: as many tasks as take [`BATCH_NS`] together, one if a
+//!   task takes longer.
+
+/// Work that a batch of a stream should hold, in nanoseconds.
+pub const BATCH_NS: u64 = 50_000;
+/// The most tasks in a batch of a stream.
+const STREAM_MOST: u64 = 256;
+/// The most tasks in a guided batch: enough to make its overhead vanish.
+const GUIDED_MOST: usize = 16_384;
+/// Batches in flight for each worker of a stream.
+const AHEAD: usize = 3;
+
+/// Cuts `total` tasks into guided batches for so many workers; yields `(first, count)`.
+pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = 4 * workers.max(1);
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = total - first;
+        if left == 0 {
+            return None;
+        }
+        let count = left.div_ceil(parts).min(GUIDED_MOST);
+        first += count;
+        Some((first - count, count))
+    })
+}
+
+/// Cuts `total` tasks into batches of `size`; yields `(first, count)`.
+pub fn even(total: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let size = size.max(1);
+    (0..total).step_by(size).map(move |first| (first, size.min(total - first)))
+}
+
+/// The number of tasks in the next batch of a stream, given what all tasks so far took.
+#[must_use]
+pub fn stream_batch(busy_ns: u64, tasks: u64) -> usize {
+    if tasks == 0 {
+        return 1;
+    }
+    let cost = (busy_ns / tasks).max(1);
+    (BATCH_NS / cost).clamp(1, STREAM_MOST) as usize
+}
+
+/// How many tasks of a stream may be on their way at a time.
+#[must_use]
+pub fn stream_window(batch: usize, workers: usize) -> usize {
+    workers.max(1) * AHEAD * batch.max(1) + batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guided_batches_cover_all_and_shrink() {
+        for (total, workers) in [(0, 2), (1, 4), (5, 3), (24, 2), (1_000_000, 2), (100, 64)] {
+            let batches: Vec<_> = guided(total, workers).collect();
+            assert_eq!(batches.iter().map(|b| b.1).sum::<usize>(), total);
+            assert!(batches.windows(2).all(|w| w[0].0 + w[0].1 == w[1].0 && w[0].1 >= w[1].1));
+            assert!(batches.last().is_none_or(|b| b.1 == 1));
+        }
+    }
+
+    #[test]
+    fn streams_send_costly_tasks_singly() {
+        assert_eq!(stream_batch(0, 0), 1);
+        assert_eq!(stream_batch(2_000_000, 2), 1);
+        assert_eq!(stream_batch(100, 1), 256);
+        assert!(stream_window(1, 2) >= 4);
+    }
+}

@@ -1,0 +1,216 @@
+//! A worker's side of a pool: take a batch, run it task by task, publish what comes out.
+
+use phalanx_shm::arena::AllocError;
+use phalanx_shm::family::Family;
+use phalanx_shm::leases::{LeaseBoard, Seat, Span};
+use phalanx_shm::object::{Bytes, NotHeld, Shared};
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::SlotId;
+use phalanx_shm::ring::Ring;
+
+use super::crew::put;
+use crate::message::{Arrived, Incoming, Outgoing};
+
+/// What a batch says of itself, in front of its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    pub(super) span: Span,
+    pub(super) tag: [u64; 2],
+}
+
+const LABEL: usize = 40;
+
+impl Label {
+    pub(super) fn pack(self) -> [u8; LABEL] {
+        let words =
+            [self.span.job, self.span.first, u64::from(self.span.count), self.tag[0], self.tag[1]];
+        let mut bytes = [0; LABEL];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn unpack(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..LABEL)?;
+        let mut words = [0; 5];
+        for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(from.try_into().ok()?);
+        }
+        let [job, first, count, a, b] = words;
+        let count = u32::try_from(count).ok()?;
+        Some(Self { span: Span { job, first, count }, tag: [a, b] })
+    }
+}
+
+/// A worker's place in a pool: where it takes tasks from and where its results go.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    board: Shared<LeaseBoard>,
+    tasks: Shared<Ring>,
+    mailbox: Shared<Ring>,
+    seat: usize,
+}
+
+/// A batch that this worker has leased.
+#[derive(Debug)]
+pub struct Leased {
+    /// Which tasks it holds.
+    pub span: Span,
+    /// What the owner attached.
+    pub tag: [u64; 2],
+    /// The encoded tasks if they came with a chunk of their own; otherwise they are in the caller's
+    /// buffer, from [`Leased::BODY`] on.
+    pub parcel: Option<Arrived>,
+}
+
+impl Leased {
+    /// Where the encoded tasks begin in the buffer of a batch without payload.
+    pub const BODY: usize = LABEL;
+}
+
+impl Bench {
+    pub(super) fn new(
+        board: Shared<LeaseBoard>,
+        tasks: Shared<Ring>,
+        mailbox: Shared<Ring>,
+        seat: usize,
+    ) -> Self {
+        Self { board, tasks, mailbox, seat }
+    }
+
+    /// What names the bench to a process that is spawned.
+    #[must_use]
+    pub fn address(&self) -> [u64; 4] {
+        [self.board.offset(), self.tasks.offset(), self.mailbox.offset(), self.seat as u64]
+    }
+
+    /// The bench behind an address, in the process it was sent to.
+    ///
+    /// # Errors
+    /// When the process was not given holds on the pool's parts.
+    pub fn at(family: &'static Family, address: [u64; 4]) -> Result<Self, NotHeld> {
+        let [board, tasks, mailbox, seat] = address;
+        Ok(Self {
+            board: Shared::from_offset(family, board)?,
+            tasks: Shared::from_offset(family, tasks)?,
+            mailbox: Shared::from_offset(family, mailbox)?,
+            seat: seat as usize,
+        })
+    }
+
+    /// Gives a child that is being spawned its holds.
+    pub fn hold_for(&self, place: SlotId) {
+        self.board.hold_for(place);
+        self.tasks.hold_for(place);
+        self.mailbox.hold_for(place);
+    }
+
+    fn family(&self) -> &'static Family {
+        self.tasks.family()
+    }
+
+    fn seat(&self) -> &Seat {
+        self.board.seat(self.seat)
+    }
+
+    /// The number of the worker's seat.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.seat
+    }
+
+    /// Takes the next batch under a lease. `None` when the pool is closing and nothing is left.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when the caller's patience ends first.
+    pub fn lease(
+        &self,
+        buffer: &mut Vec<u8>,
+        patience: &Patience<'_>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Leased>, GaveUp> {
+        buffer.clear();
+        let stop = || self.board.is_closing() || interrupted();
+        let patience = Patience::until(patience.deadline()).interruptible(&stop);
+        let taken = self.tasks.take_noting(self.family(), buffer, &patience, &mut |noted| {
+            if let Some(label) = Label::unpack(noted.bytes) {
+                self.seat().sign(noted.ordinal, label.span);
+            }
+        });
+        match taken {
+            Ok(taken) => {
+                let label = Label::unpack(buffer)
+                    .unwrap_or(Label { span: Span { job: 0, first: 0, count: 0 }, tag: [0; 2] });
+                let parcel = Incoming::new(self.family(), taken).into_parcel();
+                Ok(Some(Leased { span: label.span, tag: label.tag, parcel }))
+            }
+            Err(GaveUp::Interrupted)
+                if self.board.is_closing() && self.tasks.is_empty(self.family()) =>
+            {
+                Ok(None)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The next task of the batch begins.
+    #[inline]
+    pub fn begin(&self) {
+        self.seat().begin();
+    }
+
+    /// The task that had begun is done, and its result published if results travel singly.
+    #[inline]
+    pub fn finish(&self) {
+        self.seat().finish();
+    }
+
+    /// The whole batch is done.
+    pub fn done(&self, busy_ns: u64, tasks: u64) {
+        self.seat().clear(busy_ns, tasks);
+    }
+
+    /// Publishes a result: a label for the owner, and the encoded result.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn publish(
+        &self,
+        label: &[u8],
+        body: Outgoing<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), AllocError> {
+        put(&self.mailbox, label, body, scratch)?;
+        self.board.flag(self.seat);
+        Ok(())
+    }
+
+    /// Reads a function that the owner keeps in shared memory (see
+    /// [`Crew::keep`](super::Crew::keep)): its id, and its bytes if `wanted` says so of the id.
+    #[must_use]
+    pub fn function(
+        &self,
+        offset: u64,
+        out: &mut Vec<u8>,
+        wanted: impl FnOnce(u64) -> bool,
+    ) -> Option<u64> {
+        let (id, at, len) = Bytes::peek(self.family(), offset)?;
+        if wanted(id) {
+            self.family().arena().read_bytes(at, len, out);
+        }
+        Some(id)
+    }
+
+    /// Announces that this worker leaves of its own accord, so that it is replaced at once.
+    pub fn leave(&self) {
+        self.seat().leave();
+        self.board.flag(self.seat);
+    }
+
+    /// Whether the pool is closing.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.board.is_closing()
+    }
+}

@@ -1,0 +1,203 @@
+//! A started process, from its first instruction to the collection of its exit status.
+//!
+//! ```text
+//!             the process ends            its status is collected
+//!   running -------------------> ended ------------------------------> exited(status)
+//!              (pidfd readable)          (by us, or told by the zygote)
+//! ```
+//!
+//! The sentinel is a pidfd, so a wait is a `poll`, a signal never reaches a later process of the
+//! same pid, and anybody may watch it together with other descriptors.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use phalanx_os::clock::Deadline;
+use phalanx_os::poll::{self, Readiness};
+use phalanx_os::signal::{SIGKILL, SIGTERM};
+use phalanx_os::wait::ExitStatus;
+use phalanx_os::{pidfd, wait};
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::SlotId;
+
+use super::zygote::Connection;
+use super::{Reservation, table};
+
+/// A child process of the calling process, or of the zygote that started it for us.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    slot: SlotId,
+    collector: Collector,
+    status: Mutex<Option<ExitStatus>>,
+}
+
+/// Who collects the exit status.
+#[derive(Debug)]
+enum Collector {
+    /// The calling process is the parent.
+    Parent,
+    /// The zygote is the parent and tells us; the number is our name for the child.
+    Zygote(Arc<Connection>, u64),
+}
+
+/// Why [`Child::wait`] returned without a status.
+#[derive(Debug)]
+pub enum WaitError {
+    /// The deadline passed, or the caller gave up.
+    GaveUp(GaveUp),
+    /// The kernel refused.
+    Io(io::Error),
+}
+
+/// How long the zygote may take to tell the status of a process that is known to have ended.
+const TELLING: Duration = Duration::from_secs(2);
+
+impl Child {
+    /// A child that was just started, for which a place in the process table had been reserved.
+    pub(super) fn started(pid: u32, reservation: Reservation) -> io::Result<Self> {
+        Self::own(pid, reservation.hand_over()?)
+    }
+
+    /// A child that was just forked, at the place that the fork found for it.
+    pub(super) fn forked(pid: u32, slot: Option<SlotId>) -> io::Result<Self> {
+        match slot {
+            Some(slot) => Self::own(pid, slot),
+            None => {
+                kill_and_reap(pid);
+                Err(io::Error::other("there is no place for another process in the process table"))
+            }
+        }
+    }
+
+    /// A child whose descriptor cannot be had is killed, since nobody could wait for it.
+    fn own(pid: u32, slot: SlotId) -> io::Result<Self> {
+        table::name(slot, pid);
+        let pidfd = pidfd::open(pid).inspect_err(|_| {
+            kill_and_reap(pid);
+            table::abandon(slot);
+        })?;
+        Ok(Self { pid, pidfd, slot, collector: Collector::Parent, status: Mutex::new(None) })
+    }
+
+    /// A child that the zygote behind `connection` started for us.
+    pub(super) fn of_zygote(
+        pid: u32,
+        pidfd: OwnedFd,
+        slot: SlotId,
+        connection: Arc<Connection>,
+        id: u64,
+    ) -> Self {
+        let collector = Collector::Zygote(connection, id);
+        Self { pid, pidfd, slot, collector, status: Mutex::new(None) }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The process's place in the process table; somebody else's once it has exited.
+    #[must_use]
+    pub const fn slot(&self) -> SlotId {
+        self.slot
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    #[must_use]
+    pub fn sentinel(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The exit status if the process has ended; collecting it ends its life as a zombie and
+    /// repairs what it left in shared memory.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn try_status(&self) -> io::Result<Option<ExitStatus>> {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.is_none() {
+            *status = match &self.collector {
+                Collector::Parent => wait::reap(&self.pidfd)?,
+                Collector::Zygote(connection, id) => {
+                    if !pidfd::has_ended(&self.pidfd) {
+                        return Ok(None);
+                    }
+                    connection.status_of(*id, Deadline::after(TELLING))?
+                }
+            };
+            if let Some(status) = *status {
+                table::ended(self.slot, status);
+            }
+        }
+        Ok(*status)
+    }
+
+    /// Waits for the process to end and returns its exit status.
+    ///
+    /// # Errors
+    /// [`WaitError::GaveUp`] when the patience is at its end, [`WaitError::Io`] when the kernel
+    /// refuses.
+    pub fn wait(&self, patience: Patience<'_>) -> Result<ExitStatus, WaitError> {
+        loop {
+            if let Some(status) = self.try_status().map_err(WaitError::Io)? {
+                return Ok(status);
+            }
+            wait_readable(self.sentinel(), patience)?;
+        }
+    }
+
+    /// Sends a signal to the process; does nothing if it has ended.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when it runs as another user by now, `InvalidInput` for a number that
+    /// is no signal.
+    pub fn send_signal(&self, signal: i32) -> io::Result<()> {
+        match pidfd::send_signal(&self.pidfd, signal) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Asks the process to end: `SIGTERM`.
+    ///
+    /// # Errors
+    /// As for [`Child::send_signal`].
+    pub fn terminate(&self) -> io::Result<()> {
+        self.send_signal(SIGTERM)
+    }
+
+    /// Ends the process: `SIGKILL`.
+    ///
+    /// # Errors
+    /// As for [`Child::send_signal`].
+    pub fn kill(&self) -> io::Result<()> {
+        self.send_signal(SIGKILL)
+    }
+}
+
+/// Waits until a descriptor is readable, for instance somebody's sentinel.
+///
+/// # Errors
+/// [`WaitError::GaveUp`] when the patience is at its end, [`WaitError::Io`] when the kernel
+/// refuses.
+pub fn wait_readable(fd: BorrowedFd<'_>, patience: Patience<'_>) -> Result<(), WaitError> {
+    loop {
+        match poll::readable(fd, patience.deadline()).map_err(WaitError::Io)? {
+            Readiness::Ready => return Ok(()),
+            Readiness::TimedOut | Readiness::Interrupted => {
+                patience.check().map_err(WaitError::GaveUp)?;
+            }
+        }
+    }
+}
+
+/// Ends a child that nobody could watch.
+pub(super) fn kill_and_reap(pid: u32) {
+    phalanx_os::proc::kill(pid, SIGKILL);
+    let _ = wait::reap_blocking(pid);
+}

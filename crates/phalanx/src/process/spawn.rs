@@ -1,0 +1,63 @@
+//! Starting a process as a fresh program.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+
+use phalanx_os::signal::SignalSet;
+use phalanx_os::spawn as os;
+
+use super::handover::Handover;
+use super::{Child, Reservation, zygote};
+
+/// Which program to execute. Of its arguments those that are a function of the handover's
+/// descriptor number are made last.
+pub struct Program<'a> {
+    /// The file to execute; not looked for along `PATH`.
+    pub path: &'a CStr,
+    /// The arguments, the program's own name first, for a given number of the handover.
+    pub arguments: &'a dyn Fn(RawFd) -> Vec<CString>,
+}
+
+impl std::fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Starts a fresh process with a handover of `payload`, which it takes by
+/// [`accept`](super::handover::accept). It inherits the descriptors `keep` under their numbers.
+///
+/// # Errors
+/// When the program cannot be executed, a listed descriptor is not open, or the kernel refuses
+/// another process, memory or a descriptor.
+pub fn spawn(
+    program: &Program<'_>,
+    reservation: Reservation,
+    payload: &[u8],
+    keep: &[RawFd],
+) -> io::Result<Child> {
+    let door = zygote::door();
+    let door = door.as_ref().map(AsFd::as_fd);
+    let handover = Handover::pack(reservation.slot()?, door, false, payload)?;
+    let pid = execute(program, &handover, keep, None)?;
+    Child::started(pid, reservation)
+}
+
+pub(super) fn execute(
+    program: &Program<'_>,
+    handover: &Handover,
+    keep: &[RawFd],
+    mask: Option<SignalSet>,
+) -> io::Result<u32> {
+    let arguments = (program.arguments)(handover.number());
+    let mut all: Vec<RawFd> = handover.fds().iter().chain(keep).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    os::spawn(&os::Program { path: program.path, arguments: &arguments, keep: &all, mask }).map_err(
+        |e| {
+            let path = program.path.to_string_lossy();
+            io::Error::new(e.kind(), format!("cannot execute {path}: {e}"))
+        },
+    )
+}

@@ -1,0 +1,69 @@
+//! A place in the process table for a child that is being prepared.
+
+use std::cell::Cell;
+use std::io;
+
+use phalanx_shm::peers::SlotId;
+
+use super::table;
+
+thread_local! {
+    static SPAWNING: Cell<Option<SlotId>> = const { Cell::new(None) };
+}
+
+/// The place of the child that the calling thread is packing values for, if it is: a shared
+/// object that is packed meanwhile has to be held for that child from then on.
+#[must_use]
+pub fn spawning_slot() -> Option<SlotId> {
+    SPAWNING.get()
+}
+
+/// A reserved place in the process table. Dropping it gives the place up, and with it all that
+/// was held for the child.
+#[derive(Debug)]
+pub struct Reservation(Option<SlotId>);
+
+impl Reservation {
+    /// Reserves a place for a child that will be started by [`spawn`](super::spawn::spawn) or by
+    /// the [`zygote`](super::zygote).
+    ///
+    /// # Errors
+    /// When the process table is full or shared memory cannot be had.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Some(table::reserve()?)))
+    }
+
+    /// Runs `pack`, during which [`spawning_slot`] names the reserved place.
+    pub fn while_packing<T>(&self, pack: impl FnOnce() -> T) -> T {
+        struct Restore(Option<SlotId>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SPAWNING.set(self.0);
+            }
+        }
+        let _restore = Restore(SPAWNING.replace(self.0));
+        pack()
+    }
+
+    /// The reserved place; it is the child's from now on.
+    pub(super) fn hand_over(mut self) -> io::Result<SlotId> {
+        self.0.take().ok_or_else(Self::used)
+    }
+
+    /// The reserved place.
+    pub(super) fn slot(&self) -> io::Result<SlotId> {
+        self.0.ok_or_else(Self::used)
+    }
+
+    fn used() -> io::Error {
+        io::Error::other("the place reserved in the process table has been handed over already")
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            table::abandon(slot);
+        }
+    }
+}

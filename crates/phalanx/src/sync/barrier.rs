@@ -1,0 +1,113 @@
+//! A place where a number of processes wait for each other.
+
+use std::fmt;
+
+use phalanx_shm::family::Family;
+use phalanx_shm::object::Shared;
+use phalanx_shm::patience::Patience;
+use phalanx_shm::words::barrier::{BarrierHead, NotPassed, PARTIES_MAX, cells_for};
+use phalanx_shm::words::objects;
+
+use super::{CreateError, handle};
+
+/// A barrier, at which `parties` threads or processes wait for each other again and again.
+///
+/// It breaks when one of those who wait times out or dies; then nobody passes before a reset.
+pub struct Barrier {
+    head: Shared<BarrierHead>,
+}
+
+handle!(Barrier, BarrierHead, head);
+
+/// Why a wait at a barrier failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BarrierError {
+    /// Somebody timed out, died or called `abort`, or the barrier was reset.
+    Broken,
+    /// The wait was interrupted; the others wait on for another party.
+    Interrupted,
+}
+
+impl fmt::Display for BarrierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Broken => "the barrier is broken: reset it before it is used again",
+            Self::Interrupted => "interrupted while waiting at a barrier",
+        })
+    }
+}
+
+impl std::error::Error for BarrierError {}
+
+impl Barrier {
+    /// A barrier for `parties`.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had, or `parties` is 0 or above 1,048,575.
+    pub fn new(parties: u32) -> Result<Self, CreateError> {
+        if parties == 0 || parties > PARTIES_MAX {
+            return Err(CreateError::Value("a barrier has 1 to 1048575 parties"));
+        }
+        let tail = cells_for(parties) * std::mem::size_of::<u64>();
+        let prepare = |head: &BarrierHead| head.init(parties);
+        Ok(Self::wrap(Shared::with_tail(Family::get()?, tail, prepare)?))
+    }
+
+    fn wrap(head: Shared<BarrierHead>) -> Self {
+        Self { head }
+    }
+
+    /// Waits until all parties have arrived; returns the order of arrival, from 0.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`], also when `patience` ends before that.
+    pub fn wait(&self, patience: &Patience<'_>) -> Result<u32, BarrierError> {
+        self.wait_and(patience, None)
+    }
+
+    /// The same; the last to arrive runs `action` before anybody passes. If that answers `false`,
+    /// the barrier breaks.
+    ///
+    /// # Errors
+    /// As [`Barrier::wait`].
+    pub fn wait_and(
+        &self,
+        patience: &Patience<'_>,
+        action: Option<&mut dyn FnMut() -> bool>,
+    ) -> Result<u32, BarrierError> {
+        let view = objects::barrier(&self.head);
+        view.wait(self.head.family(), patience, action).map_err(|why| match why {
+            NotPassed::Broken => BarrierError::Broken,
+            NotPassed::Interrupted => BarrierError::Interrupted,
+        })
+    }
+
+    /// Breaks the barrier.
+    pub fn abort(&self) {
+        objects::barrier(&self.head).abort();
+    }
+
+    /// Makes the barrier whole and empty again; who waits now fails.
+    pub fn reset(&self) {
+        objects::barrier(&self.head).reset();
+    }
+
+    /// Whether the barrier is broken.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        objects::barrier(&self.head).is_broken()
+    }
+
+    /// How many wait at this moment.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        objects::barrier(&self.head).waiting()
+    }
+
+    /// How many have to arrive.
+    #[must_use]
+    pub fn parties(&self) -> u32 {
+        self.head.parties()
+    }
+}

@@ -1,0 +1,73 @@
+//! Synchronization between processes: locks, semaphores, conditions, events, barriers.
+//!
+//! Each type is a handle to an object in the family's shared memory. A forked child has what its
+//! parent had; a spawned child gets a handle by [`Lock::share`] in the parent, which makes the
+//! child a holder, and [`Lock::from_offset`] in the child (and so with every type here).
+//!
+//! Nothing here hangs because a process was killed: who waits for something that a dead process
+//! holds gets it, and is told so by [`LockError::OwnerDied`].
+//!
+//! ```
+//! use phalanx::sync::Lock;
+//!
+//! let lock = Lock::new()?;
+//! {
+//!     let _held = lock.lock()?;
+//!     // What other processes see under the same lock, they see before or after this.
+//! }
+//! assert!(!lock.is_locked());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod barrier;
+mod condition;
+mod error;
+mod event;
+mod lock;
+mod rlock;
+mod semaphore;
+mod thread;
+
+pub use barrier::{Barrier, BarrierError};
+pub use condition::{Condition, Unlocked, Wakened};
+pub use error::{CreateError, LockError, OwnerDied};
+pub use event::Event;
+pub use lock::{Lock, LockGuard};
+pub use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
+pub use rlock::{RLock, RLockGuard};
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
+pub use thread::ThreadToken;
+
+/// What all handles can do with the object they stand for.
+macro_rules! handle {
+    ($handle:ident, $object:ty, $shared:ident) => {
+        impl $handle {
+            /// A handle to the object at `offset`, of which this process was made a holder.
+            ///
+            /// # Errors
+            /// [`CreateError`](crate::sync::CreateError) when it was not, or the object is of
+            /// another kind.
+            pub fn from_offset(offset: u64) -> Result<Self, crate::sync::CreateError> {
+                let family = phalanx_shm::family::Family::get()?;
+                Ok(Self::wrap(phalanx_shm::object::Shared::from_offset(family, offset)?))
+            }
+
+            /// Names the object for a process that is being started, and makes it a holder:
+            /// the one whose start this thread is preparing.
+            #[must_use]
+            pub fn share(&self) -> u64 {
+                if let Some(slot) = crate::process::spawning_slot() {
+                    self.$shared.hold_for(slot);
+                }
+                self.$shared.offset()
+            }
+        }
+
+        impl std::fmt::Debug for $handle {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($handle)).field("object", &self.$shared).finish()
+            }
+        }
+    };
+}
+pub(crate) use handle;

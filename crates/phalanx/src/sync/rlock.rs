@@ -1,0 +1,164 @@
+//! A lock that a thread may take again while it holds it.
+
+use std::time::Duration;
+
+use phalanx_shm::family::Family;
+use phalanx_shm::object::Shared;
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::Peers;
+use phalanx_shm::words::rlock::RLockWord;
+use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
+
+use super::{CreateError, LockError, OwnerDied, ThreadToken, handle};
+
+/// A re-entrant lock: the thread that holds it may take it again, and only it may release it.
+pub struct RLock {
+    word: Shared<RLockWord>,
+}
+
+handle!(RLock, RLockWord, word);
+
+/// Holds an [`RLock`] once, until it is dropped. It stays in the thread that acquired it.
+#[must_use = "the lock is released when the guard is dropped"]
+#[derive(Debug)]
+pub struct RLockGuard<'a>(&'a RLock, std::marker::PhantomData<*const ()>);
+
+impl Drop for RLockGuard<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.release();
+    }
+}
+
+impl RLock {
+    /// A free lock.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn new() -> Result<Self, CreateError> {
+        Self::with_policy(Policy::Raise)
+    }
+
+    /// A free lock that does something else when its holder dies.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn with_policy(policy: Policy) -> Result<Self, CreateError> {
+        let family = Family::get()?;
+        let word = Shared::new(family, |word: &RLockWord| word.set_policy(policy))?;
+        Ok(Self::wrap(word))
+    }
+
+    fn wrap(word: Shared<RLockWord>) -> Self {
+        Self { word }
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`], with the guard within, if the last holder ended holding it.
+    pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.guard(self.acquire(&Patience::forever()))
+    }
+
+    /// Takes the lock if that needs no waiting; `None` if another thread holds it.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`], as [`RLock::lock`].
+    pub fn try_lock(&self) -> Option<Result<RLockGuard<'_>, LockError<RLockGuard<'_>>>> {
+        match self.guard(self.acquire(&Patience::none())) {
+            Err(LockError::TimedOut) => None,
+            result => Some(result),
+        }
+    }
+
+    /// Waits for the lock, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`LockError::TimedOut`], or as [`RLock::lock`].
+    pub fn lock_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.guard(self.acquire(&Patience::timeout(Some(timeout))))
+    }
+
+    /// Takes the lock without a guard.
+    ///
+    /// # Errors
+    /// [`GaveUp`] if another thread held it for as long as `patience` allowed.
+    #[inline]
+    pub fn acquire(&self, patience: &Patience<'_>) -> Result<Acquired, GaveUp> {
+        self.word.acquire(ThreadToken::current().raw(), self.word.family(), patience)
+    }
+
+    /// Takes the lock, or takes it again, if that needs no waiting.
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Acquired> {
+        self.acquire(&Patience::none()).ok()
+    }
+
+    /// Gives back one acquisition of the calling thread.
+    ///
+    /// # Errors
+    /// [`NotHeld`] if this thread does not hold the lock.
+    #[inline]
+    pub fn release(&self) -> Result<(), NotHeld> {
+        self.word.release(ThreadToken::current().raw(), self.word.family())
+    }
+
+    pub(super) fn release_fully(&self) -> Result<u32, NotHeld> {
+        self.word.release_fully(ThreadToken::current().raw(), self.word.family())
+    }
+
+    pub(super) fn acquire_fully(
+        &self,
+        depth: u32,
+        patience: &Patience<'_>,
+    ) -> Result<Acquired, GaveUp> {
+        let thread = ThreadToken::current().raw();
+        self.word.acquire_fully(thread, depth, self.word.family(), patience)
+    }
+
+    /// Whether anybody holds the lock.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.holder() != Holder::Nobody
+    }
+
+    /// Whether the calling thread holds the lock.
+    #[must_use]
+    pub fn is_mine(&self) -> bool {
+        self.word.is_mine(ThreadToken::current().raw(), self.word.family())
+    }
+
+    /// Whether this process holds the lock.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.holder() == Holder::Process(self.word.family().me())
+    }
+
+    /// How often the holder has acquired the lock. Exact for the holder only.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.word.depth()
+    }
+
+    /// Whose process holds the lock.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.word.holder()
+    }
+
+    fn guard(
+        &self,
+        how: Result<Acquired, GaveUp>,
+    ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        let guard = |_| RLockGuard(self, std::marker::PhantomData);
+        match how? {
+            Acquired::Clean => Ok(guard(())),
+            Acquired::OwnerDied { pid } => {
+                Err(LockError::OwnerDied(OwnerDied { guard: guard(()), pid }))
+            }
+        }
+    }
+}

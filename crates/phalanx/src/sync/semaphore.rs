@@ -1,0 +1,185 @@
+//! Semaphores whose permits come back when their holder dies.
+
+use std::time::Duration;
+
+use phalanx_shm::family::Family;
+use phalanx_shm::object::Shared;
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::words::objects;
+use phalanx_shm::words::permits::{PermitsHead, VALUE_MAX, cells_for};
+use phalanx_shm::words::{Acquired, NotHeld, Policy};
+
+use super::{CreateError, LockError, OwnerDied, handle};
+
+/// A semaphore: a number of permits that processes take and give back.
+///
+/// `release` by one who took none is legal and adds a permit. Up to 4,096 permits of the start value
+/// know their holder, and are given back for it if it dies; those added later do not.
+pub struct Semaphore {
+    head: Shared<PermitsHead>,
+}
+
+handle!(Semaphore, PermitsHead, head);
+
+/// A permit of a [`Semaphore`], given back when it is dropped.
+#[must_use = "the permit is given back when this is dropped"]
+#[derive(Debug)]
+pub struct Permit<'a>(&'a Semaphore);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.release();
+    }
+}
+
+impl Semaphore {
+    /// The largest value of a semaphore.
+    pub const VALUE_MAX: u32 = VALUE_MAX;
+
+    /// A semaphore with `value` permits.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had, or `value` is above
+    /// [`Semaphore::VALUE_MAX`].
+    pub fn new(value: u32) -> Result<Self, CreateError> {
+        Self::create(value, false, Policy::Raise)
+    }
+
+    /// A semaphore that does something else with the permits of the dead.
+    ///
+    /// # Errors
+    /// As [`Semaphore::new`].
+    pub fn with_policy(value: u32, policy: Policy) -> Result<Self, CreateError> {
+        Self::create(value, false, policy)
+    }
+
+    fn create(value: u32, bounded: bool, policy: Policy) -> Result<Self, CreateError> {
+        if value > VALUE_MAX {
+            return Err(CreateError::Value("a semaphore's value is at most 2147483647"));
+        }
+        let family = Family::get()?;
+        let tail = cells_for(value) * std::mem::size_of::<u32>();
+        let prepare = |head: &PermitsHead| head.init(value, bounded, policy);
+        Ok(Self::wrap(Shared::with_tail(family, tail, prepare)?))
+    }
+
+    fn wrap(head: Shared<PermitsHead>) -> Self {
+        Self { head }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`], with the permit within, if its last holder ended holding it.
+    pub fn wait(&self) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::forever()))
+    }
+
+    /// Takes a permit if there is one now.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`], as [`Semaphore::wait`].
+    pub fn try_wait(&self) -> Option<Result<Permit<'_>, LockError<Permit<'_>>>> {
+        match self.permit(self.acquire(&Patience::none())) {
+            Err(LockError::TimedOut) => None,
+            result => Some(result),
+        }
+    }
+
+    /// Waits for a permit, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::timeout(Some(timeout))))
+    }
+
+    /// Takes a permit without a guard.
+    ///
+    /// # Errors
+    /// [`GaveUp`] if there was none for as long as `patience` allowed.
+    #[inline]
+    pub fn acquire(&self, patience: &Patience<'_>) -> Result<Acquired, GaveUp> {
+        objects::permits(&self.head).acquire(self.head.family(), patience)
+    }
+
+    /// Takes a permit if there is one now.
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Acquired> {
+        objects::permits(&self.head).try_acquire(self.head.family())
+    }
+
+    /// Gives a permit back, or adds one.
+    ///
+    /// # Errors
+    /// [`NotHeld`] if the semaphore has [`Semaphore::VALUE_MAX`] (or is a bounded one and has all).
+    #[inline]
+    pub fn release(&self) -> Result<(), NotHeld> {
+        objects::permits(&self.head).release(self.head.family())
+    }
+
+    /// The number of permits that can be taken now.
+    #[must_use]
+    pub fn value(&self) -> u32 {
+        objects::permits(&self.head).value()
+    }
+
+    /// The number of permits the semaphore started with.
+    #[must_use]
+    pub fn start(&self) -> u32 {
+        self.head.start()
+    }
+
+    fn permit(&self, how: Result<Acquired, GaveUp>) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        match how? {
+            Acquired::Clean => Ok(Permit(self)),
+            Acquired::OwnerDied { pid } => {
+                Err(LockError::OwnerDied(OwnerDied { guard: Permit(self), pid }))
+            }
+        }
+    }
+}
+
+/// A semaphore that refuses more releases than acquisitions. It works like the [`Semaphore`] that it
+/// stands for.
+#[derive(Debug)]
+pub struct BoundedSemaphore(Semaphore);
+
+impl BoundedSemaphore {
+    /// A semaphore with `value` permits, never to have more.
+    ///
+    /// # Errors
+    /// As [`Semaphore::new`].
+    pub fn new(value: u32) -> Result<Self, CreateError> {
+        Self::with_policy(value, Policy::Raise)
+    }
+
+    /// One that does something else with the permits of the dead.
+    ///
+    /// # Errors
+    /// As [`Semaphore::new`].
+    pub fn with_policy(value: u32, policy: Policy) -> Result<Self, CreateError> {
+        Semaphore::create(value, true, policy).map(Self)
+    }
+
+    /// A handle to the object at `offset`; see [`Semaphore::from_offset`].
+    ///
+    /// # Errors
+    /// As [`Semaphore::from_offset`].
+    pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
+        Semaphore::from_offset(offset).map(Self)
+    }
+
+    /// The semaphore itself, which keeps its bound.
+    #[must_use]
+    pub fn into_inner(self) -> Semaphore {
+        self.0
+    }
+}
+
+impl std::ops::Deref for BoundedSemaphore {
+    type Target = Semaphore;
+    fn deref(&self) -> &Semaphore {
+        &self.0
+    }
+}

@@ -1,0 +1,91 @@
+"""The first steps of a fresh process. Imports as little as possible: each child pays for it."""
+
+import os
+import sys
+
+from . import process, spawn, util
+from ._core import accept_handover, parent_sentinel, serve_zygote, unpack
+
+#: The exit code of a zygote that can do its work only if the main module is not loaded into it.
+UNSAFE_MAIN = 75
+
+
+def spawn_main(fd):
+    """Be the child that the handover behind the descriptor describes, and exit."""
+    payload, _ = accept_handover(fd)
+    sys.exit(spawn._main(payload, parent_sentinel()))
+
+
+def zygote_main(fd):
+    """Load what children will need, then fork on request until nobody is left who could ask."""
+    payload, door = accept_handover(fd, zygote=True)
+    plan = unpack(payload)
+    del payload
+    if not _preload(plan):
+        os._exit(UNSAFE_MAIN)
+    pid = os.getpid()
+    code = 1
+    try:
+        born = serve_zygote(door)
+        if born is None:
+            return
+        code = _be_born(*born)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        util._flush_std_streams()
+    finally:
+        # In a child neither the zygote's `atexit` functions nor its destructors may run.
+        if os.getpid() != pid:
+            os._exit(code)
+    sys.exit(code)
+
+
+def _be_born(payload, fds):
+    from . import forkserver
+
+    forkserver._forkserver._inherited_fds = fds
+    return spawn._main(payload, parent_sentinel())
+
+
+def _preload(plan):
+    """Import what the plan names; return whether forking is safe afterwards."""
+    import _pickle  # noqa: F401
+    import _thread
+    import gc
+
+    from . import popen_fork, popen_forkserver  # noqa: F401
+
+    sys.path = plan["sys_path"]
+    sys.argv = plan["sys_argv"]
+    main = plan["main_path"]
+    if main is not None:
+        current = process.current_process()
+        current._inheriting = True
+        try:
+            spawn.import_main_path(main)
+        except BaseException:
+            # Each child will meet the same error, and report it.
+            pass
+        finally:
+            del current._inheriting
+    if plan["main_by_value"]:
+        from . import _by_value  # noqa: F401
+    for name in plan["modules"]:
+        try:
+            __import__(name)
+        except ImportError:
+            pass
+    # Output that is still buffered would be written by every child.
+    util._flush_std_streams()
+    if _thread._count() > 0:
+        if main is not None:
+            return False
+        sys.stderr.write(
+            "phalanx: the forkserver cannot fork safely, because a module that it was told to "
+            f"preload ({', '.join(plan['modules'])}) has started a thread; remove it from "
+            "set_forkserver_preload()\n"
+        )
+        sys.exit(1)
+    gc.collect()
+    gc.freeze()
+    return True

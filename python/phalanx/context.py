@@ -1,0 +1,369 @@
+"""Contexts: the package's interface, bound to one way of starting processes."""
+
+import sys
+from _thread import _local
+
+from . import process
+from .errors import AuthenticationError, BufferTooShort, ProcessError, TimeoutError
+
+__all__ = ()
+
+
+class BaseContext:
+    """What all contexts offer: factories of everything that processes share."""
+
+    ProcessError = ProcessError
+    BufferTooShort = BufferTooShort
+    TimeoutError = TimeoutError
+    AuthenticationError = AuthenticationError
+
+    current_process = staticmethod(process.current_process)
+    parent_process = staticmethod(process.parent_process)
+    active_children = staticmethod(process.active_children)
+
+    def cpu_count(self):
+        """Return the number of processors that this process can keep busy.
+
+        That is the smallest of its affinity mask and the quotas of its control groups. The
+        environment variable `PHALANX_CPU_COUNT` takes the place of both.
+        """
+        from ._core import cpu_count
+
+        return cpu_count()
+
+    def Pipe(self, duplex=True):
+        """Return two connections that are joined by a pipe."""
+        from .connection import Pipe
+
+        return Pipe(duplex)
+
+    def Lock(self):
+        """Return a lock that cannot be taken twice by its owner."""
+        from .synchronize import Lock
+
+        return Lock(ctx=self.get_context())
+
+    def RLock(self):
+        """Return a lock that its owner can take again."""
+        from .synchronize import RLock
+
+        return RLock(ctx=self.get_context())
+
+    def Condition(self, lock=None):
+        """Return a condition variable."""
+        from .synchronize import Condition
+
+        return Condition(lock, ctx=self.get_context())
+
+    def Semaphore(self, value=1):
+        """Return a semaphore."""
+        from .synchronize import Semaphore
+
+        return Semaphore(value, ctx=self.get_context())
+
+    def BoundedSemaphore(self, value=1):
+        """Return a semaphore that cannot be released more often than it was acquired."""
+        from .synchronize import BoundedSemaphore
+
+        return BoundedSemaphore(value, ctx=self.get_context())
+
+    def Event(self):
+        """Return an event."""
+        from .synchronize import Event
+
+        return Event(ctx=self.get_context())
+
+    def Barrier(self, parties, action=None, timeout=None):
+        """Return a barrier for a number of processes or threads."""
+        from .synchronize import Barrier
+
+        return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Queue(self, maxsize=0):
+        """Return a queue between any number of processes."""
+        from .queues import Queue
+
+        return Queue(maxsize, ctx=self.get_context())
+
+    def JoinableQueue(self, maxsize=0):
+        """Return a queue that can be waited for until all its items are done."""
+        from .queues import JoinableQueue
+
+        return JoinableQueue(maxsize, ctx=self.get_context())
+
+    def SimpleQueue(self):
+        """Return a queue with nothing but `put`, `get` and `empty`."""
+        from .queues import SimpleQueue
+
+        return SimpleQueue(ctx=self.get_context())
+
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+        """Return a pool of worker processes."""
+        from .pool import Pool
+
+        return Pool(
+            processes, initializer, initargs, maxtasksperchild, context=self.get_context()
+        )
+
+    def RawValue(self, typecode_or_type, *args):
+        """Return a `ctypes` object in shared memory."""
+        from .sharedctypes import RawValue
+
+        return RawValue(typecode_or_type, *args)
+
+    def RawArray(self, typecode_or_type, size_or_initializer):
+        """Return a `ctypes` array in shared memory."""
+        from .sharedctypes import RawArray
+
+        return RawArray(typecode_or_type, size_or_initializer)
+
+    def Value(self, typecode_or_type, *args, lock=True):
+        """Return a `ctypes` object in shared memory, by default with a lock."""
+        from .sharedctypes import Value
+
+        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
+
+    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+        """Return a `ctypes` array in shared memory, by default with a lock."""
+        from .sharedctypes import Array
+
+        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+
+    def freeze_support(self):
+        """Run a child's work if a frozen program was started as a child; otherwise do nothing."""
+        if getattr(sys, "frozen", False):
+            from .spawn import freeze_support
+
+            freeze_support()
+
+    def get_logger(self):
+        """Return the package's logger."""
+        from .util import get_logger
+
+        return get_logger()
+
+    def log_to_stderr(self, level=None):
+        """Let the package's logger write to standard error; return it."""
+        from .util import log_to_stderr
+
+        return log_to_stderr(level)
+
+    def allow_connection_pickling(self):
+        """Make connections and sockets picklable."""
+        from . import reduction
+
+        reduction.register_sockets()
+
+    def set_executable(self, executable):
+        """Set the path of the interpreter that `spawn` and `forkserver` start."""
+        from .spawn import set_executable
+
+        set_executable(executable)
+
+    def set_forkserver_preload(self, module_names):
+        """Set the modules that the forkserver imports before it forks."""
+        from .forkserver import set_forkserver_preload
+
+        set_forkserver_preload(module_names)
+
+    def get_context(self, method=None):
+        """Return the context of a start method; without one, this context."""
+        if method is None:
+            return self
+        try:
+            ctx = _concrete_contexts[method]
+        except KeyError:
+            raise ValueError(f"cannot find context for {method!r}") from None
+        ctx._check_available()
+        return ctx
+
+    def get_start_method(self, allow_none=False):
+        """Return the name of the start method."""
+        return self._name
+
+    def set_start_method(self, method, force=False):
+        """Refuse: only the default context's start method can be set."""
+        raise ValueError("cannot set start method of concrete context")
+
+    @property
+    def reducer(self):
+        """The module that decides how objects are made ready for another process."""
+        return _reduction()
+
+    @reducer.setter
+    def reducer(self, reduction):
+        globals()["reduction"] = reduction
+
+    def _check_available(self):
+        pass
+
+
+def _reduction():
+    if "reduction" not in globals():
+        from . import reduction
+
+        globals()["reduction"] = reduction
+    return globals()["reduction"]
+
+
+def __getattr__(name):
+    if name == "reduction":
+        return _reduction()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Process(process.BaseProcess):
+    """A process started in the default way."""
+
+    _start_method = None
+
+    @staticmethod
+    def _Popen(process_obj):
+        return _default_context.get_context().Process._Popen(process_obj)
+
+    @staticmethod
+    def _after_fork():
+        return _default_context.get_context().Process._after_fork()
+
+
+class DefaultContext(BaseContext):
+    """The context whose start method can be set, at most once."""
+
+    Process = Process
+
+    def __init__(self, context):
+        self._default_context = context
+        self._actual_context = None
+
+    def get_context(self, method=None):
+        """Return the context of a start method; without one, that of the default, now settled."""
+        if method is not None:
+            return super().get_context(method)
+        if self._actual_context is None:
+            self._actual_context = self._default_context
+        return self._actual_context
+
+    def set_start_method(self, method, force=False):
+        """Set the default start method; `None` with `force` unsets it.
+
+        Raises `RuntimeError` if it has been set or used, unless `force` is true.
+        """
+        if self._actual_context is not None and not force:
+            raise RuntimeError("context has already been set")
+        if method is None and force:
+            self._actual_context = None
+        else:
+            self._actual_context = self.get_context(method)
+
+    def get_start_method(self, allow_none=False):
+        """Return the name of the default start method; `None` if allowed and it is not settled."""
+        if self._actual_context is None and allow_none:
+            return None
+        return self.get_context()._name
+
+    def get_all_start_methods(self):
+        """Return the names of the start methods, the interpreter's default first."""
+        default = self._default_context._name
+        return [default, *(m for m in ("fork", "spawn", "forkserver") if m != default)]
+
+
+class ForkProcess(process.BaseProcess):
+    """A process that is a copy of its parent."""
+
+    _start_method = "fork"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from .popen_fork import Popen
+
+        return Popen(process_obj)
+
+
+class SpawnProcess(process.BaseProcess):
+    """A process with a fresh interpreter."""
+
+    _start_method = "spawn"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from .popen_spawn_posix import Popen
+
+        return Popen(process_obj)
+
+    @staticmethod
+    def _after_fork():
+        pass
+
+
+class ForkServerProcess(process.BaseProcess):
+    """A process that is a copy of a prepared, single-threaded one."""
+
+    _start_method = "forkserver"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from .popen_forkserver import Popen
+
+        return Popen(process_obj)
+
+
+class ForkContext(BaseContext):
+    """Starts processes by forking."""
+
+    _name = "fork"
+    Process = ForkProcess
+
+
+class SpawnContext(BaseContext):
+    """Starts processes with fresh interpreters."""
+
+    _name = "spawn"
+    Process = SpawnProcess
+
+
+class ForkServerContext(BaseContext):
+    """Starts processes by letting the forkserver fork."""
+
+    _name = "forkserver"
+    Process = ForkServerProcess
+
+
+_concrete_contexts = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+
+# The default of the running interpreter's own library.
+_default_context = DefaultContext(
+    _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
+)
+
+
+def _force_start_method(method):
+    _default_context._actual_context = _concrete_contexts[method]
+
+
+_tls = _local()
+
+
+def get_spawning_popen():
+    """Return the child that this thread is packing objects for, if it is."""
+    return getattr(_tls, "spawning_popen", None)
+
+
+def set_spawning_popen(popen):
+    """Set what `get_spawning_popen` returns, here and for the standard library's own objects."""
+    _tls.spawning_popen = popen
+    neighbour = sys.modules.get("multiprocessing.context")
+    if neighbour is not None:
+        neighbour.set_spawning_popen(popen)
+
+
+def assert_spawning(obj):
+    """Raise `RuntimeError` unless a child is being started."""
+    if get_spawning_popen() is None:
+        raise RuntimeError(
+            f"{type(obj).__name__} objects should only be shared between processes"
+            " through inheritance"
+        )

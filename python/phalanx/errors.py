@@ -1,0 +1,113 @@
+"""The exceptions that phalanx raises, beside the built-in ones and those of `queue`."""
+
+__all__ = [
+    "AuthenticationError",
+    "BufferTooShort",
+    "MaybeEncodingError",
+    "OwnerDiedError",
+    "ProcessError",
+    "RemoteError",
+    "RemoteTraceback",
+    "TimeoutError",
+    "WorkerDiedError",
+]
+
+
+class ProcessError(Exception):
+    """The base of the exceptions that concern processes and what connects them."""
+
+
+class BufferTooShort(ProcessError):
+    """A message does not fit into the buffer it was to be received into.
+
+    The message is not lost: it is `args[0]`.
+    """
+
+
+class TimeoutError(ProcessError):
+    """A result was not there when the time given for it was over."""
+
+
+class AuthenticationError(ProcessError):
+    """The other end of a connection could not show that it knows the key."""
+
+
+class WorkerDiedError(ProcessError, RuntimeError):
+    """A worker process ended while it ran a task; that task, and no other, has no result.
+
+    `pid` is the worker's process id. `exitcode` is as in `Process.exitcode`: negative for a worker
+    that a signal ended, and then `signal` is the signal's number. `task` names the task.
+    Each is `None` where it is not known.
+    """
+
+    def __init__(self, message="", *, pid=None, exitcode=None, signal=None, task=None):
+        super().__init__(message)
+        self.pid = pid
+        self.exitcode = exitcode
+        self.signal = signal
+        self.task = task
+
+
+class OwnerDiedError(RuntimeError):
+    """The process that held a lock ended without releasing it.
+
+    Raised by the next acquirer, which holds the lock when it sees this: what the lock protects may
+    be half changed and is now its to mend. `pid` is the dead process, `what` the kind of lock.
+    """
+
+    def __init__(self, message="", *, pid=None, what=None):
+        super().__init__(message)
+        self.pid = pid
+        self.what = what
+
+
+class RemoteError(ProcessError):
+    """Stands for an exception of another process whose class cannot be rebuilt in this one.
+
+    `type_name` is the full name of its class, `repr` what `repr` said of it there, and `traceback`
+    the text of its traceback.
+    """
+
+    def __init__(self, type_name, repr="", traceback=""):
+        super().__init__(type_name, repr, traceback)
+        self.type_name = type_name
+        self.repr = repr
+        self.traceback = traceback
+
+    def __str__(self):
+        return f"{self.repr or self.type_name} (a {self.type_name}, which cannot be rebuilt here)"
+
+
+class RemoteTraceback(Exception):
+    """The text of a traceback in another process, shown as the cause of the exception it sent."""
+
+    def __init__(self, tb):
+        super().__init__(tb)
+        self.tb = tb
+
+    def __str__(self):
+        return self.tb
+
+
+class MaybeEncodingError(Exception):
+    """The result of a task could not be sent back; `exc` says why, `value` what it was."""
+
+    def __init__(self, exc, value):
+        self.exc = repr(exc)
+        self.value = repr(value)
+        super().__init__(self.exc, self.value)
+
+    def __reduce__(self):
+        return _rebuild_encoding_error, (self.exc, self.value)
+
+    def __str__(self):
+        return f"Error sending result: '{self.value}'. Reason: '{self.exc}'"
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self}>"
+
+
+def _rebuild_encoding_error(exc, value):
+    error = MaybeEncodingError.__new__(MaybeEncodingError, exc, value)
+    error.exc, error.value = exc, value
+    return error

@@ -1,0 +1,84 @@
+"""The forkserver: a prepared process that forks on request. Its work is the engine's zygote's."""
+
+from . import spawn
+from ._bootstrap import UNSAFE_MAIN
+from ._core import Spawning, ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop
+
+__all__ = [
+    "ensure_running",
+    "get_inherited_fds",
+    "set_forkserver_preload",
+]
+
+
+class ForkServer:
+    """What this process knows of the forkserver of its family."""
+
+    def __init__(self):
+        self._inherited_fds = None
+        self._preload_modules = ["__main__"]
+        self._preload_main = True
+
+    @property
+    def _forkserver_pid(self):
+        return zygote_pid()
+
+    def _stop(self):
+        zygote_stop()
+
+    def set_forkserver_preload(self, modules_names):
+        """Set the modules that the forkserver imports; `__main__` stands for the main module."""
+        if not all(type(name) is str for name in modules_names):
+            raise TypeError("module_names must be a list of strings")
+        self._preload_modules = list(modules_names)
+
+    def get_inherited_fds(self):
+        """Return the descriptors that the forkserver passed to this process, if it started it."""
+        return self._inherited_fds
+
+    def _plan(self):
+        data = spawn.get_preparation_data("forkserver")
+        modules = [name for name in self._preload_modules if name != "__main__"]
+        wanted = self._preload_main and "__main__" in self._preload_modules
+        by_value = spawn._main_by_value(data)
+        main_path = data.get("init_main_from_path") if wanted and not by_value else None
+        return Spawning().pack(
+            {
+                "sys_path": data["sys_path"],
+                "sys_argv": data["sys_argv"],
+                "main_path": main_path,
+                "main_by_value": by_value,
+                "modules": modules,
+            },
+            False,
+        )
+
+    def ensure_running(self):
+        """Start the forkserver now if this process knows of none."""
+        command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
+        ensure_zygote(*command, self._plan)
+
+    def start(self, payload_for, process_obj, fds):
+        """Start a child; return the engine's handle.
+
+        A main module that starts threads when it is imported makes forking unsafe: then the
+        forkserver is started again without it, and each child imports it by itself.
+        """
+        command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
+        place = Spawning()
+        payload = payload_for(place, process_obj)
+        try:
+            return place.request(*command, self._plan, payload, fds)
+        except ConnectionResetError:
+            if not self._preload_main or zygote_exitcode() != UNSAFE_MAIN:
+                raise
+        self._preload_main = False
+        place = Spawning()
+        fds.clear()
+        return place.request(*command, self._plan, payload_for(place, process_obj), fds)
+
+
+_forkserver = ForkServer()
+ensure_running = _forkserver.ensure_running
+get_inherited_fds = _forkserver.get_inherited_fds
+set_forkserver_preload = _forkserver.set_forkserver_preload

@@ -1,0 +1,73 @@
+"""Starting a process as a copy of the calling one."""
+
+import os
+
+from . import util
+from ._core import fork, parent_sentinel
+
+__all__ = ["Popen"]
+
+_SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
+
+
+class Popen:
+    """A started process, as its `Process` object sees it."""
+
+    method = "fork"
+
+    def __init__(self, process_obj):
+        util._flush_std_streams()
+        self.returncode = None
+        self.finalizer = None
+        self._launch(process_obj)
+
+    def _launch(self, process_obj):
+        child = fork()
+        if child is None:
+            code = 1
+            try:
+                code = process_obj._bootstrap(parent_sentinel=parent_sentinel())
+            finally:
+                os._exit(code)
+        self._started(child)
+
+    def _started(self, child):
+        self._child = child
+        self.pid = child.pid
+        self.sentinel = child.sentinel
+
+    def duplicate_for_child(self, fd):
+        """Make a descriptor available to the child; return what the child knows it by."""
+        return fd
+
+    def poll(self, flag=os.WNOHANG):
+        """Return the exit code; `None` if the process has not ended (or wait, with flag 0)."""
+        if self.returncode is None:
+            self.returncode = self._child.poll() if flag else self._child.wait()
+        return self.returncode
+
+    def wait(self, timeout=None):
+        """Wait for the end and return the exit code; `None` when `timeout` is over."""
+        if self.returncode is None:
+            self.returncode = self._child.wait(timeout)
+        return self.returncode
+
+    def _send_signal(self, sig):
+        if self.returncode is None:
+            self._child.send_signal(sig)
+
+    def interrupt(self):
+        """Send `SIGINT`."""
+        self._send_signal(_SIGINT)
+
+    def terminate(self):
+        """Send `SIGTERM`."""
+        self._send_signal(_SIGTERM)
+
+    def kill(self):
+        """Send `SIGKILL`."""
+        self._send_signal(_SIGKILL)
+
+    def close(self):
+        """Give up the descriptor of a process that has ended."""
+        self._child.close()

@@ -1,0 +1,113 @@
+"""Making objects ready for another process: pickling, and passing descriptors."""
+
+import io
+from abc import ABCMeta
+
+from _pickle import Pickler, loads as _loads
+
+from . import context
+from ._core import receive_fds, register_reducer, send_fds
+
+__all__ = ["send_handle", "recv_handle", "ForkingPickler", "register", "dump"]
+__all__ += ["DupFd", "sendfds", "recvfds"]
+
+HAVE_SEND_HANDLE = True
+ACKNOWLEDGE = False
+
+
+class ForkingPickler(Pickler):
+    """The pickler of what travels between processes; knows the reducers that were registered."""
+
+    _extra_reducers = {}
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        import copyreg
+
+        self.dispatch_table = {**copyreg.dispatch_table, **self._extra_reducers}
+
+    @classmethod
+    def register(cls, type, reduce):
+        """Let `reduce(obj)` reduce objects of exactly this type, wherever phalanx pickles them."""
+        cls._extra_reducers[type] = reduce
+        register_reducer(type, reduce)
+
+    @classmethod
+    def dumps(cls, obj, protocol=None):
+        """Return the pickle of an object, as a buffer."""
+        buffer = io.BytesIO()
+        cls(buffer, protocol).dump(obj)
+        return buffer.getbuffer()
+
+    loads = _loads
+
+
+register = ForkingPickler.register
+
+
+def dump(obj, file, protocol=None):
+    """Pickle an object to a file."""
+    ForkingPickler(file, protocol).dump(obj)
+
+
+def sendfds(sock, fds):
+    """Send descriptors over a local socket."""
+    send_fds(sock.fileno(), list(fds))
+
+
+def recvfds(sock, size):
+    """Receive at most `size` descriptors from a local socket."""
+    return receive_fds(sock.fileno(), size)
+
+
+def send_handle(conn, handle, destination_pid):
+    """Send a descriptor over a connection; the process id is of no use here."""
+    send_fds(conn.fileno(), [handle])
+
+
+def recv_handle(conn):
+    """Receive a descriptor from a connection."""
+    return receive_fds(conn.fileno(), 1)[0]
+
+
+def DupFd(fd):
+    """Return a picklable stand-in for a descriptor, for the child that is being started."""
+    popen = context.get_spawning_popen()
+    if popen is None:
+        raise RuntimeError(
+            "a descriptor can only be passed to a process while that is being started"
+        )
+    return popen.DupFd(popen.duplicate_for_child(fd))
+
+
+def _reduce_socket(s):
+    return _rebuild_socket, (DupFd(s.fileno()), s.family, s.type, s.proto)
+
+
+def _rebuild_socket(df, family, type, proto):
+    import socket
+
+    return socket.socket(family, type, proto, fileno=df.detach())
+
+
+def register_sockets():
+    """Let sockets be passed to processes that are started."""
+    import socket
+
+    if socket.socket not in ForkingPickler._extra_reducers:
+        register(socket.socket, _reduce_socket)
+
+
+class AbstractReducer(metaclass=ABCMeta):
+    """The base of what may be set as a context's `reducer`."""
+
+    ForkingPickler = ForkingPickler
+    register = staticmethod(register)
+    dump = staticmethod(dump)
+    send_handle = staticmethod(send_handle)
+    recv_handle = staticmethod(recv_handle)
+    sendfds = staticmethod(sendfds)
+    recvfds = staticmethod(recvfds)
+    DupFd = staticmethod(DupFd)
+    _reduce_socket = staticmethod(_reduce_socket)
+    _rebuild_socket = staticmethod(_rebuild_socket)

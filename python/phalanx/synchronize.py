@@ -1,0 +1,170 @@
+"""Locks, semaphores, conditions, events and barriers that processes share.
+
+The classes do as those of `multiprocessing.synchronize`. What they add: if a process ends while it
+holds a lock or a permit, the next to acquire it gets it together with `OwnerDiedError`, instead of
+waiting for ever. After `acquire()` has raised that, the caller holds the lock; after `with lock:`
+has raised it, nobody does, since the body has not run. `on_owner_death` chooses otherwise:
+`"release"` gives the lock to the next without a word, `"wait"` leaves it held.
+"""
+
+from . import _core
+
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "Lock",
+    "RLock",
+    "SemLock",
+    "Semaphore",
+]
+
+RECURSIVE_MUTEX, SEMAPHORE = range(2)
+SEM_VALUE_MAX = _core.Semaphore.SEM_VALUE_MAX
+
+
+def _rebuild(cls, *state):
+    instance = cls.__new__(cls)
+    instance._attach(*state)
+    return instance
+
+
+def _assert_spawning(instance):
+    from . import context
+
+    context.assert_spawning(instance)
+
+
+def _owner(lock):
+    """The name by which `repr` calls the holder of a lock, and how often it holds it."""
+    from . import process
+
+    if lock._is_mine():
+        import threading
+
+        name = process.current_process().name
+        thread = threading.current_thread().name
+        return (name if thread == "MainThread" else f"{name}|{thread}"), lock._count()
+    if lock._get_value() == 1:
+        return "None", 0
+    return ("SomeOtherThread" if lock._count() > 0 else "SomeOtherProcess"), "nonzero"
+
+
+class SemLock:
+    """What locks and semaphores have in common; for `isinstance`."""
+
+    __slots__ = ()
+
+    @property
+    def _semlock(self):
+        return self
+
+    def __reduce__(self):
+        _assert_spawning(self)
+        return _rebuild, (type(self), self._share())
+
+
+class Lock(_core.Lock, SemLock):
+    """A lock between processes. Any process may release it."""
+
+    kind, maxvalue = SEMAPHORE, 1
+
+    def __init__(self, *, ctx=None, on_owner_death="raise"):
+        self._create(on_owner_death)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}(owner={_owner(self)[0]})>"
+
+
+class RLock(_core.RLock, SemLock):
+    """A lock between processes that the thread which holds it may acquire again."""
+
+    kind, maxvalue = RECURSIVE_MUTEX, 1
+
+    def __init__(self, *, ctx=None, on_owner_death="raise"):
+        self._create(on_owner_death)
+
+    def __repr__(self):
+        name, count = _owner(self)
+        return f"<{type(self).__name__}({name}, {count})>"
+
+
+class Semaphore(_core.Semaphore, SemLock):
+    """A number of permits that processes acquire and release.
+
+    A release by a process that holds none adds a permit.
+    """
+
+    kind, maxvalue = SEMAPHORE, SEM_VALUE_MAX
+
+    def __init__(self, value=1, *, ctx=None, on_owner_death="raise"):
+        self._create(value, False, on_owner_death)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}(value={self._get_value()})>"
+
+
+class BoundedSemaphore(Semaphore):
+    """A semaphore whose value never exceeds the one it began with."""
+
+    def __init__(self, value=1, *, ctx=None, on_owner_death="raise"):
+        self._create(value, True, on_owner_death)
+
+    @property
+    def maxvalue(self):
+        return self._start_value()
+
+    def __repr__(self):
+        name = type(self).__name__
+        return f"<{name}(value={self._get_value()}, maxvalue={self.maxvalue})>"
+
+
+class Condition(_core.Condition):
+    """Waiting, under a lock, for a change that another process makes under the same lock."""
+
+    def __init__(self, lock=None, *, ctx=None):
+        self._create(RLock(ctx=ctx) if lock is None else lock)
+
+    def __reduce__(self):
+        _assert_spawning(self)
+        return _rebuild, (type(self), self._lock, self._share())
+
+    def __repr__(self):
+        return f"<{type(self).__name__}({self._lock}, {self._waiting()})>"
+
+
+class Event(_core.Event):
+    """A flag that processes can wait for."""
+
+    def __init__(self, *, ctx=None):
+        self._create()
+
+    def __reduce__(self):
+        _assert_spawning(self)
+        return _rebuild, (type(self), self._share())
+
+    def __repr__(self):
+        state = "set" if self.is_set() else "unset"
+        return f"<{type(self).__qualname__} at {id(self):#x} {state}>"
+
+
+class Barrier(_core.Barrier):
+    """A place where a number of processes wait for each other, again and again.
+
+    It breaks, with `threading.BrokenBarrierError` for all, when one of those who wait times out or
+    dies. `action` is called by the last to arrive, before anybody passes.
+    """
+
+    def __init__(self, parties, action=None, timeout=None, *, ctx=None):
+        self._create(parties, action, timeout)
+
+    def __reduce__(self):
+        _assert_spawning(self)
+        return _rebuild, (type(self), self._share(), self._action, self._timeout)
+
+    def __repr__(self):
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        if self.broken:
+            return f"<{name} at {id(self):#x}: broken>"
+        return f"<{name} at {id(self):#x}: waiters={self.n_waiting}/{self.parties}>"

@@ -1,0 +1,410 @@
+"""Finalizers, after-fork functions, logging, and what happens when a process exits."""
+
+import atexit
+import itertools
+import os
+import sys
+import weakref
+from _thread import _local, allocate_lock
+
+from . import process
+
+__all__ = [
+    "sub_debug",
+    "debug",
+    "info",
+    "sub_warning",
+    "get_logger",
+    "log_to_stderr",
+    "get_temp_dir",
+    "register_after_fork",
+    "is_exiting",
+    "Finalize",
+    "ForkAwareThreadLock",
+    "ForkAwareLocal",
+    "close_all_fds_except",
+    "SUBDEBUG",
+    "SUBWARNING",
+]
+
+NOTSET = 0
+SUBDEBUG = 5
+DEBUG = 10
+INFO = 20
+SUBWARNING = 25
+
+LOGGER_NAME = "phalanx"
+DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
+
+_logger = None
+_log_to_stderr = False
+
+
+def sub_debug(msg, *args):
+    """Log a message below the level `DEBUG`."""
+    if _logger:
+        _logger.log(SUBDEBUG, msg, *args, stacklevel=2)
+
+
+def debug(msg, *args):
+    """Log a message at the level `DEBUG`."""
+    if _logger:
+        _logger.log(DEBUG, msg, *args, stacklevel=2)
+
+
+def info(msg, *args):
+    """Log a message at the level `INFO`."""
+    if _logger:
+        _logger.log(INFO, msg, *args, stacklevel=2)
+
+
+def sub_warning(msg, *args):
+    """Log a message below the level `WARNING`."""
+    if _logger:
+        _logger.log(SUBWARNING, msg, *args, stacklevel=2)
+
+
+def _name_process(record):
+    """Put the name of the running process into a log record."""
+    record.processName = process.current_process().name
+    return True
+
+
+def get_logger():
+    """Return the package's logger, which is made at the first call."""
+    global _logger
+    import logging
+
+    if not _logger:
+        logger = logging.getLogger(LOGGER_NAME)
+        logger.propagate = False
+        logger.addFilter(_name_process)
+        # Handlers are closed by logging's own exit function: ours has to run before it.
+        atexit.unregister(_exit_function)
+        atexit.register(_exit_function)
+        _logger = logger
+    return _logger
+
+
+def log_to_stderr(level=None):
+    """Let the package's logger write to standard error; return it."""
+    global _log_to_stderr
+    import logging
+
+    logger = get_logger()
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(DEFAULT_LOGGING_FORMAT))
+    logger.addHandler(handler)
+    if level:
+        logger.setLevel(level)
+    _log_to_stderr = True
+    return logger
+
+
+abstract_sockets_supported = sys.platform == "linux"
+
+
+def is_abstract_socket_namespace(address):
+    """Return whether the address of a local socket lies in no file system."""
+    if not address:
+        return False
+    if isinstance(address, bytes):
+        return address[0] == 0
+    if isinstance(address, str):
+        return address[0] == "\0"
+    raise TypeError(f"address type of {address!r} unrecognized")
+
+
+def _remove_temp_dir(rmtree, tempdir):
+    rmtree(tempdir, ignore_errors=True)
+    current = process.current_process()
+    if current is not None:
+        current._config["tempdir"] = None
+
+
+def get_temp_dir():
+    """Return a folder that is removed when the process exits."""
+    config = process.current_process()._config
+    tempdir = config.get("tempdir")
+    if tempdir is None:
+        import shutil
+        import tempfile
+
+        tempdir = tempfile.mkdtemp(prefix="pymp-")
+        info("created temp directory %s", tempdir)
+        Finalize(None, _remove_temp_dir, args=(shutil.rmtree, tempdir), exitpriority=-100)
+        config["tempdir"] = tempdir
+    return tempdir
+
+
+_afterfork_registry = weakref.WeakValueDictionary()
+_afterfork_counter = itertools.count()
+
+
+def register_after_fork(obj, func):
+    """Call `func(obj)` in forked children at their start, as long as `obj` lives."""
+    _afterfork_registry[(next(_afterfork_counter), id(obj), func)] = obj
+
+
+def _run_after_forkers():
+    for (_, _, func), obj in sorted(_afterfork_registry.items(), key=lambda item: item[0][:2]):
+        try:
+            func(obj)
+        except Exception as e:
+            info("after forker raised exception %s", e)
+
+
+_finalizer_registry = {}
+_finalizer_counter = itertools.count()
+
+
+class Finalize:
+    """Call a function once: when an object dies, when asked to, or when the process exits.
+
+    With an `exitpriority` it is called at exit at the latest, those of high priority first and the
+    latest first among equals. A forked child does not call what its parent registered.
+    """
+
+    def __init__(self, obj, callback, args=(), kwargs=None, exitpriority=None):
+        if exitpriority is not None and not isinstance(exitpriority, int):
+            raise TypeError(
+                f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)!s}"
+            )
+        if obj is not None:
+            self._weakref = weakref.ref(obj, self)
+        elif exitpriority is None:
+            raise ValueError("Without object, exitpriority cannot be None")
+        self._callback = callback
+        self._args = args
+        self._kwargs = kwargs or {}
+        self._key = (exitpriority, next(_finalizer_counter))
+        self._pid = os.getpid()
+        _finalizer_registry[self._key] = self
+
+    # The globals are bound as defaults because they may be gone when the interpreter ends.
+    def __call__(self, wr=None, _registry=_finalizer_registry, _getpid=os.getpid):
+        """Call the function, unless it has been called, cancelled, or belongs to the parent."""
+        if _registry.pop(self._key, None) is None:
+            return None
+        result = None
+        if self._pid == _getpid():
+            result = self._callback(*self._args, **self._kwargs)
+        self._forget()
+        return result
+
+    def _forget(self):
+        self._weakref = self._callback = self._args = self._kwargs = self._key = None
+
+    def cancel(self):
+        """Never call the function."""
+        if _finalizer_registry.pop(self._key, None) is not None:
+            self._forget()
+
+    def still_active(self):
+        """Return whether the function may still be called."""
+        return self._key in _finalizer_registry
+
+    def __repr__(self):
+        try:
+            obj = self._weakref()
+        except (AttributeError, TypeError):
+            obj = None
+        name = type(self).__name__
+        if obj is None:
+            return f"<{name} object, dead>"
+        parts = [f"callback={getattr(self._callback, '__name__', self._callback)}"]
+        if self._args:
+            parts.append(f"args={self._args}")
+        if self._kwargs:
+            parts.append(f"kwargs={self._kwargs}")
+        if self._key[0] is not None:
+            parts.append(f"exitpriority={self._key[0]}")
+        return f"<{name} object, {', '.join(parts)}>"
+
+
+def _run_finalizers(minpriority=None):
+    """Call the finalizers that have a priority, and at least the given one."""
+    if _finalizer_registry is None:  # The interpreter has taken this module apart.
+        return
+    due = [
+        key
+        for key in list(_finalizer_registry)
+        if key[0] is not None and (minpriority is None or key[0] >= minpriority)
+    ]
+    for key in sorted(due, reverse=True):
+        finalizer = _finalizer_registry.get(key)
+        if finalizer is not None:
+            try:
+                finalizer()
+            except Exception:
+                import traceback
+
+                traceback.print_exc()
+    if minpriority is None:
+        _finalizer_registry.clear()
+
+
+_exiting = False
+
+
+def is_exiting():
+    """Return whether the process is about to exit."""
+    return _exiting or _exiting is None
+
+
+def _exit_function(
+    info=info,
+    debug=debug,
+    _run_finalizers=_run_finalizers,
+    active_children=process.active_children,
+    current_process=process.current_process,
+):
+    """End the daemonic children, wait for the others, and run the finalizers. Runs at exit."""
+    global _exiting
+    if _exiting:
+        return
+    _exiting = True
+    info("process shutting down")
+    _run_finalizers(0)
+    if current_process() is not None:
+        for child in active_children():
+            if child.daemon:
+                info("calling terminate() for daemon %s", child.name)
+                child._popen.terminate()
+        for child in active_children():
+            info("calling join() for process %s", child.name)
+            child.join()
+    debug("running the remaining finalizers")
+    _run_finalizers()
+
+
+atexit.register(_exit_function)
+
+
+class ForkAwareThreadLock:
+    """A lock between threads that is free in a forked child."""
+
+    def __init__(self):
+        self._lock = allocate_lock()
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
+        register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
+
+    def _at_fork_reinit(self):
+        self._lock._at_fork_reinit()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *args):
+        return self._lock.__exit__(*args)
+
+
+class ForkAwareLocal(_local):
+    """Values of each thread, none of which a forked child inherits."""
+
+    def __init__(self):
+        register_after_fork(self, lambda obj: obj.__dict__.clear())
+
+    def __reduce__(self):
+        return type(self), ()
+
+
+try:
+    MAXFD = os.sysconf("SC_OPEN_MAX")
+except (OSError, ValueError):
+    MAXFD = 256
+
+
+def close_all_fds_except(fds):
+    """Close all descriptors but the given ones."""
+    last = -1
+    for fd in [*sorted(fds), MAXFD]:
+        os.closerange(last + 1, fd)
+        last = fd
+
+
+def close_fds(*fds):
+    """Close each of the descriptors."""
+    for fd in fds:
+        os.close(fd)
+
+
+def _close_stdin():
+    """Give a child that must not read the terminal an empty standard input."""
+    if sys.stdin is None:
+        return
+    try:
+        sys.stdin.close()
+    except (OSError, ValueError):
+        pass
+    try:
+        fd = os.open(os.devnull, os.O_RDONLY)
+        try:
+            sys.stdin = open(fd, encoding="utf-8", closefd=False)
+        except BaseException:
+            os.close(fd)
+            raise
+    except (OSError, ValueError):
+        pass
+
+
+def _flush_std_streams():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError):
+            pass
+
+
+def _args_from_interpreter_flags():
+    """Return the options that give another interpreter this one's flags, warnings and `-X`."""
+    flags = sys.flags
+    args = []
+    if flags.optimize > 0:
+        args.append("-" + "O" * flags.optimize)
+    letters = {
+        "debug": "d",
+        "dont_write_bytecode": "B",
+        "no_site": "S",
+        "verbose": "v",
+        "bytes_warning": "b",
+        "quiet": "q",
+    }
+    for name, letter in letters.items():
+        value = getattr(flags, name)
+        if value > 0:
+            args.append("-" + letter * value)
+    if flags.isolated:
+        args.append("-I")
+    else:
+        if flags.ignore_environment:
+            args.append("-E")
+        if flags.no_user_site:
+            args.append("-s")
+        if getattr(flags, "safe_path", False):
+            args.append("-P")
+    warn = sys.warnoptions[:]
+    implied = [("error::BytesWarning", flags.bytes_warning > 1)]
+    implied.append(("default::BytesWarning", flags.bytes_warning == 1))
+    implied.append(("default", flags.dev_mode))
+    for option, is_implied in implied:
+        if is_implied and option in warn:
+            warn.remove(option)
+    args += [f"-W{option}" for option in warn]
+    if flags.dev_mode:
+        args += ["-X", "dev"]
+    given = sys._xoptions
+    for option in (
+        "faulthandler",
+        "tracemalloc",
+        "importtime",
+        "frozen_modules",
+        "showrefcount",
+        "utf8",
+        "gil",
+    ):
+        if option in given:
+            value = given[option]
+            args += ["-X", option if value is True else f"{option}={value}"]
+    return args
