@@ -8,7 +8,7 @@ import os
 
 from . import util
 from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
-from .context import get_context
+from . import context as _context
 from .errors import MaybeEncodingError, RemoteTraceback, TimeoutError, WorkerDiedError
 
 __all__ = ["Pool"]
@@ -56,7 +56,7 @@ class Pool:
         self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None
     ):
         self._state = INIT
-        self._ctx = context or get_context()
+        self._ctx = context or _context._default_context.get_context()
         if processes is None:
             processes = self._ctx.cpu_count() or 1
         if processes < 1:

@@ -217,6 +217,7 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     owner.collect(py);
     let error = PyRuntimeError::new_err("the pool was terminated before the task was done");
     owner.fail_everything(py, &error);
+    owner.wake_callbacks();
     owner.crew.pass_on();
     Ok(())
 }

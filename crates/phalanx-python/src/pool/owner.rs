@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phalanx::message::Arrived;
@@ -10,6 +10,7 @@ use phalanx::pool::{Crew, News, Span, pacer};
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -43,7 +44,10 @@ pub(super) struct Owner {
     pub(super) streams: Mutex<Vec<Arc<super::stream::Stream>>>,
     /// Jobs that are done and whose callbacks have not been called.
     callbacks: Mutex<VecDeque<Arc<Job>>>,
-    pub(super) with_callbacks: AtomicUsize,
+    /// Jobs in progress that have callbacks, and the bell for the thread that calls them: it takes
+    /// no part in collecting while there are none.
+    pub(super) with_callbacks: Mutex<usize>,
+    callback_bell: Condvar,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -52,7 +56,7 @@ pub(super) struct Owner {
     pub(super) ready: Mutex<Vec<bool>>,
     pub(super) early_deaths: AtomicUsize,
     looked_at: AtomicU64,
-    process: u32,
+    place: SlotId,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +74,7 @@ pub(crate) struct PoolCore(Arc<Owner>);
 
 impl Owner {
     pub(super) fn check_running(&self, py: Python<'_>) -> PyResult<()> {
-        if self.process != std::process::id() {
+        if self.place != self.family.me() {
             return Err(PyRuntimeError::new_err(
                 "the pool belongs to the parent process: make a pool of one's own in the child",
             ));
@@ -130,7 +134,8 @@ impl Owner {
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         if !callbacks.is_empty() {
-            self.with_callbacks.fetch_add(1, Ordering::Relaxed);
+            *locked(&self.with_callbacks) += 1;
+            self.callback_bell.notify_all();
         }
         let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
         job.state().total = total;
@@ -246,13 +251,11 @@ impl Owner {
         let deadline = timeout.map(Deadline::after);
         loop {
             self.collect(py);
+            let round = self.crew.round();
             if done(py) {
                 return Ok(true);
             }
             self.look_after_workers(py)?;
-            if done(py) {
-                return Ok(true);
-            }
             if deadline.is_some_and(Deadline::has_passed) {
                 return Ok(false);
             }
@@ -266,7 +269,7 @@ impl Owner {
                     }
                     stop
                 };
-                self.crew.wait(&Patience::until(deadline).interruptible(&ask))
+                self.crew.wait(round, &Patience::until(deadline).interruptible(&ask))
             });
             if let Some(error) = raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 return Err(error);
@@ -291,6 +294,28 @@ impl Owner {
 
     fn anybody_leaving(&self) -> bool {
         (0..self.seats).any(|seat| self.crew.is_leaving(seat))
+    }
+
+    /// Sleeps until there are jobs with callbacks; false when there never will be.
+    fn wait_for_callbacks(&self) -> bool {
+        let mut waiting = locked(&self.with_callbacks);
+        loop {
+            if self.terminated.load(Ordering::Relaxed) {
+                return false;
+            }
+            if *waiting > 0 {
+                return true;
+            }
+            if self.closed.load(Ordering::Relaxed) {
+                return false;
+            }
+            waiting = self.callback_bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn wake_callbacks(&self) {
+        let _waiting = locked(&self.with_callbacks);
+        self.callback_bell.notify_all();
     }
 
     /// Feeds the streams, whatever has been fetched of them, and lets the workers go when nothing
@@ -419,14 +444,15 @@ impl PoolCore {
             functions: Mutex::default(),
             streams: Mutex::default(),
             callbacks: Mutex::default(),
-            with_callbacks: AtomicUsize::new(0),
+            with_callbacks: Mutex::new(0),
+            callback_bell: Condvar::new(),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
             ready: Mutex::new(vec![false; seats]),
             early_deaths: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
-            process: std::process::id(),
+            place: family.me(),
         };
         let core = Self(Arc::new(owner));
         for seat in 0..seats {
@@ -511,6 +537,7 @@ impl PoolCore {
     fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.close_if_done();
+        self.0.wake_callbacks();
         self.0.crew.pass_on();
     }
 
@@ -528,7 +555,7 @@ impl PoolCore {
             }
             owner.finish_sending(py);
             locked(&owner.processes).iter().all(Option::is_none)
-                && owner.with_callbacks.load(Ordering::Relaxed) == 0
+                && *locked(&owner.with_callbacks) == 0
         })?;
         super::death::join_all(owner, py)
     }
@@ -553,19 +580,17 @@ impl PoolCore {
     /// pool's thread for callbacks.
     fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
         let owner = &self.0;
-        loop {
+        while py.detach(|| owner.wait_for_callbacks()) {
             let mut next = None;
             owner.wait_until(py, None, |_| {
                 next = locked(&owner.callbacks).pop_front();
-                let over = owner.terminated.load(Ordering::Relaxed)
-                    || (owner.closed.load(Ordering::Relaxed)
-                        && owner.with_callbacks.load(Ordering::Relaxed) == 0);
-                next.is_some() || over
+                next.is_some() || owner.terminated.load(Ordering::Relaxed)
             })?;
             let Some(job) = next else { return Ok(()) };
             super::results::call_back(py, &job);
-            owner.with_callbacks.fetch_sub(1, Ordering::Relaxed);
+            *locked(&owner.with_callbacks) -= 1;
             owner.crew.pass_on();
         }
+        Ok(())
     }
 }

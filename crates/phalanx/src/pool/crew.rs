@@ -1,5 +1,6 @@
 //! The owner's side of a pool: what is sent, what comes back, who has died.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
@@ -24,6 +25,8 @@ pub struct Crew {
     board: Shared<LeaseBoard>,
     tasks: Shared<Ring>,
     mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
+    /// Raised whenever a thread of the owner has taken in news that others may wait for.
+    rounds: AtomicU32,
 }
 
 /// Something a worker has published.
@@ -61,7 +64,7 @@ impl Crew {
         tasks.prepare(family, 0)?;
         let board = LeaseBoard::create(family, seats)?;
         let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
-        Ok(Self { board, tasks, mailboxes })
+        Ok(Self { board, tasks, mailboxes, rounds: AtomicU32::new(0) })
     }
 
     fn mailboxes(&self) -> MutexGuard<'_, Vec<Option<Shared<Ring>>>> {
@@ -145,13 +148,20 @@ impl Crew {
         self.board.has_news()
     }
 
-    /// Sleeps until there is news, for a short while at most, so that the caller can look after
-    /// its workers in between.
+    /// How often news has been passed on so far. To be read before looking whether what one waits
+    /// for is there, and given to [`Crew::wait`].
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.rounds.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until there is news, or somebody has passed news on since `round`; for a short while
+    /// at most, so that the caller can look after its workers in between.
     ///
     /// # Errors
     /// [`GaveUp`] when the caller's patience ends.
-    pub fn wait(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let news = || self.board.has_news().then_some(());
+    pub fn wait(&self, round: u32, patience: &Patience<'_>) -> Result<(), GaveUp> {
+        let news = || (self.board.has_news() || self.round() != round).then_some(());
         if SPIN.until(news).is_some() {
             return Ok(());
         }
@@ -164,8 +174,9 @@ impl Crew {
         if news().is_some() { Ok(()) } else { patience.check() }
     }
 
-    /// Wakes other threads of the owner that wait for news, because this one has collected theirs.
+    /// Wakes other threads of the owner that wait for news, because this one has taken theirs in.
     pub fn pass_on(&self) {
+        self.rounds.fetch_add(1, Ordering::SeqCst);
         self.board.ready().notify_all();
     }
 
