@@ -59,6 +59,7 @@ def _preload(plan):
     sys.argv = plan["sys_argv"]
     main = plan["main_path"]
     if main is not None:
+        spawn._default_context.set_start_method(plan["start_method"], force=True)
         current = process.current_process()
         current._inheriting = True
         try:
@@ -86,6 +87,7 @@ def _preload(plan):
             "set_forkserver_preload()\n"
         )
         sys.exit(1)
+    util._prepare_stdin()
     gc.collect()
     gc.freeze()
     return True

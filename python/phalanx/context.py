@@ -246,8 +246,12 @@ class DefaultContext(BaseContext):
     def set_start_method(self, method, force=False):
         """Set the default start method; `None` with `force` unsets it.
 
-        Raises `RuntimeError` if it has been set or used, unless `force` is true.
+        Raises `RuntimeError` if it has been set or used, unless `force` is true. In a child that is
+        importing the main module nothing happens without `force`: the parent has decided.
         """
+        if not force and getattr(process.current_process(), "_inheriting", False):
+            self.get_context(method)
+            return
         if self._actual_context is not None and not force:
             raise RuntimeError("context has already been set")
         if method is None and force:

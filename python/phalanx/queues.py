@@ -24,29 +24,6 @@ def _rebuild(cls, offset):
     return queue
 
 
-class _Reader:
-    """What stands for the receiving end of a queue in `connection.wait` and `select`."""
-
-    __slots__ = ("_queue",)
-
-    def __init__(self, queue):
-        self._queue = queue
-
-    def fileno(self):
-        """Return a descriptor that is readable while there is something to get."""
-        return self._queue._fileno()
-
-    def poll(self, timeout=0.0):
-        """Return whether there is something to get, waiting up to `timeout` seconds for it."""
-        return self._queue._poll(timeout)
-
-    def __eq__(self, other):
-        return isinstance(other, _Reader) and self._queue is other._queue
-
-    def __hash__(self):
-        return hash((_Reader, id(self._queue)))
-
-
 class _Shared:
     """What all queues have beside the methods of the engine's queue."""
 
@@ -57,10 +34,6 @@ class _Shared:
 
         context.assert_spawning(self)
         return _rebuild, (type(self), self._share())
-
-    @property
-    def _reader(self):
-        return _Reader(self)
 
 
 class Queue(_Shared, _core.Queue):

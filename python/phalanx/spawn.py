@@ -224,10 +224,9 @@ def prepare(data):
 
 def _take_main_by_value():
     """What the parent's main module defines arrives by value, and goes back by value."""
-    from ._by_value import adopt_main
-    from ._core import _set_main_by_value
+    from ._core import _adopt_main, _set_main_by_value
 
-    adopt_main()
+    _adopt_main()
     _set_main_by_value(True)
 
 

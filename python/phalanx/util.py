@@ -147,6 +147,8 @@ def register_after_fork(obj, func):
 
 
 def _run_after_forkers():
+    if not _afterfork_registry.data:
+        return
     for (_, _, func), obj in sorted(_afterfork_registry.items(), key=lambda item: item[0][:2]):
         try:
             func(obj)
@@ -330,12 +332,39 @@ def close_fds(*fds):
         os.close(fd)
 
 
+_empty_stdin = None
+
+
+def _prepare_stdin():
+    """Before a fork: make the object that will be the child's standard input.
+
+    It is never read from here, so it holds no input of ours. Made in the parent, it costs the
+    children nothing: what a forked child builds, it pays for with copies of its parent's pages.
+    """
+    global _empty_stdin
+    if _empty_stdin is None:
+        try:
+            _empty_stdin = open(0, encoding="utf-8", closefd=False)
+        except OSError:
+            pass
+
+
 def _close_stdin():
-    """Give a child that must not read the terminal an empty standard input."""
-    if sys.stdin is None:
+    """Give a child, which must not read the terminal, an empty standard input."""
+    stdin = sys.stdin
+    if stdin is None:
+        return
+    if _empty_stdin is not None and stdin is sys.__stdin__:
+        try:
+            fd = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(fd, 0)
+            os.close(fd)
+        except OSError:
+            return
+        sys.stdin = _empty_stdin
         return
     try:
-        sys.stdin.close()
+        stdin.close()
     except (OSError, ValueError):
         pass
     try:

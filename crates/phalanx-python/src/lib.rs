@@ -30,9 +30,13 @@ mod _core {
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
-    use crate::types::queue::Queue;
+    use crate::types::connection::{Connection, _attach_connection, _make_pipe};
+    #[pymodule_export]
+    use crate::types::queue::{Queue, QueueReader};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::wait::wait;
     #[pymodule_export]
     use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
     #[pymodule_export]

@@ -36,7 +36,7 @@ pub(crate) use frame::frame_buffers;
 pub(crate) use function::{
     _adopts_main, FunctionCache, ShippedFunction, adopt_global, begin_adopting, ship,
 };
-pub(crate) use pickler::set_main_by_value;
+pub(crate) use pickler::{encode_whole, load_whole, set_main_by_value};
 pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,
     _codec_loads, _codec_ship,

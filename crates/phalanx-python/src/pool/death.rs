@@ -75,10 +75,18 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
     {
         fail(owner, py, &job, span, death);
     }
-    if let Some(span) = ended.again
-        && let Some(job) = owner.job(span.job)
-    {
+    let Some(span) = ended.again else { return };
+    let Some(job) = owner.job(span.job) else { return };
+    let died_reading = ended.finished.is_none() && ended.lost.is_none();
+    if !died_reading {
         send_again(owner, py, &job, span.first, u64::from(span.count));
+    } else if job.together {
+        fail(owner, py, &job, span, death);
+    } else {
+        // One of them may kill whoever reads it: singly it only takes itself along.
+        for task in span.first..span.first + u64::from(span.count) {
+            send_again(owner, py, &job, task, 1);
+        }
     }
 }
 

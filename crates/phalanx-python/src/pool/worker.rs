@@ -147,6 +147,11 @@ impl<'a> Worker<'a> {
         let began = Deadline::now().as_nanos();
         let span = batch.span;
         let (mode, together) = Mode::from_flags(batch.tag[1]);
+        let is_single = span.count == 1;
+        if is_single {
+            // What kills a worker when it is read is the task's doing as well.
+            self.bench.begin();
+        }
         let function = self.function(py, batch.tag[0]);
         let bytes = std::mem::take(&mut self.batch);
         let tasks = object(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
@@ -165,13 +170,11 @@ impl<'a> Worker<'a> {
                         }
                     }
                     Mode::Apply => {
-                        self.bench.begin();
                         let value = call_star(function, tasks);
                         self.publish_one(py, span, 0, value)?;
                         self.bench.finish();
                     }
                     Mode::ApplyKeywords => {
-                        self.bench.begin();
                         let value = call_keywords(function, tasks);
                         self.publish_one(py, span, 0, value)?;
                         self.bench.finish();
@@ -229,7 +232,9 @@ impl<'a> Worker<'a> {
         star: bool,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
-            self.bench.begin();
+            if span.count > 1 {
+                self.bench.begin();
+            }
             let value = if star { call_star(function, &task) } else { function.call1((task,)) };
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
@@ -247,7 +252,9 @@ impl<'a> Worker<'a> {
     ) -> PyResult<()> {
         let mut values = Vec::with_capacity(tasks.len());
         for task in tasks.iter() {
-            self.bench.begin();
+            if span.count > 1 {
+                self.bench.begin();
+            }
             let value = if star { call_star(function, &task) } else { function.call1((task,)) };
             self.bench.finish();
             match value {
@@ -300,7 +307,9 @@ impl<'a> Worker<'a> {
 
     fn publish_error(&mut self, py: Python<'_>, label: ResultLabel, error: &PyErr) -> PyResult<()> {
         self.frame.clear();
-        encode_exception(py, error.value(py).as_any(), &mut self.frame);
+        // `into_value` ties the traceback to the exception.
+        let value = error.clone_ref(py).into_value(py);
+        encode_exception(py, value.bind(py).as_any(), &mut self.frame);
         let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
         self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }

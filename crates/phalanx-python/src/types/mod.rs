@@ -2,6 +2,8 @@
 
 pub(crate) mod barrier;
 pub(crate) mod condition;
+pub(crate) mod connection;
+mod connection_errors;
 pub(crate) mod cpu;
 pub(crate) mod descriptors;
 pub(crate) mod event;
@@ -12,4 +14,5 @@ pub(crate) mod rlock;
 pub(crate) mod semaphore;
 mod shared;
 pub(crate) mod spawning;
+pub(crate) mod wait;
 pub(crate) mod zygote;

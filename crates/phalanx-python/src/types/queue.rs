@@ -200,13 +200,33 @@ impl Queue {
         Ok(())
     }
 
+    /// What stands for the receiving end in `connection.wait`, `select` and asyncio.
+    #[getter]
+    fn _reader(slf: Bound<'_, Self>) -> QueueReader {
+        QueueReader(slf.unbind())
+    }
+}
+
+/// The receiving end of a queue, for those who wait for several things at once.
+#[pyclass(frozen, module = "phalanx._core")]
+pub(crate) struct QueueReader(Py<Queue>);
+
+impl QueueReader {
+    pub(crate) fn engine(&self) -> PyResult<&Engine> {
+        self.0.get().engine()
+    }
+}
+
+#[pymethods]
+impl QueueReader {
     /// A descriptor that is readable while there is something to get.
-    fn _fileno(&self) -> PyResult<RawFd> {
+    fn fileno(&self) -> PyResult<RawFd> {
         Ok(self.engine()?.fileno()?)
     }
 
     /// Whether there is something to get, waiting for it up to `timeout` seconds (`None`: for ever).
-    fn _poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    #[pyo3(signature = (timeout = Some(0.0)))]
+    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let engine = self.engine()?;
         if engine.wait_for_message(&Patience::none()).is_ok() {
             return Ok(true);
@@ -216,6 +236,14 @@ impl Queue {
         }
         let timeout = interrupt::timeout(timeout);
         Ok(interrupt::waiting(py, timeout, |p| engine.wait_for_message(&p))?.is_ok())
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0.is(&self.0))
+    }
+
+    fn __hash__(&self) -> usize {
+        self.0.as_ptr() as usize >> 4
     }
 }
 

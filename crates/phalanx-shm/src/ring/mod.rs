@@ -159,6 +159,12 @@ impl Ring {
         &self.not_empty
     }
 
+    /// The event count that is notified when a record of a ring with a limit is taken.
+    #[must_use]
+    pub fn not_full(&self) -> &EventCount {
+        &self.not_full
+    }
+
     /// Counts one taken record as dealt with. False (and nothing counted) if as many have been
     /// counted as were ever put.
     pub fn task_done(&self, memory: &impl Memory) -> bool {

@@ -1,7 +1,7 @@
 //! A queue's doorbell in this process: made when somebody first asks for a descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -19,11 +19,17 @@ const QUIET: u32 = 0;
 const RINGING: u32 = 1;
 
 /// What the bridge watches: a ring and the descriptor that stands for it.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     pub(super) id: u64,
     pub(super) ring: Shared<Ring>,
     bell: Doorbell,
     state: AtomicU32,
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
 }
 
 impl Watched {
@@ -52,17 +58,17 @@ impl Bell {
         Self { id, ring, watched_in: AtomicU32::new(0) }
     }
 
-    pub(super) fn fileno(&self) -> io::Result<RawFd> {
+    pub(super) fn watch(&self) -> io::Result<Arc<Watched>> {
         let bridge = BRIDGE.get_or_make(Bridge::default);
         if let Some(watched) = bridge.find(self.id) {
-            return Ok(watched.bell.as_fd().as_raw_fd());
+            return Ok(watched);
         }
         let bell = Doorbell::new()?;
         let watched =
             Watched { id: self.id, ring: self.ring.clone(), bell, state: AtomicU32::new(QUIET) };
-        let fd = bridge.watch(Arc::new(watched))?.bell.as_fd().as_raw_fd();
+        let watched = bridge.watch(Arc::new(watched))?;
         self.watched_in.store(std::process::id(), Ordering::Release);
-        Ok(fd)
+        Ok(watched)
     }
 
     /// Whether the descriptor may be readable. Costs one load where nobody asked for one.

@@ -21,11 +21,12 @@ mod doorbell;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_shm::arena::AllocError;
+use phalanx_shm::event_count::EventCount;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
@@ -35,6 +36,7 @@ use phalanx_shm::spin::Spin;
 
 use crate::message::{Incoming, Outgoing};
 use doorbell::Bell;
+pub(crate) use doorbell::Watched;
 
 static SPIN: Spin = Spin::new();
 
@@ -252,7 +254,17 @@ impl Queue {
     /// # Errors
     /// When the kernel refuses the descriptor or the thread.
     pub fn fileno(&self) -> io::Result<RawFd> {
-        self.bell.fileno()
+        Ok(self.bell.watch()?.as_fd().as_raw_fd())
+    }
+
+    /// What keeps the descriptor of [`Queue::fileno`].
+    pub(crate) fn doorbell(&self) -> io::Result<Arc<Watched>> {
+        self.bell.watch()
+    }
+
+    /// The event count that is notified when a message arrives.
+    pub(crate) fn arrivals(&self) -> &EventCount {
+        self.ring.not_empty()
     }
 }
 
