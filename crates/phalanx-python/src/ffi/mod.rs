@@ -22,4 +22,4 @@ pub(crate) use fork::fork;
 pub(crate) use function::FunctionParts;
 pub(crate) use payload::Payload;
 pub(crate) use shared_buffer::SharedBuffer;
-pub(crate) use view::{View, is_shared, utf8, view};
+pub(crate) use view::{View, each_item, is_shared, utf8, view};
