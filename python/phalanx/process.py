@@ -246,6 +246,7 @@ class BaseProcess:
                 self.run()
                 exitcode = 0
             finally:
+                _exit_neighbours()
                 util._exit_function()
         except SystemExit as e:
             if e.code is None:
@@ -275,16 +276,34 @@ class BaseProcess:
 
         util._finalizer_registry.clear()
         util._run_after_forkers()
+        _run_neighbours_after_fork()
 
 
 def _tell_neighbours(name):
-    """Let `threading` and the standard library's log records know of the new process."""
+    """Let `threading` and the standard library's `multiprocessing` know of the new process."""
     threading = sys.modules.get("threading")
     if threading is not None and getattr(threading, "_HAVE_THREAD_NATIVE_ID", False):
         threading.main_thread()._set_native_id()
     neighbour = sys.modules.get("multiprocessing.process")
     if neighbour is not None:
+        neighbour._children = set()
+        # Log records take the name from here.
         neighbour.current_process()._name = name
+
+
+def _run_neighbours_after_fork():
+    """Do for the standard library's objects what its own forks do."""
+    neighbour = sys.modules.get("multiprocessing.util")
+    if neighbour is not None:
+        neighbour._finalizer_registry.clear()
+        neighbour._run_after_forkers()
+
+
+def _exit_neighbours():
+    """Let the standard library's objects finish: its queues send what they have been given."""
+    neighbour = sys.modules.get("multiprocessing.util")
+    if neighbour is not None:
+        neighbour._exit_function()
 
 
 class AuthenticationString(bytes):

@@ -90,10 +90,10 @@ def pack(popen, place, process_obj):
     if by_value:
         data["main_by_value"] = True
         _set_main_by_value(True)
-    if "socket" in sys.modules:
+    if "socket" in sys.modules:  # Which the standard library's connections import too.
         from . import reduction
 
-        reduction.register_sockets()
+        reduction.adopt_neighbours()
     paths = tuple(data.pop("sys_path", ()))
     argv = tuple(data.pop("sys_argv", ()))
     data["authkey"] = bytes(data["authkey"])
