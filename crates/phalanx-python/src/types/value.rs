@@ -84,6 +84,17 @@ impl Parts {
         }
     }
 
+    /// Runs `action`, a few instructions without Python, while the lock is held.
+    #[inline]
+    fn briefly<R>(&self, py: Python<'_>, action: impl Fn() -> R) -> PyResult<R> {
+        if let Quick::RLock(lock) = &self.quick
+            && let Some(result) = lock.get().engine()?.try_briefly(&action)
+        {
+            return Ok(result);
+        }
+        self.locked(py, || Ok(action()))
+    }
+
     fn object<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         let object = self.object.get_or_try_init(py, || {
             let (Some((block, _)), Some(kind)) = (&self.number, &self.kind) else {
@@ -212,7 +223,7 @@ impl SynchronizedBase {
         let parts = self.parts(py)?;
         match &parts.number {
             Some((block, scalar)) => {
-                let word = parts.locked(py, || Ok(block.get().block().load()))?;
+                let word = parts.briefly(py, || block.get().block().load())?;
                 scalar.load(py, word)
             }
             None => {
@@ -228,10 +239,7 @@ impl SynchronizedBase {
         match &parts.number {
             Some((block, scalar)) => {
                 let word = scalar.store(value)?;
-                parts.locked(py, || {
-                    block.get().block().store(word);
-                    Ok(())
-                })
+                parts.briefly(py, || block.get().block().store(word))
             }
             None => {
                 let object = parts.object(py)?;
