@@ -6,6 +6,7 @@
 //! its own terms.
 #![allow(unsafe_code)]
 
+mod block;
 mod build;
 mod call;
 mod fd;
@@ -15,6 +16,7 @@ mod payload;
 mod shared_buffer;
 mod view;
 
+pub(crate) use block::SharedBlock;
 pub(crate) use build::{list_from, str_from_utf8, tuple_from};
 pub(crate) use call::call_with_keyword;
 pub(crate) use fd::borrow_fds;
