@@ -97,6 +97,13 @@ impl RLock {
         self.acquire(&Patience::none()).ok()
     }
 
+    /// Takes the lock if it is the calling thread's or free, and was released by its last holder;
+    /// returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        self.word.acquire_free(ThreadToken::current().raw(), self.word.family())
+    }
+
     /// Gives back one acquisition of the calling thread.
     ///
     /// # Errors
