@@ -5,6 +5,7 @@ classes that programs subclass.
 """
 
 import os
+import warnings
 
 from . import util
 from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
@@ -78,6 +79,10 @@ class Pool:
             self, _terminate, args=(self._core, self._owner), exitpriority=15
         )
         self._state = RUN
+
+    def __del__(self, _warn=warnings.warn, RUN=RUN):
+        if getattr(self, "_state", None) == RUN and self._owner == os.getpid():
+            _warn(f"unclosed running phalanx pool {self!r}", ResourceWarning, source=self)
 
     def __repr__(self):
         name = type(self)
