@@ -76,6 +76,9 @@ def _preload(plan):
             __import__(name)
         except ImportError:
             pass
+        except BaseException:
+            # Whatever needs the module will fail again, where its failure is reported.
+            util.debug("the forkserver could not import %s", name)
     # Output that is still buffered would be written by every child.
     util._flush_std_streams()
     if _thread._count() > 0:

@@ -343,6 +343,8 @@ _default_context = DefaultContext(
     _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
 )
 
+get_context = _default_context.get_context
+
 
 def _force_start_method(method):
     _default_context._actual_context = _concrete_contexts[method]

@@ -51,14 +51,17 @@ class WorkerDiedError(ProcessError, RuntimeError):
 class OwnerDiedError(RuntimeError):
     """The process that held a lock ended without releasing it.
 
-    Raised by the next acquirer, which holds the lock when it sees this: what the lock protects may
-    be half changed and is now its to mend. `pid` is the dead process, `what` the kind of lock.
+    `acquire()` raises it to the next acquirer, which holds the lock from then on: what the lock
+    protects may be half changed and is now its to mend. A `with` statement raises it too, but its
+    body does not run, so the lock has been released again. `held` tells the two apart, `pid` is the
+    dead process, `what` the kind of lock.
     """
 
-    def __init__(self, message="", *, pid=None, what=None):
+    def __init__(self, message="", *, pid=None, what=None, held=True):
         super().__init__(message)
         self.pid = pid
         self.what = what
+        self.held = held
 
 
 class RemoteError(ProcessError):

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use rustix::time::Timespec;
 
 /// Opens a descriptor for the process `pid`. It becomes readable once the process has ended.
@@ -19,6 +19,14 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
         Err(rustix::io::Errno::SRCH) => Err(io::Error::from(io::ErrorKind::NotFound)),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether there is a process (or a zombie) with that pid, as far as the kernel tells us. Needs no
+/// descriptor.
+#[must_use]
+pub fn may_exist(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// Whether the process behind the descriptor has ended (a zombie has ended too). Does not wait.

@@ -1,8 +1,9 @@
 //! The lock that the engine's own structures use: held for microseconds, never by a user's code.
 //!
-//! One word: the holder's slot, and a bit that says somebody sleeps. Taking it and naming the
-//! holder is one compare-and-swap, so there is no instant at which it is held by nobody knows
-//! whom. What it protects is arranged so that its state is whole at every instruction (each change
+//! One word: the holder's slot, a bit that says somebody sleeps, and a count of the times it was
+//! taken. Taking it and naming the holder is one compare-and-swap, so there is no instant at which
+//! it is held by nobody knows whom; the count lets a word that was looked at a while ago be told
+//! from a later one with the same holder, since a dead holder's slot may be in use again. What it protects is arranged so that its state is whole at every instruction (each change
 //! takes effect by a single store; preparations are written to an *intent* word first), hence a
 //! lock whose holder died is simply taken over after the intent has been settled.
 //!
@@ -18,6 +19,11 @@ use crate::sync::{AtomicU32, Ordering, futex_wait, futex_wake};
 
 const HOLDER: u32 = 0xffff;
 const SLEEPERS: u32 = 0x1_0000;
+const TIMES: u32 = !(HOLDER | SLEEPERS);
+const ONCE: u32 = SLEEPERS << 1;
+
+/// Sleeps that found the same holder before a deadline counts.
+const GRACE: u32 = 4;
 
 static SPIN: Spin = Spin::new();
 
@@ -36,8 +42,15 @@ impl EngineLock {
     /// Takes the lock if it is free.
     #[inline]
     pub fn try_lock(&self, me: SlotId) -> bool {
-        let mine = u32::from(me.raw());
-        self.0.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        let word = self.0.load(Ordering::Relaxed);
+        word & !TIMES == 0 && self.take(word, me, 0)
+    }
+
+    /// Takes the lock if its word is still `word`.
+    #[inline]
+    fn take(&self, word: u32, me: SlotId, sleepers: u32) -> bool {
+        let new = (word.wrapping_add(ONCE) & TIMES) | sleepers | u32::from(me.raw());
+        self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock, waiting for its holder to leave or, if it has died, for its repair.
@@ -51,36 +64,43 @@ impl EngineLock {
 
     #[cold]
     fn lock_slow(&self, peers: &impl Peers, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let mine = u32::from(peers.me().raw());
-        if SPIN.until(|| self.try_lock(peers.me()).then_some(())).is_some() {
+        let me = peers.me();
+        if SPIN.until(|| self.try_lock(me).then_some(())).is_some() {
             return Ok(());
         }
         let mut slices = Slices::for_engine();
+        let mut sleeps = 0;
         loop {
             let word = self.0.load(Ordering::Relaxed);
             if word & HOLDER == 0 {
-                // Keep the bit: others may sleep too. It costs one needless wake-up at most.
-                let new = mine | SLEEPERS;
-                if self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
-                {
+                // Others may sleep too. It costs one needless wake-up at most.
+                if self.take(word, me, SLEEPERS) {
                     return Ok(());
                 }
                 continue;
             }
-            if word & SLEEPERS == 0 {
-                let new = word | SLEEPERS;
-                if self.0.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_err()
-                {
-                    continue;
-                }
+            let asleep = word | SLEEPERS;
+            if word != asleep
+                && self
+                    .0
+                    .compare_exchange(word, asleep, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_err()
+            {
+                continue;
             }
             // A critical section takes microseconds even when its holder is preempted for a time
             // slice, so "do not wait" still means a few slices here, not an instant refusal.
-            let end = slices.next_deadline(&Patience::forever());
-            let _ = futex_wait(&self.0, word | SLEEPERS, Some(end));
+            sleeps += 1;
+            let end = if sleeps <= GRACE {
+                slices.next_deadline(&Patience::forever())
+            } else {
+                slices.next_deadline(patience)
+            };
+            let _ = futex_wait(&self.0, asleep, Some(end));
             let now = self.0.load(Ordering::Relaxed);
             if now & HOLDER == word & HOLDER
                 && SlotId::from_raw((now & HOLDER) as u16).is_some_and(|h| peers.check(h))
+                && sleeps >= GRACE
             {
                 patience.check()?;
             }
@@ -90,9 +110,23 @@ impl EngineLock {
     /// Gives the lock back.
     #[inline]
     pub fn unlock(&self) {
-        if self.0.swap(0, Ordering::SeqCst) & SLEEPERS != 0 {
+        // A read-modify-write that keeps the count; only sleepers change the word meanwhile.
+        if self.0.fetch_and(TIMES, Ordering::SeqCst) & SLEEPERS != 0 {
             futex_wake(&self.0, 1);
         }
+    }
+
+    /// Takes the lock for the life of the value returned, also when its holder panics.
+    ///
+    /// # Errors
+    /// As [`EngineLock::lock`].
+    #[inline]
+    pub(crate) fn guard(
+        &self,
+        peers: &impl Peers,
+        patience: &Patience<'_>,
+    ) -> Result<Guard<'_>, GaveUp> {
+        self.lock(peers, patience).map(|()| Guard(self))
     }
 
     /// Whether `slot` holds the lock.
@@ -107,24 +141,30 @@ impl EngineLock {
         SlotId::from_raw((self.0.load(Ordering::Acquire) & HOLDER) as u16)
     }
 
-    /// Takes the lock over from a holder that is known to be dead. Fails if somebody was quicker.
-    pub fn take_over(&self, dead: SlotId, me: SlotId) -> bool {
+    /// Takes the lock from a holder that `is_dead`, for `me`. False if it is free, its holder is
+    /// alive, or somebody was quicker.
+    pub fn take_over(&self, me: SlotId, is_dead: impl FnOnce(SlotId) -> bool) -> bool {
+        // The word first, then the question: with the count in it, the word stands for one holding
+        // of one process, and once that process is dead it is dead for good.
         let word = self.0.load(Ordering::Acquire);
-        word & HOLDER == u32::from(dead.raw())
-            && self
-                .0
-                .compare_exchange(
-                    word,
-                    (word & SLEEPERS) | u32::from(me.raw()),
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
+        let holder = SlotId::from_raw((word & HOLDER) as u16);
+        holder.is_some_and(is_dead) && self.take(word, me, word & SLEEPERS)
     }
 
     /// Releases the lock on behalf of a dead holder, waking everybody. For the sweep only.
     pub fn release_dead(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.0.fetch_and(TIMES, Ordering::SeqCst);
         futex_wake(&self.0, u32::MAX);
+    }
+}
+
+/// The lock, held.
+#[derive(Debug)]
+pub(crate) struct Guard<'a>(&'a EngineLock);
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.unlock();
     }
 }

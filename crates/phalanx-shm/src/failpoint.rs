@@ -14,39 +14,46 @@ macro_rules! failpoint {
 
 #[cfg(feature = "failpoints")]
 mod armed {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-    static ARMED: Mutex<Option<(String, i32)>> = Mutex::new(None);
-    static SKIP: AtomicU32 = AtomicU32::new(0);
+    struct Step {
+        name: String,
+        signal: i32,
+        skip: AtomicU32,
+    }
+
+    /// A pointer and no lock: another thread might hold a lock while this one forks.
+    static ARMED: AtomicPtr<Step> = AtomicPtr::new(std::ptr::null_mut());
 
     /// From now on this process sends itself `signal` when it reaches the step `name` for the
     /// `nth` time (0: the first).
     pub fn arm(name: &str, signal: i32, nth: u32) {
-        SKIP.store(nth, Ordering::SeqCst);
-        if let Ok(mut armed) = ARMED.lock() {
-            *armed = Some((name.to_owned(), signal));
-        }
+        let step = Step { name: name.to_owned(), signal, skip: AtomicU32::new(nth) };
+        ARMED.store(Box::leak(Box::new(step)), Ordering::Release);
+    }
+
+    /// From now on this process passes all steps.
+    pub fn disarm() {
+        ARMED.store(std::ptr::null_mut(), Ordering::Release);
     }
 
     /// Called by the macro.
     pub fn reached(name: &str) {
-        let Ok(armed) = ARMED.lock() else { return };
-        let Some((wanted, signal)) = armed.as_ref() else {
-            return;
-        };
-        if wanted != name {
-            return;
-        }
-        if SKIP.load(Ordering::SeqCst) > 0 {
-            SKIP.fetch_sub(1, Ordering::SeqCst);
+        let armed = ARMED.load(Ordering::Acquire);
+        // SAFETY: null or a leaked box.
+        #[allow(unsafe_code)]
+        let Some(step) = (unsafe { armed.as_ref() }) else { return };
+        if step.name != name {
             return;
         }
-        let signal = *signal;
-        drop(armed);
-        phalanx_os::proc::raise(signal);
+        let skipped =
+            step.skip.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if skipped.is_err() {
+            disarm();
+            phalanx_os::proc::raise(step.signal);
+        }
     }
 }
 
 #[cfg(feature = "failpoints")]
-pub use armed::{arm, reached};
+pub use armed::{arm, disarm, reached};

@@ -15,10 +15,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicPtr, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::arena::{AllocError, Arena, Chunk, ChunkState, Magazines};
+use crate::failpoint;
 use crate::object::ObjectHeader;
 use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
@@ -29,6 +30,9 @@ use crate::table::Life;
 struct Local {
     magazines: Magazines,
     holds: HashMap<u64, u32>,
+    /// Places that this process reserved for children, and their generations: anybody may have
+    /// swept the child meanwhile and given its place to somebody else.
+    children: HashMap<SlotId, u32>,
 }
 
 /// A process's view of the family it belongs to. There is one for each process; it is never
@@ -46,7 +50,35 @@ impl std::fmt::Debug for Family {
 }
 
 static FAMILY: AtomicPtr<Family> = AtomicPtr::new(std::ptr::null_mut());
-static CREATING: Mutex<()> = Mutex::new(());
+/// The pid of the process that is creating or joining a family. Not a lock of the C library's
+/// kind: a child forked meanwhile must not take its parent's pid in here for its own.
+static CREATING: AtomicU32 = AtomicU32::new(0);
+
+struct Creating;
+
+impl Creating {
+    fn begin() -> Self {
+        let me = std::process::id();
+        loop {
+            let holder = CREATING.load(Ordering::Acquire);
+            let is_free = holder != me;
+            if is_free
+                && CREATING
+                    .compare_exchange(holder, me, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Self;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Creating {
+    fn drop(&mut self) {
+        CREATING.store(0, Ordering::Release);
+    }
+}
 
 thread_local! {
     static AT_FORK: RefCell<Option<(MutexGuard<'static, Local>, Option<SlotId>)>> =
@@ -64,7 +96,7 @@ impl Family {
         match Self::existing() {
             Some(family) => Ok(family),
             None => {
-                let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+                let _creating = Creating::begin();
                 match Self::existing() {
                     Some(family) => Ok(family),
                     None => Self::found(Arena::create(None)?, None),
@@ -90,7 +122,7 @@ impl Family {
     /// # Errors
     /// When the process has a family already, or the descriptor is no arena.
     pub fn attach(arena: OwnedFd, place: SlotId) -> io::Result<&'static Self> {
-        let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _creating = Creating::begin();
         if Self::existing().is_some() {
             return Err(io::Error::other("the process already belongs to a phalanx family"));
         }
@@ -102,12 +134,19 @@ impl Family {
             Some(place) => place,
             None => arena.table().reserve(0).ok_or_else(table_full)?,
         };
-        arena.table().adopt(place, std::process::id());
-        let local = Local { magazines: Magazines::new(), holds: HashMap::new() };
+        if !arena.table().adopt(place, std::process::id()) {
+            return Err(io::Error::other(
+                "the place reserved for this process in its family is gone: it was started too \
+                 late, or the process that started it took it for dead",
+            ));
+        }
+        let local =
+            Local { magazines: Magazines::new(), holds: HashMap::new(), children: HashMap::new() };
         let family = Self { arena, me: AtomicU16::new(place.raw()), local: Mutex::new(local) };
         let family: &'static Self = Box::leak(Box::new(family));
-        FAMILY.store(std::ptr::from_ref(family).cast_mut(), Ordering::Release);
+        // The handlers first: a child forked in between would take itself for its parent.
         phalanx_os::fork::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
+        FAMILY.store(std::ptr::from_ref(family).cast_mut(), Ordering::Release);
         Ok(family)
     }
 
@@ -128,7 +167,28 @@ impl Family {
     /// # Errors
     /// When as many processes as the table has places share the arena.
     pub fn reserve_child(&self) -> io::Result<SlotId> {
-        self.arena.table().reserve(self.me().raw()).ok_or_else(table_full)
+        let place = self.reserve().ok_or_else(table_full)?;
+        self.local().children.insert(place, self.arena.table().generation(place));
+        Ok(place)
+    }
+
+    /// A place for a child. When there is none left, those are looked for whose process has ended
+    /// without anybody telling.
+    fn reserve(&self) -> Option<SlotId> {
+        let (table, me) = (self.arena.table(), self.me().raw());
+        table.reserve(me).or_else(|| {
+            self.sweep_all();
+            table.reserve(me)
+        })
+    }
+
+    /// Asks after every process of the family, and repairs what the dead ones left.
+    pub fn sweep_all(&self) {
+        for slot in self.arena.table().ids() {
+            if self.arena.table().life(slot) == Life::Dead {
+                sweep::bury(self, slot);
+            }
+        }
     }
 
     /// The next fork of this thread puts the child at the given, already reserved place.
@@ -144,12 +204,17 @@ impl Family {
 
     /// Tells the table the pid of a child. The child does the same; whoever is first wins.
     pub fn name_child(&self, place: SlotId, pid: u32) {
-        self.arena.table().adopt(place, pid);
+        let known = self.local().children.get(&place).copied();
+        let table = self.arena.table();
+        table.adopt_as(place, pid, known.unwrap_or_else(|| table.generation(place)));
     }
 
     /// Records how the process at `place` ended: its raw wait status.
     pub fn set_status(&self, place: SlotId, raw_status: i32) {
-        self.arena.table().set_status(place, raw_status);
+        let known = self.local().children.get(&place).copied();
+        if known.is_none_or(|generation| generation == self.arena.table().generation(place)) {
+            self.arena.table().set_status(place, raw_status);
+        }
     }
 
     /// How the process at `place` ended, once its reaper has recorded it.
@@ -160,8 +225,15 @@ impl Family {
 
     /// A process has ended (it has been reaped, or was never started): repairs what it left and
     /// gives its place out again.
+    ///
+    /// Does nothing when somebody else has noticed and done that before, even if the place is in
+    /// use again. For a place that this process did not reserve, the kernel is asked first.
     pub fn on_child_end(&self, place: SlotId) {
-        sweep::bury(self, place);
+        let known = self.local().children.remove(&place);
+        match known {
+            Some(generation) => sweep::bury_as(self, place, generation),
+            None => sweep::bury(self, place),
+        }
     }
 
     /// Takes a chunk for this process; see [`Arena::alloc`].
@@ -193,7 +265,19 @@ impl Family {
         *self.local().holds.entry(offset).or_insert(0) += 1;
     }
 
+    /// Notes a handle to an object if `is_ours` says that this process holds it. No other thread
+    /// can drop the hold in between.
+    pub(crate) fn note_hold_if(&self, offset: u64, is_ours: impl FnOnce() -> bool) -> bool {
+        let mut local = self.local();
+        let ours = is_ours();
+        if ours {
+            *local.holds.entry(offset).or_insert(0) += 1;
+        }
+        ours
+    }
+
     pub(crate) fn drop_hold(&self, offset: u64) {
+        let header: &ObjectHeader = self.arena.at(offset);
         {
             let mut local = self.local();
             let Some(count) = local.holds.get_mut(&offset) else {
@@ -204,9 +288,9 @@ impl Family {
                 return;
             }
             local.holds.remove(&offset);
+            header.unhold(self.me());
         }
-        let header: &ObjectHeader = self.arena.at(offset);
-        header.unhold(self.me());
+        failpoint!("object.drop.unheld");
         if !header.is_held() {
             sweep::destroy_unheld(self, offset);
         }
@@ -250,7 +334,8 @@ impl Peers for HousekeepingPeers<'_> {
         if !alive {
             // What it was sweeping is marked in the table and swept by the next who has the lock.
             let lock = self.0.arena.housekeeping();
-            if lock.take_over(slot, self.0.me()) {
+            let is_dead = |holder| self.0.arena.table().life(holder) != Life::Alive;
+            if lock.take_over(self.0.me(), is_dead) {
                 lock.release_dead();
             }
         }
@@ -270,6 +355,9 @@ impl Peers for Family {
     }
 
     fn check(&self, slot: SlotId) -> bool {
+        if slot == self.me() {
+            return true;
+        }
         match self.arena.table().life(slot) {
             Life::Alive => true,
             Life::Vacant => {
@@ -309,12 +397,20 @@ extern "C" fn before_fork() {
     let Some(family) = Family::existing() else {
         return;
     };
-    let local = family.local();
-    let place = NEXT_CHILD.take().or_else(|| family.arena.table().reserve(family.me().raw()));
+    // Before the lock: this may sweep, which frees chunks. The places of children that are
+    // started otherwise are in the table of children already.
+    let given = NEXT_CHILD.take();
+    let place = given.or_else(|| family.reserve());
+    let mut local = family.local();
     if let Some(place) = place {
+        if given.is_none() {
+            local.children.insert(place, family.arena.table().generation(place));
+        }
+        failpoint!("family.fork.reserved");
         for offset in local.holds.keys() {
             family.arena.at::<ObjectHeader>(*offset).hold(place);
         }
+        failpoint!("family.fork.held");
     }
     AT_FORK.with(|at| *at.borrow_mut() = Some((local, place)));
 }
@@ -328,11 +424,13 @@ extern "C" fn after_fork_in_child() {
         return;
     };
     let Some((mut local, place)) = AT_FORK.with(|at| at.borrow_mut().take()) else {
+        // Another thread made the family while this one was forking: it is not the child's.
+        FAMILY.store(std::ptr::null_mut(), Ordering::Release);
         return;
     };
     local.magazines.forget();
-    if let Some(place) = place {
-        family.arena.table().adopt(place, std::process::id());
-    }
+    local.children.clear();
+    failpoint!("family.fork.nameless");
+    let place = place.filter(|place| family.arena.table().adopt(*place, std::process::id()));
     family.me.store(place.map_or(0, SlotId::raw), Ordering::Relaxed);
 }

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
 pub mod engine_lock;
@@ -19,7 +20,6 @@ pub mod leases;
 pub mod object;
 pub mod patience;
 pub mod peers;
-#[cfg(not(loom))]
 pub mod ring;
 pub mod spin;
 #[cfg(not(loom))]

@@ -182,8 +182,10 @@ impl<T: SharedObject> Shared<T> {
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
         header.hold(me);
         let object = (ChunkState::Object, None);
+        failpoint!("object.create.held");
         let done = family.arena().transition(chunk, (ChunkState::Owned, Some(me)), object);
-        debug_assert!(done, "an object is made of a chunk of one's own");
+        assert!(done, "an object is made of a chunk that this process owns");
+        failpoint!("object.create.published");
         family.note_hold(chunk.offset());
         Self { offset: chunk.offset(), family, kind: PhantomData }
     }
@@ -199,10 +201,10 @@ impl<T: SharedObject> Shared<T> {
             return Err(NotHeld);
         }
         let header: &ObjectHeader = family.arena().at(offset);
-        if header.kind() != Some(T::KIND) || !header.is_held_by(family.me()) {
+        let is_ours = || header.kind() == Some(T::KIND) && header.is_held_by(family.me());
+        if !family.note_hold_if(offset, is_ours) {
             return Err(NotHeld);
         }
-        family.note_hold(offset);
         Ok(Self { offset, family, kind: PhantomData })
     }
 
@@ -226,7 +228,11 @@ impl<T: SharedObject> Shared<T> {
     /// Length of the bytes behind the object.
     #[must_use]
     pub fn tail_len(&self) -> usize {
-        self.family.arena().at::<ObjectHeader>(self.offset).len.load(Ordering::Relaxed) as usize
+        let arena = self.family.arena();
+        let len = arena.at::<ObjectHeader>(self.offset).len.load(Ordering::Relaxed) as usize;
+        // Not more than there can be, whatever a damaged header says.
+        let whole = arena.chunk_at(self.offset).map_or(0, Chunk::capacity);
+        len.min(whole.saturating_sub(HEADER_LEN + std::mem::size_of::<T>()))
     }
 
     /// Where the bytes behind the object begin in the arena.
@@ -325,6 +331,10 @@ impl Shared<Bytes> {
     /// [`PAYLOAD_START`] on, which are not copied.
     #[must_use]
     pub fn adopt_payload(family: &'static Family, chunk: Chunk, len: usize) -> Self {
+        assert!(
+            len <= chunk.capacity().saturating_sub(PAYLOAD_START),
+            "a payload of {len} bytes is longer than its chunk"
+        );
         family
             .arena()
             .at::<Bytes>(chunk.offset() + HEADER_LEN as u64)

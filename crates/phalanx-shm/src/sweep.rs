@@ -13,29 +13,40 @@ use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
 use crate::peers::{Peers, SlotId};
 
-/// Sweeps the process at `slot`, which has ended, and gives its place out again.
+/// Sweeps the process at `slot` if it has ended, and gives its place out again.
 pub(crate) fn bury(family: &Family, slot: SlotId) {
-    if slot == family.me() {
-        return;
+    if slot != family.me() && family.arena().table().bury_if_dead(slot) {
+        failpoint!("sweep.marked");
+        clean_up_all(family);
     }
-    let table = family.arena().table();
-    if !table.bury(slot) {
-        return;
-    }
-    let _right = family.housekeeping();
-    // Those whose sweeper died are done along the way.
-    for dead in table.buried() {
-        clean_up(family, dead);
-        failpoint!("sweep.cleaned");
-        table.vacate(dead);
+}
+
+/// The same for a process that is known to have ended, unless its place, which had that
+/// generation, has been given out again.
+pub(crate) fn bury_as(family: &Family, slot: SlotId, generation: u32) {
+    if slot != family.me() && family.arena().table().bury_as(slot, generation) {
+        failpoint!("sweep.marked");
+        clean_up_all(family);
     }
 }
 
 /// Repairs what a process left that was swept already but is still named in some word.
 pub(crate) fn repair_after(family: &Family, slot: SlotId) {
+    // Out of use first: a process that got the place now must not be swept with it.
+    if family.arena().table().bury_vacant(slot) {
+        clean_up_all(family);
+    }
+}
+
+/// Sweeps all places marked as ended: also those whose sweeper died.
+fn clean_up_all(family: &Family) {
     let _right = family.housekeeping();
-    if family.arena().table().life(slot) == crate::table::Life::Vacant {
-        clean_up(family, slot);
+    let table = family.arena().table();
+    for dead in table.buried() {
+        clean_up(family, dead);
+        failpoint!("sweep.cleaned");
+        table.vacate(dead);
+        failpoint!("sweep.vacated");
     }
 }
 
@@ -47,12 +58,17 @@ fn clean_up(family: &Family, dead: SlotId) {
         // that it still held.
         on_death(family, chunk, dead);
         failpoint!("sweep.object.repaired");
-        header.unhold(dead);
+        if header.is_held_by(dead) {
+            header.unhold(dead);
+            failpoint!("sweep.object.unheld");
+        }
         if !header.is_held() {
             destroy(family, chunk);
         }
     });
     failpoint!("sweep.objects.done");
+    arena.settle_accounts(dead);
+    failpoint!("sweep.settled");
     arena.free_owned_by(dead);
 }
 
@@ -115,17 +131,28 @@ macro_rules! dispatch {
     }};
 }
 
+/// An object that somebody has written over may panic in its own repair. That must not keep the
+/// others from theirs, now and in every later sweep.
+fn unless_damaged(repair: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(repair));
+}
+
 fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
-    dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
+    unless_damaged(|| {
+        dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
+    });
 }
 
 fn destroy(family: &Family, chunk: Chunk) {
-    dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
+    unless_damaged(|| {
+        dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
+    });
     failpoint!("object.destroy.emptied");
     let me = family.me();
     // Ours first, then free: a death between leaves an owned chunk, not a lost one.
     let object = (ChunkState::Object, None);
     if family.arena().transition(chunk, object, (ChunkState::Owned, Some(me))) {
+        failpoint!("object.destroy.owned");
         family.free(chunk);
     }
 }

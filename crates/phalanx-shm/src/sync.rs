@@ -25,11 +25,12 @@ pub fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     phalanx_os::futex::wake(word, count)
 }
 
-/// Keeps a load from being moved before an earlier write to another word, where both are `SeqCst`
-/// already. Nothing but under loom, which takes `SeqCst` accesses for weaker ones.
+/// Keeps a load from being moved before an earlier `SeqCst` read-modify-write of another word.
+/// Nothing on x86-64, where such a write is a full barrier; loom takes `SeqCst` accesses for
+/// weaker ones, and other processors may move an acquiring load before them.
 #[inline(always)]
 pub fn store_load_barrier() {
-    #[cfg(loom)]
+    #[cfg(any(loom, not(target_arch = "x86_64")))]
     fence(Ordering::SeqCst);
 }
 

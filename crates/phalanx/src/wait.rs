@@ -127,11 +127,13 @@ fn sleep(
         && !queues.is_empty()
         && queues.len() <= WAIT_ANY_MAX
     {
-        let tickets: Vec<_> = queues.iter().map(|q| (q.arrivals(), q.arrivals().register())).collect();
+        let tickets: Vec<_> =
+            queues.iter().map(|q| (q.arrivals(), q.arrivals().register())).collect();
         if sources.iter().any(has_message) {
             return Ok(());
         }
-        let words: Vec<_> = tickets.iter().map(|(events, ticket)| events.as_futex(*ticket)).collect();
+        let words: Vec<_> =
+            tickets.iter().map(|(events, ticket)| events.as_futex(*ticket)).collect();
         let slept = futex::wait_any(&words, Some(until));
         // We take nothing yet: wake-ups go on to those who wait in a take.
         for queue in queues.iter().filter(|queue| !queue.is_empty()) {

@@ -76,12 +76,13 @@ def test_every_way_to_acquire_tells(default_ctx, kind, arguments):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_statement(default_ctx, kind):
-    """Python does not run the block nor leave it: the lock is ours to release."""
+    """The block does not run and nothing would release the lock: so it is free again."""
     lock = getattr(default_ctx, kind)()
     killed_holder(default_ctx, lock)
-    with pytest.raises(mp.OwnerDiedError), lock:
+    with pytest.raises(mp.OwnerDiedError) as raised, lock:
         pytest.fail("the block must not run")
-    lock.release()
+    assert raised.value.held is False
+    assert not taken_elsewhere(lock)
     with lock:
         pass
 

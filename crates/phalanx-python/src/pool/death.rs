@@ -22,32 +22,55 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     if owner.terminated.load(Ordering::Relaxed) {
         return Ok(());
     }
+    reap_leavers(owner, py)?;
     for seat in 0..owner.seats {
         let Some(process) = locked(&owner.processes)[seat].as_ref().map(|p| p.clone_ref(py)) else {
             continue;
         };
-        let code: Option<i32> = process.getattr(py, intern!(py, "exitcode"))?.extract(py)?;
+        let left = owner.crew.is_leaving(seat);
+        let code = if left { Some(0) } else { exit_code(py, &process)? };
         let Some(code) = code else { continue };
         // Somebody else may have seen it at the same time.
         let Some(process) = locked(&owner.processes)[seat].take() else { continue };
-        process.call_method0(py, intern!(py, "join"))?;
-        let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
-        let was_ready = locked(&owner.ready)[seat];
-        let (ended, _) = owner.bury(py, seat);
-        let death = Death { seat, pid: pid.unwrap_or(0), code };
-        settle(owner, py, &ended, &death);
-        if needs_nobody(owner) {
-            continue;
-        }
-        if !was_ready && !locked(&owner.ready)[seat] {
-            let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
-            if code > 0 || early >= EARLY_DEATHS {
-                let error = death.of_a_beginner();
-                owner.give_up(py, &error);
-                return Ok(());
+        if left {
+            // It has said everything that it had to say, and ends while others work on.
+            owner.bury(py, seat);
+            locked(&owner.leavers).push(process);
+        } else {
+            process.call_method0(py, intern!(py, "join"))?;
+            let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
+            let death = Death { seat, pid: pid.unwrap_or(0), code };
+            let was_ready = locked(&owner.ready)[seat];
+            let (ended, _) = owner.bury(py, seat);
+            settle(owner, py, &ended, &death);
+            if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
+                let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
+                if code > 0 || early >= EARLY_DEATHS {
+                    owner.give_up(py, &death.of_a_beginner());
+                    return Ok(());
+                }
             }
         }
-        owner.hire(py, seat)?;
+        if !needs_nobody(owner) {
+            owner.hire(py, seat)?;
+        }
+    }
+    Ok(())
+}
+
+fn exit_code(py: Python<'_>, process: &Py<PyAny>) -> PyResult<Option<i32>> {
+    process.getattr(py, intern!(py, "exitcode"))?.extract(py)
+}
+
+/// Reaps workers that left, as far as they have ended.
+fn reap_leavers(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    let leavers = std::mem::take(&mut *locked(&owner.leavers));
+    for process in leavers {
+        if exit_code(py, &process)?.is_some() {
+            process.call_method0(py, intern!(py, "join"))?;
+        } else {
+            locked(&owner.leavers).push(process);
+        }
     }
     Ok(())
 }
@@ -210,8 +233,7 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     }
     owner.crew.close();
     owner.crew.discard_queued();
-    let processes: Vec<Py<PyAny>> =
-        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    let processes = all_processes(owner);
     for process in &processes {
         process.call_method0(py, intern!(py, "terminate"))?;
     }
@@ -232,10 +254,15 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
 
 /// Waits for what is left of the worker processes.
 pub(super) fn join_all(owner: &Owner, py: Python<'_>) -> PyResult<()> {
-    let processes: Vec<Py<PyAny>> =
-        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
-    for process in processes {
+    for process in all_processes(owner) {
         process.call_method0(py, intern!(py, "join"))?;
     }
     Ok(())
+}
+
+fn all_processes(owner: &Owner) -> Vec<Py<PyAny>> {
+    let mut processes: Vec<_> =
+        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    processes.append(&mut locked(&owner.leavers));
+    processes
 }

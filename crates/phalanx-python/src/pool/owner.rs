@@ -37,6 +37,8 @@ pub(super) struct Owner {
     start: Py<PyAny>,
     pub(super) seats: usize,
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
+    /// Workers that have left their seats of their own accord and are about to end.
+    pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
     jobs: Mutex<HashMap<u64, Arc<Job>>>,
     next_job: AtomicU64,
     functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -255,7 +257,10 @@ impl Owner {
             if done(py) {
                 return Ok(true);
             }
-            self.look_after_workers(py)?;
+            // What the look found may be what was waited for.
+            if self.look_after_workers(py)? && done(py) {
+                return Ok(true);
+            }
             if deadline.is_some_and(Deadline::has_passed) {
                 return Ok(false);
             }
@@ -281,15 +286,15 @@ impl Owner {
         }
     }
 
-    /// Looks after the workers unless somebody has lately.
-    pub(super) fn look_after_workers(&self, py: Python<'_>) -> PyResult<()> {
+    /// Looks after the workers unless somebody has lately. Returns whether it did.
+    pub(super) fn look_after_workers(&self, py: Python<'_>) -> PyResult<bool> {
         let now = Deadline::now().as_nanos();
         let last = self.looked_at.load(Ordering::Relaxed);
         if now < last + LOOK_EVERY && !self.anybody_leaving() {
-            return Ok(());
+            return Ok(false);
         }
         self.looked_at.store(now, Ordering::Relaxed);
-        super::death::bury_the_dead(self, py)
+        super::death::bury_the_dead(self, py).map(|()| true)
     }
 
     fn anybody_leaving(&self) -> bool {
@@ -439,6 +444,7 @@ impl PoolCore {
             start,
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
+            leavers: Mutex::default(),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -573,7 +579,7 @@ impl PoolCore {
     /// Takes in what has arrived and looks after the workers, without waiting.
     fn look(&self, py: Python<'_>) -> PyResult<()> {
         self.0.collect(py);
-        self.0.look_after_workers(py)
+        self.0.look_after_workers(py).map(drop)
     }
 
     /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the

@@ -69,7 +69,7 @@ impl WorkerBench {
         worker.ready()?;
         let mut left = max_tasks.unwrap_or(u64::MAX);
         while left > 0 {
-            let Some(batch) = worker.next(py)? else { return Ok(()) };
+            let Some(batch) = worker.next(py)? else { break };
             left = left.saturating_sub(worker.run(py, batch)?);
         }
         self.0.leave();

@@ -45,7 +45,9 @@ impl Channel {
     pub(crate) fn is_ready(&self) -> PyResult<bool> {
         match self {
             Self::Pipe(end) => end.is_ready().map_err(errors::recv),
-            Self::Stream(stream) => errors::unless_given_up(stream.wait_for_message(&Patience::none())),
+            Self::Stream(stream) => {
+                errors::unless_given_up(stream.wait_for_message(&Patience::none()))
+            }
         }
     }
 }
@@ -230,9 +232,7 @@ impl Connection {
         let channel = self.reading()?;
         with_scratch(|frame| match Self::receive(py, &channel, frame)? {
             Message::Object(message) => object(py, message, frame),
-            Message::Bytes(pickle) => {
-                Ok(codec::load_whole(py, pickle.bind(py).as_any())?.unbind())
-            }
+            Message::Bytes(pickle) => Ok(codec::load_whole(py, pickle.bind(py).as_any())?.unbind()),
         })
     }
 
@@ -291,8 +291,8 @@ impl Connection {
         self.reading()?;
         let view = py.import("builtins")?.getattr(intern!(py, "memoryview"))?.call1((buf,))?;
         let room: usize = view.getattr(intern!(py, "nbytes"))?.extract()?;
-        let offset = usize::try_from(offset)
-            .map_err(|_| PyValueError::new_err("negative offset"))?;
+        let offset =
+            usize::try_from(offset).map_err(|_| PyValueError::new_err("negative offset"))?;
         if offset > room {
             return Err(PyValueError::new_err("offset too large"));
         }
@@ -304,7 +304,10 @@ impl Connection {
         }
         if len > 0 {
             let flat = view.call_method1(intern!(py, "cast"), ("B",))?;
-            flat.set_item(pyo3::types::PySlice::new(py, offset as isize, (offset + len) as isize, 1), bytes)?;
+            flat.set_item(
+                pyo3::types::PySlice::new(py, offset as isize, (offset + len) as isize, 1),
+                bytes,
+            )?;
         }
         Ok(len)
     }

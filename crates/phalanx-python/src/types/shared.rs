@@ -72,9 +72,8 @@ pub(crate) fn owner_died(py: Python<'_>, what: &str, pid: u32, held: bool) -> Py
         let keywords = PyDict::new(py);
         keywords.set_item("pid", pid)?;
         keywords.set_item("what", what)?;
-        let error = class.call((text,), Some(&keywords))?;
-        error.setattr("held", held)?;
-        Ok(PyErr::from_value(error))
+        keywords.set_item("held", held)?;
+        Ok(PyErr::from_value(class.call((text,), Some(&keywords))?))
     };
     raise().unwrap_or_else(|error| error)
 }

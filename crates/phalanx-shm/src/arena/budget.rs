@@ -1,9 +1,8 @@
-//! How much memory the arena may use, and the error when there is no more.
-
-use std::fmt;
+//! How much memory the arena may use.
 
 use phalanx_os::proc;
 
+use crate::alloc_error::AllocError;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Growth by this much at once looks at the machine's free memory first.
@@ -34,19 +33,27 @@ impl Budget {
     }
 
     pub(super) fn commit(&self, bytes: u64) -> Result<(), ()> {
-        let before = self.committed.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.limit.load(Ordering::Relaxed)
-            && (bytes < LARGE
-                || proc::memory_available().is_none_or(|free| bytes + RESERVE <= free));
-        if fits {
-            return Ok(());
+        let limit = self.limit.load(Ordering::Relaxed);
+        let has_room = |committed: u64| committed.checked_add(bytes).filter(|sum| *sum <= limit);
+        if bytes >= LARGE
+            && proc::memory_available().is_some_and(|free| bytes.saturating_add(RESERVE) > free)
+        {
+            return Err(());
         }
-        self.uncommit(bytes);
-        Err(())
+        self.committed
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, has_room)
+            .map(drop)
+            .map_err(drop)
     }
 
     pub(super) fn uncommit(&self, bytes: u64) {
-        self.committed.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |committed: u64| Some(committed.saturating_sub(bytes));
+        let _ = self.committed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+    }
+
+    /// Replaces a sum that turned out wrong. False if it has changed meanwhile.
+    pub(super) fn correct(&self, from: u64, to: u64) -> bool {
+        self.committed.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     pub(super) fn refusal(&self, requested: usize) -> AllocError {
@@ -64,34 +71,3 @@ pub(super) fn default_limit() -> u64 {
     let machine = proc::memory_total().unwrap_or(4 << 30);
     proc::memory_cgroup_limit().map_or(machine, |cgroup| cgroup.min(machine))
 }
-
-/// There is no memory for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllocError {
-    /// Bytes asked for.
-    pub requested: usize,
-    /// Bytes that back the arena at present.
-    pub committed: u64,
-    /// Bytes that the arena may use at most.
-    pub limit: u64,
-    /// Bytes that the machine could still hand out, if known.
-    pub available: Option<u64>,
-}
-
-impl fmt::Display for AllocError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no shared memory for {} bytes: {} of {} MiB are in use",
-            self.requested,
-            self.committed >> 20,
-            self.limit >> 20
-        )?;
-        if let Some(free) = self.available {
-            write!(f, " and the machine has {} MiB left", free >> 20)?;
-        }
-        write!(f, "; send less at a time, or raise the memory limit")
-    }
-}
-
-impl std::error::Error for AllocError {}

@@ -4,7 +4,8 @@ use std::io;
 
 use phalanx_os::memory::{HUGE_PAGE, PAGE, SharedRegion};
 
-use super::budget::{AllocError, Budget};
+use super::budget::Budget;
+use crate::alloc_error::AllocError;
 use crate::engine_lock::EngineLock;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::table::ProcessTable;
@@ -68,18 +69,17 @@ pub(super) struct ClassState {
 
 impl ClassState {
     /// How many chunks of the class have been made available.
-    pub(super) fn used(&self) -> u32 {
+    fn used(&self) -> u32 {
         self.used.load(Ordering::Acquire)
     }
 
-    pub(super) fn raise_used(&self, from: u32, to: u32) {
-        // Whoever loses this race finds the winner's chunks.
-        let _ = self.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+    /// False if somebody else was quicker; then there are the winner's chunks.
+    pub(super) fn raise_used(&self, from: u32, to: u32) -> bool {
+        self.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Where a search begins and ends; at most `most` chunks.
-    pub(super) fn search_range(&self, most: u32) -> (u32, u32) {
-        let used = self.used();
+    /// Where a search begins and ends, if `used` chunks are available; at most `most` chunks.
+    pub(super) fn search_range(&self, used: u32, most: u32) -> (u32, u32) {
         let from = self.hint.load(Ordering::Relaxed).min(used);
         (from, used.min(from.saturating_add(most)))
     }
@@ -144,6 +144,10 @@ impl ArenaHeader {
 
     pub(super) fn committed(&self) -> u64 {
         self.budget.committed()
+    }
+
+    pub(super) fn correct(&self, from: u64, to: u64) -> bool {
+        self.budget.correct(from, to)
     }
 
     pub(super) fn is_crowded(&self) -> bool {
@@ -241,6 +245,11 @@ impl Layout {
     pub(super) fn chunks_range(&self, class: usize, from: u32, count: u32) -> (usize, usize) {
         let size = class_size(class);
         (self.chunk(class, from).offset as usize, count as usize * size)
+    }
+
+    /// How many chunks of the class are available: never more than its region has.
+    pub(super) fn used(&self, region: &SharedRegion, class: usize) -> u32 {
+        self.state(region, class).used().min(Self::count(self.span, class) as u32)
     }
 
     pub(super) fn state<'a>(&self, region: &'a SharedRegion, class: usize) -> &'a ClassState {

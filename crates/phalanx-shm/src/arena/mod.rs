@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | at any step of `alloc` or `free` | the word says FREE or OWNED(dead) | the sweep frees OWNED(dead) |
 //! | owning chunks, also those of its magazine | OWNED(dead) | the sweep |
-//! | while backing pages with memory | pages that the word does not count | they are backed again, at no cost |
+//! | while backing pages with memory, or giving them back | pages that the word does not count, accounts that do not agree with the words | its slot's *pending* word says so and names the chunk; the sweep empties that and adds up all words anew |
 //!
 //! Memory is backed *before* it is used (`MADV_POPULATE_WRITE`), so a machine or a memory cgroup
 //! without memory makes [`AllocError`], never SIGBUS.
@@ -39,7 +39,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use phalanx_os::memory::{PAGE, SharedRegion};
 
-pub use budget::AllocError;
+pub use crate::alloc_error::AllocError;
 pub use layout::{Chunk, MAX_CLASSES};
 pub use magazine::Magazines;
 
@@ -206,15 +206,21 @@ impl Arena {
         let class = self.layout.class_for(len).ok_or_else(|| self.refused(len))?;
         let chunk = match magazines.pop(class) {
             Some(index) => self.layout.chunk(class, index),
-            None => self.claim(class, me).ok_or_else(|| self.refused(len))?,
+            None => self
+                .claim(class, me)
+                .or_else(|| {
+                    self.give_back(me, magazines);
+                    self.claim(class, me)
+                })
+                .ok_or_else(|| self.refused(len))?,
         };
         failpoint!("arena.alloc.claimed");
-        if self.back(chunk, len).is_ok() {
+        if self.back(chunk, len, me).is_ok() {
             return Ok(chunk);
         }
         // Free chunks keep their memory while there is plenty; now there is not.
         self.give_back(me, magazines);
-        if let Err(e) = self.back(chunk, len) {
+        if let Err(e) = self.back(chunk, len, me) {
             self.release(chunk);
             return Err(e);
         }
@@ -237,6 +243,7 @@ impl Arena {
                 Ordering::Relaxed,
             );
             if taken.is_ok() {
+                failpoint!("arena.give_back.claimed");
                 self.discard(chunk);
                 self.release(chunk);
             }
@@ -246,7 +253,10 @@ impl Arena {
     /// Gives a chunk back that the calling process owns. The process may keep it for its next
     /// allocation.
     pub fn free(&self, chunk: Chunk, magazines: &mut Magazines) {
-        if !magazines.push(chunk) {
+        // When memory is short, what others could use is not kept.
+        let keeps =
+            !(chunk.capacity() >= DISCARD_PAGES as usize * PAGE && self.header().is_crowded());
+        if !keeps || !magazines.push(chunk) {
             self.release(chunk);
         }
     }
@@ -263,13 +273,74 @@ impl Arena {
     /// Returns the chunk's memory to the system, if it is worth a system call.
     fn discard(&self, chunk: Chunk) {
         let word = self.word(chunk);
-        let pages = word.load(Ordering::Relaxed) >> PAGES_SHIFT;
+        let now = word.load(Ordering::Relaxed);
+        let pages = now >> PAGES_SHIFT;
+        let Some(owner) = SlotId::from_raw((now >> OWNER_SHIFT) as u16) else { return };
         if pages >= DISCARD_PAGES {
-            // First the word: if we die between, pages that exist are not counted, which is safe.
+            let _pending = self.pend(owner, chunk.offset());
+            failpoint!("arena.discard.pending");
+            // First the word: pages that exist and are not counted are safe, the opposite is not.
             word.fetch_and(IDENTITY, Ordering::AcqRel);
+            failpoint!("arena.discard.uncounted");
             self.region.punch(chunk.offset() as usize, pages as usize * PAGE);
+            failpoint!("arena.discard.punched");
             self.header().uncommit(pages * PAGE as u64);
+            failpoint!("arena.discard.uncommitted");
         }
+    }
+
+    /// Notes in the slot of `owner` that the accounts are about to disagree with the words.
+    fn pend(&self, owner: SlotId, what: u64) -> Pending<'_> {
+        let word = self.table().pending(owner);
+        word.store(what, Ordering::SeqCst);
+        Pending(word)
+    }
+
+    /// Brings the accounts in order after `dead`, before its chunks are freed. Part of the sweep; may
+    /// be repeated.
+    pub(crate) fn settle_accounts(&self, dead: SlotId) {
+        let pending = self.table().pending(dead);
+        let what = pending.load(Ordering::SeqCst);
+        if what == 0 {
+            return;
+        }
+        if let Some(chunk) = self.chunk_at(what) {
+            let word = self.word(chunk).load(Ordering::Acquire);
+            if word & IDENTITY == identity(ChunkState::Owned, Some(dead)) {
+                let counted = (word >> PAGES_SHIFT) as usize * PAGE;
+                let rest = chunk.capacity().saturating_sub(counted);
+                self.region.punch(chunk.offset() as usize + counted, rest);
+            }
+        }
+        pending.store(0, Ordering::SeqCst);
+        failpoint!("arena.settle.emptied");
+        self.recount();
+    }
+
+    /// Sets the committed bytes to what the words say, unless somebody is changing both right now.
+    fn recount(&self) {
+        let pending = |slot: SlotId| self.table().pending(slot).load(Ordering::SeqCst) != 0;
+        for _ in 0..100 {
+            let before = self.header().committed();
+            let quiet = !self.table().ids().any(pending);
+            let sum = self.sum_of_words();
+            if quiet && !self.table().ids().any(pending) && self.header().correct(before, sum) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn sum_of_words(&self) -> u64 {
+        let mut sum = 0;
+        for class in 0..MAX_CLASSES {
+            let used = self.layout.used(&self.region, class);
+            if self.layout.is_small(class) {
+                sum += self.layout.chunks_range(class, 0, used).1 as u64;
+            }
+        }
+        self.for_each(|_, word| sum += (word >> PAGES_SHIFT) * PAGE as u64);
+        sum
     }
 
     /// Owned or dead's -> free.
@@ -278,6 +349,7 @@ impl Arena {
             self.discard(chunk);
         }
         self.word(chunk).fetch_and(!IDENTITY, Ordering::AcqRel);
+        failpoint!("arena.release.freed");
         self.layout.state(&self.region, chunk.class()).lower_hint(chunk.index());
     }
 
@@ -296,7 +368,7 @@ impl Arena {
             .then_some(chunk)
         };
         loop {
-            let (from, used) = state.search_range(SEARCH);
+            let (from, used) = state.search_range(self.layout.used(&self.region, class), SEARCH);
             for index in from..used {
                 if let Some(chunk) = take(index) {
                     state.raise_hint(from, index + 1);
@@ -304,18 +376,18 @@ impl Arena {
                 }
             }
             state.raise_hint(from, used);
-            if !self.extend(class) {
+            if !self.extend(class, me) {
                 // The region is used up to its end: look everywhere before giving up.
-                return (0..state.used()).find_map(take);
+                return (0..self.layout.used(&self.region, class)).find_map(take);
             }
         }
     }
 
     /// Makes a few more chunks of the class available. False when its region is used up or there
     /// is no memory for it.
-    fn extend(&self, class: usize) -> bool {
+    fn extend(&self, class: usize, me: SlotId) -> bool {
         let state = self.layout.state(&self.region, class);
-        let used = state.used();
+        let used = self.layout.used(&self.region, class);
         let step = self.layout.extension(class, used);
         if step == 0 {
             return false;
@@ -324,19 +396,30 @@ impl Arena {
         if self.region.populate(words_at, words_len).is_err() {
             return false;
         }
-        if self.layout.is_small(class) {
-            // Chunks below a page are backed together, when they are first made available.
-            let (at, len) = self.layout.chunks_range(class, used, step);
-            if self.header().commit(len as u64).is_err() || self.region.populate(at, len).is_err() {
-                return false;
-            }
+        if !self.layout.is_small(class) {
+            state.raise_used(used, used + step);
+            return true;
         }
-        state.raise_used(used, used + step);
-        true
+        // Chunks below a page are backed together, when they are first made available.
+        let (at, len) = self.layout.chunks_range(class, used, step);
+        let _pending = self.pend(me, EXTENSION);
+        if self.header().commit(len as u64).is_err() {
+            return false;
+        }
+        failpoint!("arena.extend.committed");
+        let backed = self.region.populate(at, len).is_ok();
+        failpoint!("arena.extend.backed");
+        let ours = backed && state.raise_used(used, used + step);
+        failpoint!("arena.extend.raised");
+        if !ours {
+            // Either no memory, or somebody else added and counted the same chunks.
+            self.header().uncommit(len as u64);
+        }
+        backed
     }
 
     /// Backs the first `len` bytes of a chunk with memory.
-    fn back(&self, chunk: Chunk, len: usize) -> Result<(), AllocError> {
+    fn back(&self, chunk: Chunk, len: usize, me: SlotId) -> Result<(), AllocError> {
         if self.layout.is_small(chunk.class()) {
             return Ok(());
         }
@@ -347,12 +430,19 @@ impl Arena {
             return Ok(());
         }
         let (at, more) = (have as usize * PAGE, (need - have) as usize * PAGE);
+        let _pending = self.pend(me, chunk.offset());
+        failpoint!("arena.back.pending");
         self.header().commit(more as u64).map_err(|()| self.refused(len))?;
+        failpoint!("arena.back.committed");
         if self.region.populate(chunk.offset() as usize + at, more).is_err() {
+            // Some of it may be there.
+            self.region.punch(chunk.offset() as usize + at, more);
             self.header().uncommit(more as u64);
             return Err(self.refused(len));
         }
+        failpoint!("arena.back.populated");
         word.fetch_add((need - have) << PAGES_SHIFT, Ordering::AcqRel);
+        failpoint!("arena.back.counted");
         Ok(())
     }
 
@@ -398,6 +488,7 @@ impl Arena {
         self.for_each(|chunk, word| {
             if word & IDENTITY == theirs {
                 self.release(chunk);
+                failpoint!("sweep.chunk.freed");
             }
         });
     }
@@ -413,7 +504,7 @@ impl Arena {
 
     fn for_each(&self, mut visit: impl FnMut(Chunk, u64)) {
         for class in 0..MAX_CLASSES {
-            for index in 0..self.layout.state(&self.region, class).used() {
+            for index in 0..self.layout.used(&self.region, class) {
                 let chunk = self.layout.chunk(class, index);
                 visit(chunk, self.word(chunk).load(Ordering::Acquire));
             }
@@ -521,6 +612,18 @@ impl Arena {
     #[must_use]
     pub fn address(&self, chunk: Chunk) -> *mut u8 {
         self.region.base().wrapping_add(chunk.offset() as usize)
+    }
+}
+
+/// What a slot's pending word says of chunks that are made available together. No chunk begins there.
+const EXTENSION: u64 = 1;
+
+/// While it lives, the accounts may disagree with the words.
+struct Pending<'a>(&'a AtomicU64);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::SeqCst);
     }
 }
 

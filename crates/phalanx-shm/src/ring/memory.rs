@@ -2,7 +2,7 @@
 //! under a model checker.
 
 use super::segment::Segment;
-use crate::arena::AllocError;
+use crate::alloc_error::AllocError;
 use crate::peers::Peers;
 
 /// Chunks of memory named by offsets, with owners.
@@ -43,13 +43,18 @@ mod on_arena {
     use super::{AllocError, Memory, Segment};
     use crate::arena::{Chunk, ChunkState};
     use crate::family::Family;
-    use crate::peers::Peers;
+    use crate::peers::{Peers, SlotId};
 
     impl Family {
-        fn chunk(&self, offset: u64) -> Chunk {
-            self.arena().chunk_at(offset).expect("a ring names chunks of the arena")
+        /// Moves a chunk from one state to another; false also where no chunk begins.
+        fn shift(&self, offset: u64, from: State, to: State) -> bool {
+            let chunk = self.arena().chunk_at(offset);
+            chunk.is_some_and(|chunk| self.arena().transition(chunk, from, to))
         }
     }
+
+    type State = (ChunkState, Option<SlotId>);
+    const PART: State = (ChunkState::Part, None);
 
     impl Memory for Family {
         fn take_chunk(&self, len: usize) -> Result<u64, AllocError> {
@@ -57,17 +62,19 @@ mod on_arena {
         }
 
         fn free_chunk(&self, chunk: u64) {
-            self.free(self.chunk(chunk));
+            if let Some(chunk) = self.arena().chunk_at(chunk) {
+                self.free(chunk);
+            }
         }
 
         fn attach(&self, chunk: u64) -> bool {
             let owned = (ChunkState::Owned, Some(self.me()));
-            self.arena().transition(self.chunk(chunk), owned, (ChunkState::Part, None))
+            self.shift(chunk, owned, PART)
         }
 
         fn detach(&self, chunk: u64) -> bool {
             let owned = (ChunkState::Owned, Some(self.me()));
-            self.arena().transition(self.chunk(chunk), (ChunkState::Part, None), owned)
+            self.shift(chunk, PART, owned)
         }
 
         #[inline]

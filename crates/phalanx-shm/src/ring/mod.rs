@@ -12,9 +12,10 @@ pub use put::{PutError, Record};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
 pub use take::Taken;
 
-use crate::arena::AllocError;
+use crate::alloc_error::AllocError;
 use crate::engine_lock::EngineLock;
 use crate::event_count::EventCount;
+use crate::failpoint;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::view::ShmSafe;
 
@@ -92,13 +93,18 @@ impl Ring {
     /// When there is no memory.
     pub fn prepare(&self, memory: &impl Memory, limit: u32) -> Result<(), AllocError> {
         let first = memory.take_chunk(SEGMENT_HEADER + FIRST_CAPACITY)?;
+        failpoint!("ring.prepare.allocated");
         memory.segment(first).prepare(FIRST_CAPACITY, 0);
         self.limit.store(limit, Ordering::Relaxed);
         // Two intents and a store, so that a death leaves neither a lost nor a doubly owned chunk.
         self.put.intent.store(first | SEGMENT, Ordering::Release);
+        failpoint!("ring.prepare.intended");
         memory.attach(first);
-        self.get.segment.store(first, Ordering::Release);
+        failpoint!("ring.prepare.attached");
         self.put.segment.store(first, Ordering::Release);
+        failpoint!("ring.prepare.put");
+        self.get.segment.store(first, Ordering::Release);
+        failpoint!("ring.prepare.get");
         self.put.intent.store(0, Ordering::Release);
         Ok(())
     }
@@ -142,8 +148,15 @@ impl Ring {
     #[must_use]
     #[inline]
     pub fn is_empty(&self, memory: &impl Memory) -> bool {
-        let first = memory.segment(self.get.segment.load(Ordering::Acquire));
-        first.is_empty() && first.next.load(Ordering::Acquire) == 0
+        loop {
+            let at = self.get.segment.load(Ordering::Acquire);
+            let first = memory.segment(at);
+            let is_empty = first.is_empty() && first.next.load(Ordering::Acquire) == 0;
+            // A segment that was left meanwhile may hold anything.
+            if self.get.segment.load(Ordering::Acquire) == at {
+                return is_empty;
+            }
+        }
     }
 
     /// Whether a ring with a limit was full at some instant during the call.
@@ -177,6 +190,7 @@ impl Ring {
             let next = done.wrapping_add(1);
             match self.done.compare_exchange(done, next, Ordering::SeqCst, Ordering::Acquire) {
                 Ok(_) => {
+                    failpoint!("ring.done.counted");
                     if next == put {
                         self.all_done.notify_all();
                     }

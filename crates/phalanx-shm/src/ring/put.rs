@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::segment::{Header, Mark, Segment, next_capacity, units_for};
 use super::{Memory, PAYLOAD, Ring, SEGMENT, SEGMENT_HEADER};
-use crate::arena::AllocError;
+use crate::alloc_error::AllocError;
 use crate::failpoint;
 use crate::patience::{GaveUp, Patience, Slices};
 use crate::spin::Spin;
@@ -74,19 +74,25 @@ impl Ring {
     ///
     /// # Errors
     /// [`PutError`]; the ring is unchanged then.
+    ///
+    /// # Panics
+    /// When inline bytes are too many, or the chunk does not belong to this process.
     pub fn put(
         &self,
         memory: &impl Memory,
         record: Record<'_>,
         patience: &Patience<'_>,
     ) -> Result<(), PutError> {
+        if let Record::Inline(bytes) | Record::Labelled { label: bytes, .. } = record {
+            assert!(bytes.len() <= super::INLINE_MAX, "too many bytes for an inline record");
+        }
         let mut slices = Slices::for_users();
         loop {
-            self.put.lock.lock(memory, patience)?;
+            let side = self.put.lock.guard(memory, patience)?;
             let done = if self.is_full(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
             // sleepers.
-            self.put.lock.unlock();
+            drop(side);
             failpoint!("ring.put.unlocked");
             match done {
                 Some(Ok(())) => {
@@ -131,10 +137,7 @@ impl Ring {
     fn append(&self, memory: &impl Memory, record: Record<'_>) -> Result<(), AllocError> {
         let payload;
         let (header, bytes, chunk) = match record {
-            Record::Inline(bytes) => {
-                debug_assert!(bytes.len() <= super::INLINE_MAX);
-                (Header::Inline(bytes.len() as u32), bytes, None)
-            }
+            Record::Inline(bytes) => (Header::Inline(bytes.len() as u32), bytes, None),
             Record::Payload { chunk, len } => {
                 payload = payload_record(chunk, len, &[]);
                 (Header::Payload(0), &payload[..], Some(chunk))
@@ -156,7 +159,7 @@ impl Ring {
         let size = segment.units();
         let mut index = tail.position % size;
         let mut next = tail;
-        if index + units > size {
+        if units > size - index {
             memory.write(at, byte(index), Header::Pad.pack(), &[]);
             next.position = next.position.wrapping_add(size - index);
             index = 0;
@@ -165,7 +168,11 @@ impl Ring {
             self.put.mark.store(tail.pack(), Ordering::Relaxed);
             self.put.intent.store(chunk | PAYLOAD, Ordering::Release);
             failpoint!("ring.put.intended");
-            memory.attach(chunk);
+            let ours = memory.attach(chunk);
+            if !ours {
+                self.put.intent.store(0, Ordering::Release);
+            }
+            assert!(ours, "the chunk of a payload must belong to the process that puts it");
             failpoint!("ring.put.attached");
         }
         memory.write(at, byte(index), header.pack(), bytes);
@@ -191,6 +198,7 @@ impl Ring {
     ) -> Result<u64, AllocError> {
         let capacity = next_capacity(memory.segment(last).units(), units);
         let new = memory.take_chunk(SEGMENT_HEADER + capacity)?;
+        failpoint!("ring.grow.allocated");
         memory.segment(new).prepare(capacity, tail.count);
         self.put.intent.store(new | SEGMENT, Ordering::Release);
         failpoint!("ring.grow.intended");
@@ -201,6 +209,7 @@ impl Ring {
         self.put.segment.store(new, Ordering::Release);
         failpoint!("ring.grow.moved");
         self.put.intent.store(0, Ordering::Release);
+        failpoint!("ring.grow.settled");
         Ok(new)
     }
 }
@@ -218,8 +227,10 @@ fn fits(segment: &Segment, tail: Mark, units: u32) -> bool {
     let size = segment.units();
     let used = tail.position.wrapping_sub(segment.head().position);
     let index = tail.position % size;
-    let pad = if index + units > size { size - index } else { 0 };
-    units <= size && used + pad + units <= size
+    let to_end = size - index;
+    let pad = if units > to_end { to_end } else { 0 };
+    // In 64 bits, so that nothing overflows whatever a damaged segment says.
+    units <= size && u64::from(used) + u64::from(pad) + u64::from(units) <= u64::from(size)
 }
 
 /// The byte at which a unit of a segment begins.

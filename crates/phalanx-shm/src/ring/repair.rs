@@ -26,41 +26,64 @@ impl Ring {
 
     fn settle_put(&self, memory: &impl Memory) {
         let intent = self.put.intent.load(Ordering::Acquire);
-        let chunk = intent & !KIND;
-        let last = self.put.segment.load(Ordering::Acquire);
-        match intent & KIND {
-            SEGMENT if last == 0 => reclaim(memory, chunk),
-            SEGMENT if last == chunk => {}
-            SEGMENT if memory.segment(last).next.load(Ordering::Acquire) == chunk => {
-                self.put.segment.store(chunk, Ordering::Release);
-            }
-            SEGMENT => reclaim(memory, chunk),
-            PAYLOAD => {
-                let tail = memory.segment(last).tail.load(Ordering::Acquire);
-                if tail == self.put.mark.load(Ordering::Acquire) {
-                    reclaim(memory, chunk);
-                }
-            }
-            _ => {}
+        if intent == 0 {
+            return;
         }
-        self.put.intent.store(0, Ordering::Release);
+        let chunk = intent & !KIND;
+        let is_orphan = match intent & KIND {
+            SEGMENT => !self.is_linked(memory, chunk),
+            PAYLOAD => {
+                let last = self.put.segment.load(Ordering::Acquire);
+                let tail = memory.segment(last).tail.load(Ordering::Acquire);
+                tail == self.put.mark.load(Ordering::Acquire)
+            }
+            _ => false,
+        };
+        let ours = is_orphan && memory.detach(chunk);
+        failpoint!("ring.repair.put_detached");
+        settled(memory, &self.put, chunk, ours);
+    }
+
+    /// Whether a new segment is in the chain; then the put side moves on to it. The side's holder is
+    /// dead, so nobody else links segments.
+    fn is_linked(&self, memory: &impl Memory, new: u64) -> bool {
+        loop {
+            let last = self.put.segment.load(Ordering::Acquire);
+            if last == new {
+                return true;
+            }
+            if last == 0 {
+                return false;
+            }
+            let next = memory.segment(last).next.load(Ordering::Acquire);
+            // Consumers that leave the last segment move the put side on before they free it, so if
+            // it is the last one still, what we read was not yet somebody else's.
+            let order = (Ordering::AcqRel, Ordering::Acquire);
+            let to = if next == new { new } else { last };
+            if self.put.segment.compare_exchange(last, to, order.0, order.1).is_ok() {
+                return next == new;
+            }
+        }
     }
 
     fn settle_get(&self, memory: &impl Memory) {
         let intent = self.get.intent.load(Ordering::Acquire);
+        if intent == 0 {
+            return;
+        }
         let chunk = intent & !KIND;
         let first = self.get.segment.load(Ordering::Acquire);
-        match intent & KIND {
-            SEGMENT if first != chunk => reclaim(memory, chunk),
+        let is_orphan = match intent & KIND {
+            SEGMENT => first != chunk,
             PAYLOAD => {
                 let head = memory.segment(first).head.load(Ordering::Acquire);
-                if head != self.get.mark.load(Ordering::Acquire) {
-                    reclaim(memory, chunk);
-                }
+                head != self.get.mark.load(Ordering::Acquire)
             }
-            _ => {}
-        }
-        self.get.intent.store(0, Ordering::Release);
+            _ => false,
+        };
+        let ours = is_orphan && memory.detach(chunk);
+        failpoint!("ring.repair.get_detached");
+        settled(memory, &self.get, chunk, ours);
     }
 
     /// Frees everything in a ring that nobody holds any more. May be repeated.
@@ -82,7 +105,9 @@ impl Ring {
         let ours = memory.detach(last);
         failpoint!("ring.destroy.detached");
         forget(&self.get);
+        failpoint!("ring.destroy.get_forgotten");
         forget(&self.put);
+        failpoint!("ring.destroy.forgotten");
         if ours {
             memory.free_chunk(last);
         }
@@ -93,10 +118,13 @@ fn forget(side: &Side) {
     side.segment.store(0, Ordering::Release);
 }
 
-/// Frees a chunk that belongs to the ring but is in no list of it. One that still belongs to the
-/// dead process is left to the sweep.
-fn reclaim(memory: &impl Memory, chunk: u64) {
-    if memory.detach(chunk) {
+/// Clears a side's intent, and frees the chunk that it named if it had been the ring's and is `ours`
+/// now. One that still belongs to the dead process is left to the sweep. The intent first: once
+/// the chunk is free it may be used again, and must not be named here any more.
+fn settled(memory: &impl Memory, side: &Side, chunk: u64, ours: bool) {
+    side.intent.store(0, Ordering::Release);
+    failpoint!("ring.repair.settled");
+    if ours {
         memory.free_chunk(chunk);
     }
 }

@@ -55,7 +55,7 @@ impl Segment {
     /// Room for records, in units of 8 bytes. A power of two even if shared memory is damaged.
     pub(super) fn units(&self) -> u32 {
         let capacity = self.capacity.load(Ordering::Relaxed) / 8;
-        if capacity.is_power_of_two() && capacity <= 1 << 30 { capacity as u32 } else { 8 }
+        if capacity.is_power_of_two() && capacity <= 1 << 28 { capacity as u32 } else { 8 }
     }
 
     pub(super) fn tail(&self) -> Mark {

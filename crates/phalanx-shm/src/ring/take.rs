@@ -13,6 +13,8 @@ static SPIN: Spin = Spin::new();
 /// Sleeps longer than this many slices count as idleness.
 const IDLE_SLICES: u32 = 4;
 
+const DAMAGED: &str = "some process has written over shared memory";
+
 /// What was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -58,9 +60,9 @@ impl Ring {
         let mut sleeps = 0;
         loop {
             if !self.is_empty(memory) {
-                self.get.lock.lock(memory, patience)?;
+                let side = self.get.lock.guard(memory, patience)?;
                 let taken = self.remove(memory, out, note);
-                self.get.lock.unlock();
+                drop(side);
                 failpoint!("ring.take.unlocked");
                 if let Some(taken) = taken {
                     if self.limit() != 0 {
@@ -75,7 +77,7 @@ impl Ring {
             let arrived = || (!self.is_empty(memory)).then_some(());
             if sleeps > 0 || SPIN.until(arrived).is_none() {
                 let ticket = self.not_empty.register();
-                if arrived().is_none() {
+                if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));
                     sleeps += 1;
                     if sleeps == IDLE_SLICES {
@@ -104,9 +106,11 @@ impl Ring {
         note: &mut dyn FnMut(Noted<'_>),
         why: GaveUp,
     ) -> Result<Taken, GaveUp> {
-        if why == GaveUp::TimedOut && self.get.lock.lock(memory, &Patience::none()).is_ok() {
+        if why == GaveUp::TimedOut
+            && let Ok(side) = self.get.lock.guard(memory, &Patience::none())
+        {
             let taken = self.remove(memory, out, note);
-            self.get.lock.unlock();
+            drop(side);
             if let Some(taken) = taken {
                 if self.limit() != 0 {
                     self.not_full.notify_one();
@@ -178,11 +182,8 @@ impl Ring {
                 failpoint!("ring.take.taken");
                 Taken::Inline
             }
-            other => {
-                let label = match other {
-                    Some(Header::Payload(label)) => label.min((size - index - 1) * 8),
-                    _ => 0,
-                };
+            Some(Header::Payload(label)) => {
+                let label = label.min((size - index - 1) * 8);
                 let chunk = memory.read_word(at, byte(index) + 8);
                 let len = memory.read_word(at, byte(index) + 16);
                 memory.read(at, byte(index) + 24, label as usize, out);
@@ -193,18 +194,25 @@ impl Ring {
                 let units = super::segment::units_for(16 + label as usize);
                 segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.moved");
-                memory.detach(chunk);
+                let ours = memory.detach(chunk);
                 failpoint!("ring.take.detached");
                 self.get.intent.store(0, Ordering::Release);
                 failpoint!("ring.take.settled");
+                assert!(ours, "a ring's record names a chunk that is not the ring's: {DAMAGED}");
                 Taken::Payload { chunk, len }
             }
+            _ => panic!("a ring's record has no known header: {DAMAGED}"),
         }
     }
 
     /// Leaves an empty segment that has a successor, and frees it.
     #[cold]
     fn move_on(&self, memory: &impl Memory, old: u64, next: u64) {
+        // The producer that linked `next` may not have moved the put side on yet, or have died. So
+        // this is done for it, before the old segment is freed: the put side always names a
+        // segment of the chain.
+        let _ = self.put.segment.compare_exchange(old, next, Ordering::AcqRel, Ordering::Relaxed);
+        failpoint!("ring.move.helped");
         self.get.intent.store(old | SEGMENT, Ordering::Release);
         failpoint!("ring.move.intended");
         self.get.segment.store(next, Ordering::Release);

@@ -136,7 +136,11 @@ impl End {
     ///
     /// # Errors
     /// [`RecvError`].
-    pub fn recv(&self, frame: &mut Vec<u8>, patience: &Patience<'_>) -> Result<Incoming, RecvError> {
+    pub fn recv(
+        &self,
+        frame: &mut Vec<u8>,
+        patience: &Patience<'_>,
+    ) -> Result<Incoming, RecvError> {
         loop {
             if let Some(message) = self.try_recv(frame)? {
                 return Ok(message);

@@ -25,7 +25,9 @@ impl fmt::Display for SendError {
         match self {
             Self::ReceiveOnly => f.write_str("this end of the pipe only receives"),
             Self::Broken => f.write_str("the other end of the pipe is closed"),
-            Self::GaveUp(GaveUp::TimedOut) => f.write_str("the pipe stayed full until the deadline"),
+            Self::GaveUp(GaveUp::TimedOut) => {
+                f.write_str("the pipe stayed full until the deadline")
+            }
             Self::GaveUp(GaveUp::Interrupted) => f.write_str("interrupted while the pipe was full"),
             Self::OutOfMemory(e) => e.fmt(f),
         }

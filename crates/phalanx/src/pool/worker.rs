@@ -131,8 +131,9 @@ impl Bench {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Option<Leased>, GaveUp> {
         buffer.clear();
-        let stop = || self.board.is_closing() || interrupted();
-        let patience = Patience::until(patience.deadline()).interruptible(&stop);
+        let closing = || self.board.is_closing();
+        let patience =
+            Patience::until(patience.deadline()).interruptible(interrupted).until_stopped(&closing);
         let taken = self.tasks.take_noting(self.family(), buffer, &patience, &mut |noted| {
             if let Some(label) = Label::unpack(noted.bytes) {
                 self.seat().sign(noted.ordinal, label.span);
