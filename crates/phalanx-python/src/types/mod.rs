@@ -14,5 +14,7 @@ pub(crate) mod rlock;
 pub(crate) mod semaphore;
 mod shared;
 pub(crate) mod spawning;
+mod scalar;
+pub(crate) mod value;
 pub(crate) mod wait;
 pub(crate) mod zygote;
