@@ -19,6 +19,8 @@ def spawn_main(fd):
         # Where it was raised is in the launcher's code: only the text helps.
         sys.stderr.write(f"RuntimeError: {error}\n")
         code = 1
+    except KeyboardInterrupt:
+        code = 1  # Before there was a process to speak of; the parent says that it was interrupted.
     sys.exit(code)
 
 
