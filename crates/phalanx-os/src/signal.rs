@@ -77,6 +77,12 @@ pub fn block(set: &SignalSet) -> SignalSet {
     change(libc::SIG_BLOCK, set)
 }
 
+/// Lets signals of the set through again that the calling thread had blocked; one that came
+/// meanwhile is delivered before this returns.
+pub fn unblock(set: &SignalSet) {
+    let _ = change(libc::SIG_UNBLOCK, set);
+}
+
 /// Makes the set the calling thread's mask: exactly its signals are blocked from now on.
 pub fn set_mask(set: &SignalSet) {
     let _ = change(libc::SIG_SETMASK, set);
