@@ -36,6 +36,13 @@ impl SignalSet {
         }
     }
 
+    /// The set of all signals that can be blocked.
+    #[must_use]
+    pub fn all() -> Self {
+        let numbers: Vec<i32> = (1..=64).collect();
+        Self::of(&numbers)
+    }
+
     /// The same set without one signal.
     #[must_use]
     pub fn without(mut self, signal: i32) -> Self {

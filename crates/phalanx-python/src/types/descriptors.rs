@@ -32,7 +32,7 @@ pub(crate) fn receive_fds(py: Python<'_>, socket: RawFd, size: usize) -> PyResul
         let source = source.first().ok_or_else(|| PyOSError::new_err("bad file descriptor"))?;
         let waited = phalanx::process::wait_readable(*source, patience);
         waited.map_err(|_| PyOSError::new_err("the wait for descriptors was given up"))?;
-        Ok::<_, PyErr>(socket::receive(source, &mut [0], false).map_err(os_error)?)
+        socket::receive(source, &mut [0], false).map_err(os_error)
     })??;
     if message.len == 0 && message.fds.is_empty() {
         return Err(PyEOFError::new_err(()));
