@@ -31,6 +31,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
     #[pymodule_export]
+    use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
+    #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
     use crate::types::queue::{Queue, QueueReader};
