@@ -37,10 +37,15 @@ pub struct Ticket {
 
 type Hold = Box<dyn Fn(SlotId) + Send>;
 
+/// What waits to be fetched, and where.
 #[derive(Default)]
-struct Office {
-    offers: Mutex<(Option<String>, HashMap<u64, (OwnedFd, Hold)>)>,
+struct Offers {
+    place: Option<String>,
+    waiting: HashMap<u64, (OwnedFd, Hold)>,
 }
+
+#[derive(Default)]
+struct Office(Mutex<Offers>);
 
 static OFFICE: PerProcess<Office> = PerProcess::new();
 
@@ -52,16 +57,16 @@ static OFFICE: PerProcess<Office> = PerProcess::new();
 pub fn offer(fd: OwnedFd, hold: impl Fn(SlotId) + Send + 'static) -> io::Result<Ticket> {
     let office = OFFICE.get_or_make(Office::default);
     let mut offers = office.offers();
-    let place = match &offers.0 {
+    let place = match &offers.place {
         Some(place) => place.clone(),
         None => {
             let place = office.open()?;
-            offers.0 = Some(place.clone());
+            offers.place = Some(place.clone());
             place
         }
     };
     let number = random();
-    offers.1.insert(number, (fd, Box::new(hold)));
+    offers.waiting.insert(number, (fd, Box::new(hold)));
     Ok(Ticket { place, number })
 }
 
@@ -92,8 +97,8 @@ fn random() -> u64 {
 }
 
 impl Office {
-    fn offers(&self) -> MutexGuard<'_, (Option<String>, HashMap<u64, (OwnedFd, Hold)>)> {
-        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn offers(&self) -> MutexGuard<'_, Offers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&'static self) -> io::Result<String> {
@@ -126,7 +131,7 @@ impl Office {
         let number = u64::from_le_bytes(number.try_into().map_err(io::Error::other)?);
         let slot = u16::from_le_bytes(slot.try_into().map_err(io::Error::other)?);
         let slot = SlotId::from_raw(slot).ok_or(ErrorKind::InvalidData)?;
-        let offered = self.offers().1.remove(&number);
+        let offered = self.offers().waiting.remove(&number);
         let Some((fd, hold)) = offered else { return Err(ErrorKind::NotFound.into()) };
         hold(slot);
         socket::send(&stream, &[IoSlice::new(b"!")], &[fd.as_fd()], true)?;
