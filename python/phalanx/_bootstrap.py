@@ -59,6 +59,7 @@ def _preload(plan):
     sys.argv = plan["sys_argv"]
     main = plan["main_path"]
     if main is not None:
+        spawn._default_context.set_start_method(plan["start_method"], force=True)
         current = process.current_process()
         current._inheriting = True
         try:
@@ -75,6 +76,9 @@ def _preload(plan):
             __import__(name)
         except ImportError:
             pass
+        except BaseException:
+            # Whatever needs the module will fail again, where its failure is reported.
+            util.debug("the forkserver could not import %s", name)
     # Output that is still buffered would be written by every child.
     util._flush_std_streams()
     if _thread._count() > 0:
@@ -86,6 +90,7 @@ def _preload(plan):
             "set_forkserver_preload()\n"
         )
         sys.exit(1)
+    util._prepare_stdin()
     gc.collect()
     gc.freeze()
     return True

@@ -246,8 +246,12 @@ class DefaultContext(BaseContext):
     def set_start_method(self, method, force=False):
         """Set the default start method; `None` with `force` unsets it.
 
-        Raises `RuntimeError` if it has been set or used, unless `force` is true.
+        Raises `RuntimeError` if it has been set or used, unless `force` is true. In a child that is
+        importing the main module nothing happens without `force`: the parent has decided.
         """
+        if not force and getattr(process.current_process(), "_inheriting", False):
+            self.get_context(method)
+            return
         if self._actual_context is not None and not force:
             raise RuntimeError("context has already been set")
         if method is None and force:
@@ -338,6 +342,8 @@ _concrete_contexts = {
 _default_context = DefaultContext(
     _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
 )
+
+get_context = _default_context.get_context
 
 
 def _force_start_method(method):

@@ -1,5 +1,7 @@
 """The forkserver: a prepared process that forks on request. Its work is the engine's zygote's."""
 
+import sys
+
 from . import spawn
 from ._bootstrap import UNSAFE_MAIN
 from ._core import Spawning, ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop
@@ -36,16 +38,19 @@ class ForkServer:
         """Return the descriptors that the forkserver passed to this process, if it started it."""
         return self._inherited_fds
 
-    def _plan(self):
+    def _plan(self, process_obj=None):
         data = spawn.get_preparation_data("forkserver")
         modules = [name for name in self._preload_modules if name != "__main__"]
         wanted = self._preload_main and "__main__" in self._preload_modules
         by_value = spawn._main_by_value(data)
+        if wanted:
+            modules += _modules_of(process_obj)
         main_path = data.get("init_main_from_path") if wanted and not by_value else None
         return Spawning().pack(
             {
                 "sys_path": data["sys_path"],
                 "sys_argv": data["sys_argv"],
+                "start_method": data["start_method"],
                 "main_path": main_path,
                 "main_by_value": by_value,
                 "modules": modules,
@@ -68,7 +73,7 @@ class ForkServer:
         place = Spawning()
         payload = payload_for(place, process_obj)
         try:
-            return place.request(*command, self._plan, payload, fds)
+            return place.request(*command, lambda: self._plan(process_obj), payload, fds)
         except ConnectionResetError:
             if not self._preload_main or zygote_exitcode() != UNSAFE_MAIN:
                 raise
@@ -76,6 +81,18 @@ class ForkServer:
         place = Spawning()
         fds.clear()
         return place.request(*command, self._plan, payload_for(place, process_obj), fds)
+
+
+def _modules_of(process_obj):
+    """Return the modules that the first child will need, and most probably those that follow.
+
+    Each child would import them anew; the forkserver does it once for all.
+    """
+    if process_obj is None:
+        return []
+    target = getattr(process_obj, "_target", None)
+    named = {type(process_obj).__module__, getattr(target, "__module__", None)}
+    return [name for name in named - {"__main__", "__mp_main__", None} if name in sys.modules]
 
 
 _forkserver = ForkServer()

@@ -22,6 +22,7 @@ class Popen:
         self._launch(process_obj)
 
     def _launch(self, process_obj):
+        util._prepare_stdin()
         child = fork()
         if child is None:
             code = 1

@@ -4,8 +4,8 @@ import atexit
 import itertools
 import os
 import sys
-import weakref
 from _thread import _local, allocate_lock
+from _weakref import ref
 
 from . import process
 
@@ -137,17 +137,29 @@ def get_temp_dir():
     return tempdir
 
 
-_afterfork_registry = weakref.WeakValueDictionary()
 _afterfork_counter = itertools.count()
+
+
+def __getattr__(name):
+    if name == "_afterfork_registry":
+        # Made when it is needed: a fresh child usually does without the import.
+        from weakref import WeakValueDictionary
+
+        return globals().setdefault(name, WeakValueDictionary())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register_after_fork(obj, func):
     """Call `func(obj)` in forked children at their start, as long as `obj` lives."""
-    _afterfork_registry[(next(_afterfork_counter), id(obj), func)] = obj
+    registry = __getattr__("_afterfork_registry")
+    registry[(next(_afterfork_counter), id(obj), func)] = obj
 
 
 def _run_after_forkers():
-    for (_, _, func), obj in sorted(_afterfork_registry.items(), key=lambda item: item[0][:2]):
+    registry = globals().get("_afterfork_registry")
+    if not registry:
+        return
+    for (_, _, func), obj in sorted(registry.items(), key=lambda item: item[0][:2]):
         try:
             func(obj)
         except Exception as e:
@@ -171,7 +183,7 @@ class Finalize:
                 f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)!s}"
             )
         if obj is not None:
-            self._weakref = weakref.ref(obj, self)
+            self._weakref = ref(obj, self)
         elif exitpriority is None:
             raise ValueError("Without object, exitpriority cannot be None")
         self._callback = callback
@@ -330,12 +342,39 @@ def close_fds(*fds):
         os.close(fd)
 
 
+_empty_stdin = None
+
+
+def _prepare_stdin():
+    """Before a fork: make the object that will be the child's standard input.
+
+    It is never read from here, so it holds no input of ours. Made in the parent, it costs the
+    children nothing: what a forked child builds, it pays for with copies of its parent's pages.
+    """
+    global _empty_stdin
+    if _empty_stdin is None:
+        try:
+            _empty_stdin = open(0, encoding="utf-8", closefd=False)
+        except OSError:
+            pass
+
+
 def _close_stdin():
-    """Give a child that must not read the terminal an empty standard input."""
-    if sys.stdin is None:
+    """Give a child, which must not read the terminal, an empty standard input."""
+    stdin = sys.stdin
+    if stdin is None:
+        return
+    if _empty_stdin is not None and stdin is sys.__stdin__:
+        try:
+            fd = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(fd, 0)
+            os.close(fd)
+        except OSError:
+            return
+        sys.stdin = _empty_stdin
         return
     try:
-        sys.stdin.close()
+        stdin.close()
     except (OSError, ValueError):
         pass
     try:

@@ -1,7 +1,7 @@
 //! Waiting for descriptors to become ready: `ppoll(2)`.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -91,4 +91,18 @@ pub fn wait(list: &mut [Interest<'_>], deadline: Option<Deadline>) -> io::Result
 /// As for [`wait`].
 pub fn readable(fd: BorrowedFd<'_>, deadline: Option<Deadline>) -> io::Result<Readiness> {
     wait(&mut [Interest::read(fd)], deadline)
+}
+
+/// A descriptor that is readable while any of `fds` is readable, hung up or broken: `epoll(7)`.
+///
+/// # Errors
+/// When the kernel refuses the descriptor (`RLIMIT_NOFILE`), or one of the list cannot be polled.
+pub fn set_of(fds: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
+    use rustix::event::epoll;
+    let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (n, fd) in fds.iter().enumerate() {
+        let data = epoll::EventData::new_u64(n as u64);
+        epoll::add(&set, fd, data, epoll::EventFlags::IN)?;
+    }
+    Ok(set)
 }

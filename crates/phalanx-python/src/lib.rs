@@ -4,8 +4,8 @@
 mod codec;
 mod ffi;
 mod interrupt;
+mod message;
 mod pool;
-mod transport;
 mod types;
 
 use pyo3::prelude::*;
@@ -17,18 +17,28 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        register_reducer, set_main_by_value,
+        register_inherited, register_reducer, set_main_by_value,
     };
+    #[pymodule_export]
+    use crate::ffi::{SharedBlock, SharedBuffer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
+    use crate::types::connection::{_attach_connection, _make_pipe, Connection};
+    #[pymodule_export]
     use crate::types::cpu::cpu_count;
+    #[pymodule_export]
+    use crate::types::descriptors::{receive_fds, send_fds};
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
+    use crate::types::queue::{Queue, QueueReader};
+    #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::descriptors::{receive_fds, send_fds};
+    use crate::types::value::SynchronizedBase;
+    #[pymodule_export]
+    use crate::types::wait::wait;
     #[pymodule_export]
     use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
     #[pymodule_export]
@@ -36,4 +46,9 @@ mod _core {
         barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
         semaphore::Semaphore,
     };
+
+    #[pymodule_init]
+    fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::types::quicken_locks(m.py())
+    }
 }

@@ -52,13 +52,19 @@ impl<'a> Outgoing<'a> {
         Parcel::new(family, frame, &[]).map(Self::Parcel)
     }
 
-    /// Bytes of memory that the message takes beside the ring's own.
+    /// Bytes of the message.
     #[must_use]
-    pub fn payload_len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
-            Self::Inline(_) => 0,
+            Self::Inline(frame) => frame.len(),
             Self::Parcel(parcel) => parcel.len,
         }
+    }
+
+    /// Whether the message has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub(crate) fn record(&self) -> Record<'_> {

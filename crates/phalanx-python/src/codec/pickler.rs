@@ -109,7 +109,7 @@ pub(super) fn encode<'py>(
 }
 
 /// The pickle of `obj` in one piece, large buffers included; tiers 2 and 3 as for `encode`.
-pub(super) fn encode_whole<'py>(
+pub(crate) fn encode_whole<'py>(
     py: Python<'py>,
     obj: &Bound<'py, PyAny>,
     main: Option<Main>,
@@ -180,7 +180,7 @@ fn dump<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let tools = tools(py)?;
     let stream = match (registered(py), collect) {
-        (Some(reducers), _) => dump_with_reducers(py, tools, obj, reducers, collect)?,
+        (Some(reducers), _) => dump_with_reducers(py, tools, obj, &reducers, collect)?,
         (None, None) => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
         (None, Some(collect)) => call_with_keyword(
             tools.dumps.bind(py),
@@ -254,6 +254,14 @@ fn located(py: Python<'_>, obj: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     // Without the path the error is still the right one.
     let _ = locate();
     error
+}
+
+/// Unpickles a pickle that is in one piece.
+pub(crate) fn load_whole<'py>(
+    py: Python<'py>,
+    stream: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    load(py, stream, Vec::new().into_iter())
 }
 
 /// Unpickles `stream`; `buffers` are the out-of-band ones, in order.

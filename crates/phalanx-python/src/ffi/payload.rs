@@ -23,6 +23,9 @@ enum Owner {
 // owner, and releasing it attaches to the interpreter first. Heap of this process only: another
 // process' death changes nothing.
 unsafe impl Send for Payload {}
+// SAFETY: shared references give out the address and the length, which never change, and the bytes
+// themselves under the conditions of the functions that do. As above otherwise.
+unsafe impl Sync for Payload {}
 
 impl Payload {
     /// The contents of a `bytes` object.
@@ -68,13 +71,6 @@ impl Payload {
         self.len
     }
 
-    /// The address of the first byte; valid for `len` bytes while this value lives.
-    ///
-    /// Not meaningful when `len` is 0.
-    pub(crate) fn as_ptr(&self) -> *const u8 {
-        self.data
-    }
-
     /// The bytes, for as long as the interpreter stays attached: other threads of Python cannot
     /// change them meanwhile.
     pub(crate) fn as_slice<'a>(&'a self, _py: Python<'a>) -> &'a [u8] {
@@ -87,23 +83,17 @@ impl Payload {
         unsafe { std::slice::from_raw_parts(self.data, self.len) }
     }
 
-    /// Copies the bytes to `target`, with the interpreter attached or not.
+    /// Calls `read` with the bytes, with the interpreter attached or not.
     ///
-    /// Where another thread changes the object meanwhile, the copy holds some mixture of old and
-    /// new bytes, as with any copy of a buffer that somebody else writes.
-    ///
-    /// # Panics
-    ///
-    /// If `target` is not exactly `len` bytes.
-    pub(crate) fn copy_to(&self, target: &mut [u8]) {
-        assert_eq!(target.len(), self.len, "the target must have the payload's length");
+    /// Where another thread changes the object meanwhile, `read` sees some mixture of old and new
+    /// bytes, so it should only copy them.
+    pub(crate) fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
         if self.len == 0 {
-            return;
+            return read(&[]);
         }
-        // SAFETY: both ranges are valid for `len` bytes; `target` is exclusively ours, so they do
-        // not overlap. Where `target` is shared memory, its owner is this process until it
-        // publishes it: a death before that leaves it unpublished.
-        unsafe { std::ptr::copy_nonoverlapping(self.data, target.as_mut_ptr(), self.len) }
+        // SAFETY: `data` is valid for `len` bytes while `self` lives. Heap of this process only:
+        // another process' death changes nothing.
+        read(unsafe { std::slice::from_raw_parts(self.data, self.len) })
     }
 }
 

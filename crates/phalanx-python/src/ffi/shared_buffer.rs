@@ -1,20 +1,29 @@
-//! Memory that arrived from another process, as an object with the buffer protocol.
-use std::ffi::c_int;
+//! Memory that processes share, as an object with the buffer protocol.
+use std::ffi::{c_int, c_void};
 
 use phalanx::message::SharedSlice;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// A run of shared memory that belongs to this process, as a writable buffer.
+/// A writable run of bytes in shared memory, kept there by this object.
 ///
-/// Arrays that arrive keep one as their base: their elements lie in the memory they were sent in,
-/// nothing has been copied. The memory is free again when the last object that uses it is gone.
+/// Arrays that were unpickled over it hold it as their base.
 #[pyclass(frozen, module = "phalanx._core")]
 pub(crate) struct SharedBuffer(SharedSlice);
 
 impl SharedBuffer {
     pub(crate) fn new(slice: SharedSlice) -> Self {
         Self(slice)
+    }
+
+    /// Calls `read` with the bytes, which nobody but this process can reach.
+    pub(crate) fn with_bytes<R>(slice: &SharedSlice, read: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: the address is valid for the length while `slice` lives. It is for messages that
+        // just arrived: their chunk belongs to this process, and no other has a view of it. A
+        // death elsewhere changes nothing; our own ends the view too.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(slice.address().cast_const(), slice.len()) };
+        read(bytes)
     }
 }
 
@@ -24,25 +33,19 @@ impl SharedBuffer {
         self.0.len()
     }
 
-    fn __repr__(&self) -> String {
-        format!("<SharedBuffer of {} bytes>", self.0.len())
-    }
-
-    // SAFETY: called by the interpreter with a view to fill.
+    // SAFETY (of the signature): called by CPython with a `Py_buffer` to fill.
     unsafe fn __getbuffer__(
-        slf: PyRef<'_, Self>,
+        slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let (address, len) = (slf.0.address(), slf.0.len() as isize);
-        // SAFETY: the memory stays mapped and ours as long as the slice lives, and the view keeps
-        // a reference to the object that owns it. Only this process uses it: it was sent to us
-        // alone. If another process dies, nothing changes; if we die, the sweep frees it.
-        unsafe {
-            match ffi::PyBuffer_FillInfo(view, slf.as_ptr(), address.cast(), len, 0, flags) {
-                0 => Ok(()),
-                _ => Err(PyErr::fetch(slf.py())),
-            }
-        }
+        let slice = &slf.get().0;
+        let len = ffi::Py_ssize_t::try_from(slice.len())?;
+        let address = slice.address().cast::<c_void>();
+        // SAFETY: `view` is CPython's to fill, and the view takes a reference to this object, which
+        // keeps the memory. Whoever writes there writes to memory that stays mapped and backed as
+        // long as this process lives, whatever other processes do.
+        let done = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), address, len, 0, flags) };
+        if done == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }

@@ -22,32 +22,55 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     if owner.terminated.load(Ordering::Relaxed) {
         return Ok(());
     }
+    reap_leavers(owner, py)?;
     for seat in 0..owner.seats {
         let Some(process) = locked(&owner.processes)[seat].as_ref().map(|p| p.clone_ref(py)) else {
             continue;
         };
-        let code: Option<i32> = process.getattr(py, intern!(py, "exitcode"))?.extract(py)?;
+        let left = owner.crew.is_leaving(seat);
+        let code = if left { Some(0) } else { exit_code(py, &process)? };
         let Some(code) = code else { continue };
         // Somebody else may have seen it at the same time.
         let Some(process) = locked(&owner.processes)[seat].take() else { continue };
-        process.call_method0(py, intern!(py, "join"))?;
-        let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
-        let was_ready = locked(&owner.ready)[seat];
-        let (ended, _) = owner.bury(py, seat);
-        let death = Death { seat, pid: pid.unwrap_or(0), code };
-        settle(owner, py, &ended, &death);
-        if needs_nobody(owner) {
-            continue;
-        }
-        if !was_ready && !locked(&owner.ready)[seat] {
-            let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
-            if code > 0 || early >= EARLY_DEATHS {
-                let error = death.of_a_beginner();
-                owner.give_up(py, &error);
-                return Ok(());
+        if left {
+            // It has said everything that it had to say, and ends while others work on.
+            owner.bury(py, seat);
+            locked(&owner.leavers).push(process);
+        } else {
+            process.call_method0(py, intern!(py, "join"))?;
+            let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
+            let death = Death { seat, pid: pid.unwrap_or(0), code };
+            let was_ready = locked(&owner.ready)[seat];
+            let (ended, _) = owner.bury(py, seat);
+            settle(owner, py, &ended, &death);
+            if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
+                let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
+                if code > 0 || early >= EARLY_DEATHS {
+                    owner.give_up(py, &death.of_a_beginner());
+                    return Ok(());
+                }
             }
         }
-        owner.hire(py, seat)?;
+        if !needs_nobody(owner) {
+            owner.hire(py, seat)?;
+        }
+    }
+    Ok(())
+}
+
+fn exit_code(py: Python<'_>, process: &Py<PyAny>) -> PyResult<Option<i32>> {
+    process.getattr(py, intern!(py, "exitcode"))?.extract(py)
+}
+
+/// Reaps workers that left, as far as they have ended.
+fn reap_leavers(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    let leavers = std::mem::take(&mut *locked(&owner.leavers));
+    for process in leavers {
+        if exit_code(py, &process)?.is_some() {
+            process.call_method0(py, intern!(py, "join"))?;
+        } else {
+            locked(&owner.leavers).push(process);
+        }
     }
     Ok(())
 }
@@ -62,30 +85,23 @@ fn needs_nobody(owner: &Owner) -> bool {
 
 /// Answers the task that died with its worker, and sends the others of its batch again.
 fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
-    // A batch whose results travel together has lost those of its finished tasks as well.
-    if let Some(span) = ended.finished
-        && let Some(job) = owner.job(span.job)
-        && job.together
-    {
-        fail(owner, py, &job, span, death);
+    for span in [ended.unpublished, ended.lost].into_iter().flatten() {
+        if let Some(job) = owner.job(span.job) {
+            fail(owner, py, &job, span, death);
+        }
     }
-    if let Some(span) = ended.lost
-        && let Some(job) = owner.job(span.job)
-        && !is_answered(&job, span.first)
-    {
-        fail(owner, py, &job, span, death);
-    }
-    if let Some(span) = ended.again
-        && let Some(job) = owner.job(span.job)
-    {
+    let Some(span) = ended.again else { return };
+    let Some(job) = owner.job(span.job) else { return };
+    if ended.begun {
         send_again(owner, py, &job, span.first, u64::from(span.count));
+    } else if job.together {
+        fail(owner, py, &job, span, death);
+    } else {
+        // One of them may kill whoever reads it: singly it only takes itself along.
+        for task in span.first..span.first + u64::from(span.count) {
+            send_again(owner, py, &job, task, 1);
+        }
     }
-}
-
-/// Its result was published although the worker could not note it any more.
-fn is_answered(job: &Job, task: u64) -> bool {
-    !job.together
-        && job.state().pieces.iter().any(|piece| piece.first == task)
 }
 
 fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {
@@ -95,10 +111,8 @@ fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death
 
 /// Sends tasks again that were sent already and that no worker has begun.
 pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
-    let Some((start, tasks)) = job.state().batch_of(py, first) else { return };
-    let from = (first - start) as usize;
-    let part = tasks.bind(py).get_slice(from, from + count as usize);
-    owner.send(py, job, first, &part, false);
+    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
+    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
 }
 
 /// How a worker ended.
@@ -131,8 +145,9 @@ impl Death {
 
     /// The error of the task that was running.
     fn of(&self, py: Python<'_>, job: &Job, task: u64) -> PyErr {
-        let args = job.state().batch_of(py, task).and_then(|(first, tasks)| {
-            let task = tasks.bind(py).get_item((task - first) as usize).ok()?;
+        let place = job.state().place_of(py, task);
+        let args = place.and_then(|(tasks, place)| {
+            let task = tasks.bind(py).get_item(place).ok()?;
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });
@@ -203,8 +218,7 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     }
     owner.crew.close();
     owner.crew.discard_queued();
-    let processes: Vec<Py<PyAny>> =
-        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    let processes = all_processes(owner);
     for process in &processes {
         process.call_method0(py, intern!(py, "terminate"))?;
     }
@@ -218,16 +232,22 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     owner.collect(py);
     let error = PyRuntimeError::new_err("the pool was terminated before the task was done");
     owner.fail_everything(py, &error);
+    owner.wake_callbacks();
     owner.crew.pass_on();
     Ok(())
 }
 
 /// Waits for what is left of the worker processes.
 pub(super) fn join_all(owner: &Owner, py: Python<'_>) -> PyResult<()> {
-    let processes: Vec<Py<PyAny>> =
-        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
-    for process in processes {
+    for process in all_processes(owner) {
         process.call_method0(py, intern!(py, "join"))?;
     }
     Ok(())
+}
+
+fn all_processes(owner: &Owner) -> Vec<Py<PyAny>> {
+    let mut processes: Vec<_> =
+        locked(&owner.processes).iter_mut().filter_map(Option::take).collect();
+    processes.append(&mut locked(&owner.leavers));
+    processes
 }

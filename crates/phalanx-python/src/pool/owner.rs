@@ -1,8 +1,9 @@
 //! The owner's side of a pool: sending calls, collecting answers, keeping the workers' seats taken.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phalanx::message::Arrived;
@@ -10,8 +11,9 @@ use phalanx::pool::{Crew, News, Span, pacer};
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -20,13 +22,16 @@ use super::results::{ApplyResult, MapResult};
 use super::stream::IMapIterator;
 use super::wire::{Kind, Mode, ResultLabel};
 use super::worker::WorkerBench;
-use crate::codec::{encode, ship};
-use crate::transport::{family, no_memory, parcel};
+use crate::codec::{encode, encode_part, ship};
+use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
 const FUNCTIONS_KEPT: usize = 64;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
+
+/// Batches of a `map` that are on their way at a time, for each worker.
+const BATCHES_AHEAD: usize = 3;
 
 /// What a pool's owner knows.
 pub(super) struct Owner {
@@ -36,6 +41,8 @@ pub(super) struct Owner {
     start: Py<PyAny>,
     pub(super) seats: usize,
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
+    /// Workers that have left their seats of their own accord and are about to end.
+    pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
     jobs: Mutex<HashMap<u64, Arc<Job>>>,
     next_job: AtomicU64,
     functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -43,7 +50,10 @@ pub(super) struct Owner {
     pub(super) streams: Mutex<Vec<Arc<super::stream::Stream>>>,
     /// Jobs that are done and whose callbacks have not been called.
     callbacks: Mutex<VecDeque<Arc<Job>>>,
-    pub(super) with_callbacks: AtomicUsize,
+    /// Jobs in progress that have callbacks, and the bell for the thread that calls them: it takes
+    /// no part in collecting while there are none.
+    pub(super) with_callbacks: Mutex<usize>,
+    callback_bell: Condvar,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -52,11 +62,16 @@ pub(super) struct Owner {
     pub(super) ready: Mutex<Vec<bool>>,
     pub(super) early_deaths: AtomicUsize,
     looked_at: AtomicU64,
-    process: u32,
+    place: SlotId,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This process's family.
+pub(super) fn family() -> PyResult<&'static Family> {
+    Family::get().map_err(|e| PyOSError::new_err(format!("cannot set up shared memory: {e}")))
 }
 
 /// A pool of worker processes, as its owner holds it.
@@ -65,7 +80,7 @@ pub(crate) struct PoolCore(Arc<Owner>);
 
 impl Owner {
     pub(super) fn check_running(&self, py: Python<'_>) -> PyResult<()> {
-        if self.process != std::process::id() {
+        if self.place != self.family.me() {
             return Err(PyRuntimeError::new_err(
                 "the pool belongs to the parent process: make a pool of one's own in the child",
             ));
@@ -85,7 +100,7 @@ impl Owner {
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(no_memory)?;
+        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
         locked(&self.ready)[seat] = false;
         let process = self.start.call1(py, (WorkerBench::new(bench),))?;
         let old = locked(&self.processes)[seat].replace(process);
@@ -93,7 +108,11 @@ impl Owner {
         Ok(())
     }
 
-    fn function(&self, py: Python<'_>, callable: &Bound<'_, PyAny>) -> PyResult<Arc<Shared<Bytes>>> {
+    fn function(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+    ) -> PyResult<Arc<Shared<Bytes>>> {
         let shipped = ship(py, callable, None)?;
         let mut functions = locked(&self.functions);
         if let Some(kept) = functions.get(&shipped.id) {
@@ -102,7 +121,7 @@ impl Owner {
         if functions.len() >= FUNCTIONS_KEPT {
             functions.retain(|_, kept| Arc::strong_count(kept) > 1);
         }
-        let kept = Arc::new(self.crew.keep(shipped.id, &shipped.bytes).map_err(no_memory)?);
+        let kept = Arc::new(self.crew.keep(shipped.id, &shipped.bytes).map_err(out_of_memory)?);
         functions.insert(shipped.id, Arc::clone(&kept));
         Ok(kept)
     }
@@ -121,7 +140,8 @@ impl Owner {
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         if !callbacks.is_empty() {
-            self.with_callbacks.fetch_add(1, Ordering::Relaxed);
+            *locked(&self.with_callbacks) += 1;
+            self.callback_bell.notify_all();
         }
         let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
         job.state().total = total;
@@ -133,30 +153,31 @@ impl Owner {
         Ok(job)
     }
 
-    /// Sends tasks. Those that cannot be encoded are answered with the reason.
+    /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
+    /// the reason.
     pub(super) fn send(
         &self,
         py: Python<'_>,
         job: &Arc<Job>,
         first: u64,
         tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
         is_new: bool,
     ) {
-        let count = tasks.len() as u64;
+        let count = part.len() as u64;
         if is_new {
-            let batch = Batch { first, count, tasks: tasks.clone().unbind(), left: count };
-            job.state().sent.push_back(batch);
+            let (tasks, offset) = (tasks.clone().unbind(), part.start);
+            job.state().sent.push_back(Batch { first, count, tasks, offset, left: count });
         }
         let span = Span { job: job.id, first, count: count as u32 };
-        let Err(error) = self.try_send(py, job, span, tasks) else { return };
+        let Err(error) = self.try_send(py, job, span, tasks, part.clone()) else { return };
         if count == 1 || job.together {
             let answer = Answer::Raised(error);
             self.settle(job, Piece { first, count, answer });
             return;
         }
-        for (index, task) in tasks.iter().enumerate() {
-            let Ok(single) = PyList::new(py, [task]) else { return };
-            self.send(py, job, first + index as u64, &single, false);
+        for (index, place) in part.enumerate() {
+            self.send(py, job, first + index as u64, tasks, place..place + 1, false);
         }
     }
 
@@ -166,16 +187,40 @@ impl Owner {
         job: &Job,
         span: Span,
         tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
     ) -> PyResult<()> {
-        let mut frame = Vec::new();
-        let buffers = match job.mode {
-            Mode::Each | Mode::Star => encode(py, tasks, &mut frame)?,
-            Mode::Apply | Mode::ApplyKeywords => encode(py, &tasks.get_item(0)?, &mut frame)?,
-        };
-        let body = parcel(py, self.family, &frame, &buffers)?;
-        let tag = [job.function.offset(), job.mode.flags(job.together)];
-        let mut scratch = Vec::new();
-        self.crew.submit(span, tag, body, &mut scratch).map_err(no_memory)
+        if part.end > tasks.len() {
+            return Err(PyRuntimeError::new_err(
+                "the list became shorter while it was being mapped",
+            ));
+        }
+        with_scratch(|frame| {
+            let buffers = match job.mode {
+                Mode::Each | Mode::Star => encode_part(py, tasks, part, frame)?,
+                Mode::Apply | Mode::ApplyKeywords => {
+                    encode(py, &tasks.get_item(part.start)?, frame)?
+                }
+            };
+            let body = outgoing(py, self.family, frame, &buffers)?;
+            let tag = [job.function.offset(), job.mode.flags(job.together)];
+            with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
+                .map_err(out_of_memory)
+        })
+    }
+
+    /// Sends more of a `map` whose batches are sent as workers need them.
+    pub(super) fn send_more(&self, py: Python<'_>, job: &Arc<Job>, tasks: &Bound<'_, PyList>) {
+        loop {
+            let next = {
+                let mut state = job.state();
+                if state.sent.len() >= self.seats * BATCHES_AHEAD {
+                    return;
+                }
+                state.unsent.pop_front()
+            };
+            let Some((first, count)) = next else { return };
+            self.send(py, job, first as u64, tasks, first..first + count, true);
+        }
     }
 
     /// Takes in an answer that arose here.
@@ -237,11 +282,12 @@ impl Owner {
         let deadline = timeout.map(Deadline::after);
         loop {
             self.collect(py);
+            let round = self.crew.round();
             if done(py) {
                 return Ok(true);
             }
-            self.look_after_workers(py)?;
-            if done(py) {
+            // What the look found may be what was waited for.
+            if self.look_after_workers(py)? && done(py) {
                 return Ok(true);
             }
             if deadline.is_some_and(Deadline::has_passed) {
@@ -257,7 +303,7 @@ impl Owner {
                     }
                     stop
                 };
-                self.crew.wait(&Patience::until(deadline).interruptible(&ask))
+                self.crew.wait(round, &Patience::until(deadline).interruptible(&ask))
             });
             if let Some(error) = raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 return Err(error);
@@ -269,19 +315,41 @@ impl Owner {
         }
     }
 
-    /// Looks after the workers unless somebody has lately.
-    pub(super) fn look_after_workers(&self, py: Python<'_>) -> PyResult<()> {
+    /// Looks after the workers unless somebody has lately. Returns whether it did.
+    pub(super) fn look_after_workers(&self, py: Python<'_>) -> PyResult<bool> {
         let now = Deadline::now().as_nanos();
         let last = self.looked_at.load(Ordering::Relaxed);
         if now < last + LOOK_EVERY && !self.anybody_leaving() {
-            return Ok(());
+            return Ok(false);
         }
         self.looked_at.store(now, Ordering::Relaxed);
-        super::death::bury_the_dead(self, py)
+        super::death::bury_the_dead(self, py).map(|()| true)
     }
 
     fn anybody_leaving(&self) -> bool {
         (0..self.seats).any(|seat| self.crew.is_leaving(seat))
+    }
+
+    /// Sleeps until there are jobs with callbacks; false when there never will be.
+    fn wait_for_callbacks(&self) -> bool {
+        let mut waiting = locked(&self.with_callbacks);
+        loop {
+            if self.terminated.load(Ordering::Relaxed) {
+                return false;
+            }
+            if *waiting > 0 {
+                return true;
+            }
+            if self.closed.load(Ordering::Relaxed) {
+                return false;
+            }
+            waiting = self.callback_bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn wake_callbacks(&self) {
+        let _waiting = locked(&self.with_callbacks);
+        self.callback_bell.notify_all();
     }
 
     /// Feeds the streams, whatever has been fetched of them, and lets the workers go when nothing
@@ -392,6 +460,27 @@ fn name_of(callable: &Bound<'_, PyAny>) -> String {
     name.and_then(|name| name.extract()).unwrap_or_else(|_| "a function".to_owned())
 }
 
+impl PoolCore {
+    fn open_map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+        callbacks: Callbacks,
+    ) -> PyResult<Arc<Job>> {
+        let mode = if star { Mode::Star } else { Mode::Each };
+        let total = items.len();
+        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
+        job.state().unsent = match chunksize {
+            Some(size) => pacer::even(total, size).collect(),
+            None => pacer::guided(total, self.0.seats).collect(),
+        };
+        Ok(job)
+    }
+}
+
 #[pymethods]
 impl PoolCore {
     /// A pool with `seats` workers, each started by `start(bench)`.
@@ -400,24 +489,26 @@ impl PoolCore {
         let family = family()?;
         let seats = seats.min(phalanx::pool::MAX_SEATS);
         let owner = Owner {
-            crew: Crew::new(family, seats).map_err(no_memory)?,
+            crew: Crew::new(family, seats).map_err(out_of_memory)?,
             family,
             start,
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
+            leavers: Mutex::default(),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
             streams: Mutex::default(),
             callbacks: Mutex::default(),
-            with_callbacks: AtomicUsize::new(0),
+            with_callbacks: Mutex::new(0),
+            callback_bell: Condvar::new(),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
             ready: Mutex::new(vec![false; seats]),
             early_deaths: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
-            process: std::process::id(),
+            place: family.me(),
         };
         let core = Self(Arc::new(owner));
         for seat in 0..seats {
@@ -450,7 +541,7 @@ impl PoolCore {
             }
         };
         let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
-        self.0.send(py, &job, 0, &PyList::new(py, [task])?, true);
+        self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
         Ok(ApplyResult::new(Arc::clone(&self.0), job))
     }
 
@@ -468,18 +559,37 @@ impl PoolCore {
         error_callback: Option<Py<PyAny>>,
     ) -> PyResult<MapResult> {
         let callbacks = Callbacks { value: callback, error: error_callback };
-        let mode = if star { Mode::Star } else { Mode::Each };
-        let total = items.len();
-        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
-        let batches: Vec<(usize, usize)> = match chunksize {
-            Some(size) => pacer::even(total, size).collect(),
-            None => pacer::guided(total, self.0.seats).collect(),
-        };
+        let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
+        let batches = std::mem::take(&mut job.state().unsent);
         for (first, count) in batches {
-            let part = items.get_slice(first, first + count);
-            self.0.send(py, &job, first as u64, &part, true);
+            self.0.send(py, &job, first as u64, items, first..first + count, true);
         }
         Ok(MapResult::new(Arc::clone(&self.0), job))
+    }
+
+    /// The same, waiting for the results: batches are sent as workers need them, and results
+    /// decoded as they come, so that neither piles up.
+    #[pyo3(signature = (function, items, star, chunksize=None))]
+    fn map_and_wait(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+    ) -> PyResult<Py<PyAny>> {
+        let owner = &self.0;
+        let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
+        let mut decoded = Ok(());
+        owner.wait_until(py, None, |py| {
+            owner.send_more(py, &job, items);
+            if decoded.is_ok() {
+                decoded = job.decode_early(py);
+            }
+            job.is_done()
+        })?;
+        decoded?;
+        job.outcome(py)
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.
@@ -502,6 +612,7 @@ impl PoolCore {
     fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.close_if_done();
+        self.0.wake_callbacks();
         self.0.crew.pass_on();
     }
 
@@ -519,7 +630,7 @@ impl PoolCore {
             }
             owner.finish_sending(py);
             locked(&owner.processes).iter().all(Option::is_none)
-                && owner.with_callbacks.load(Ordering::Relaxed) == 0
+                && *locked(&owner.with_callbacks) == 0
         })?;
         super::death::join_all(owner, py)
     }
@@ -537,26 +648,24 @@ impl PoolCore {
     /// Takes in what has arrived and looks after the workers, without waiting.
     fn look(&self, py: Python<'_>) -> PyResult<()> {
         self.0.collect(py);
-        self.0.look_after_workers(py)
+        self.0.look_after_workers(py).map(drop)
     }
 
     /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the
     /// pool's thread for callbacks.
     fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
         let owner = &self.0;
-        loop {
+        while py.detach(|| owner.wait_for_callbacks()) {
             let mut next = None;
             owner.wait_until(py, None, |_| {
                 next = locked(&owner.callbacks).pop_front();
-                let over = owner.terminated.load(Ordering::Relaxed)
-                    || (owner.closed.load(Ordering::Relaxed)
-                        && owner.with_callbacks.load(Ordering::Relaxed) == 0);
-                next.is_some() || over
+                next.is_some() || owner.terminated.load(Ordering::Relaxed)
             })?;
             let Some(job) = next else { return Ok(()) };
             super::results::call_back(py, &job);
-            owner.with_callbacks.fetch_sub(1, Ordering::Relaxed);
+            *locked(&owner.with_callbacks) -= 1;
             owner.crew.pass_on();
         }
+        Ok(())
     }
 }

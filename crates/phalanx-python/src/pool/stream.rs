@@ -59,8 +59,7 @@ impl Stream {
     ) -> bool {
         let (busy, tasks) = owner.crew.work_done();
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window =
-            self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
         loop {
             let (submitted, ahead) = {
                 let state = self.job.state();
@@ -79,7 +78,7 @@ impl Stream {
                 && let Ok(batch) = PyList::new(py, batch)
             {
                 self.job.state().submitted += batch.len() as u64;
-                owner.send(py, &self.job, submitted, &batch, true);
+                owner.send(py, &self.job, submitted, &batch, 0..batch.len(), true);
             }
             match end {
                 End::Full => {}

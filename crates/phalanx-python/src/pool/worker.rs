@@ -10,9 +10,10 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::owner::family;
 use super::wire::{Kind, Mode, ResultLabel};
-use crate::codec::{FunctionCache, encode_exception};
-use crate::transport::{family, no_memory, pack, parcel, unpack};
+use crate::codec::{FunctionCache, encode, encode_exception};
+use crate::message::{object, out_of_memory, outgoing};
 
 /// A worker's place in a pool. Given to the worker's process when it is started.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -34,7 +35,9 @@ impl WorkerBench {
             .map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
         let bench = &slf.get().0;
         let Some(place) = phalanx::process::spawning_slot() else {
             return Err(PyRuntimeError::new_err(
@@ -66,7 +69,7 @@ impl WorkerBench {
         worker.ready()?;
         let mut left = max_tasks.unwrap_or(u64::MAX);
         while left > 0 {
-            let Some(batch) = worker.next(py)? else { return Ok(()) };
+            let Some(batch) = worker.next(py)? else { break };
             left = left.saturating_sub(worker.run(py, batch)?);
         }
         self.0.leave();
@@ -100,12 +103,12 @@ impl<'a> Worker<'a> {
     fn ready(&mut self) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench.publish(&label.pack(), nothing, &mut self.scratch).map_err(no_memory)
+        self.bench.announce(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
-        self.publish_error(py, label, error)
+        self.publish_error(py, 0, label, error)
     }
 
     /// The next batch; nothing when the pool has closed.
@@ -144,9 +147,14 @@ impl<'a> Worker<'a> {
         let began = Deadline::now().as_nanos();
         let span = batch.span;
         let (mode, together) = Mode::from_flags(batch.tag[1]);
+        let is_single = span.count == 1;
+        if is_single {
+            // What kills a worker when it is read is the task's doing as well.
+            self.bench.begin();
+        }
         let function = self.function(py, batch.tag[0]);
         let bytes = std::mem::take(&mut self.batch);
-        let tasks = unpack(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
+        let tasks = object(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
         self.batch = bytes;
         match (function, tasks) {
             (Ok(function), Ok(tasks)) => {
@@ -162,13 +170,11 @@ impl<'a> Worker<'a> {
                         }
                     }
                     Mode::Apply => {
-                        self.bench.begin();
                         let value = call_star(function, tasks);
                         self.publish_one(py, span, 0, value)?;
                         self.bench.finish();
                     }
                     Mode::ApplyKeywords => {
-                        self.bench.begin();
                         let value = call_keywords(function, tasks);
                         self.publish_one(py, span, 0, value)?;
                         self.bench.finish();
@@ -185,8 +191,8 @@ impl<'a> Worker<'a> {
                 };
                 let nothing = phalanx::message::Outgoing::Inline(&[]);
                 self.bench
-                    .publish(&label.pack(), nothing, &mut self.scratch)
-                    .map_err(no_memory)?;
+                    .publish(span.count, &label.pack(), nothing, &mut self.scratch)
+                    .map_err(out_of_memory)?;
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
         }
@@ -211,7 +217,9 @@ impl<'a> Worker<'a> {
         match (found, known) {
             (Some(_), Some(function)) => Ok(function),
             (Some(_), None) => self.functions.resolve(py, &self.scratch),
-            (None, _) => Err(PyValueError::new_err("the task's function is gone from shared memory")),
+            (None, _) => {
+                Err(PyValueError::new_err("the task's function is gone from shared memory"))
+            }
         }
     }
 
@@ -224,7 +232,9 @@ impl<'a> Worker<'a> {
         star: bool,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
-            self.bench.begin();
+            if span.count > 1 {
+                self.bench.begin();
+            }
             let value = if star { call_star(function, &task) } else { function.call1((task,)) };
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
@@ -242,7 +252,9 @@ impl<'a> Worker<'a> {
     ) -> PyResult<()> {
         let mut values = Vec::with_capacity(tasks.len());
         for task in tasks.iter() {
-            self.bench.begin();
+            if span.count > 1 {
+                self.bench.begin();
+            }
             let value = if star { call_star(function, &task) } else { function.call1((task,)) };
             self.bench.finish();
             match value {
@@ -251,13 +263,9 @@ impl<'a> Worker<'a> {
             }
         }
         let values = PyList::new(py, values)?;
-        let label = ResultLabel {
-            job: span.job,
-            first: span.first,
-            kind: Kind::Values,
-            count: span.count,
-        };
-        match self.publish_value(py, label, &values) {
+        let label =
+            ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
+        match self.publish_value(py, span.count, label, &values) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = unsendable(py, &error, &values);
@@ -274,37 +282,44 @@ impl<'a> Worker<'a> {
         value: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let first = span.first + index;
+        let settles = index as u32 + 1;
         let label = ResultLabel { job: span.job, first, kind: Kind::Value, count: 1 };
         let error = match value {
-            Ok(value) => match self.publish_value(py, label, &value) {
+            Ok(value) => match self.publish_value(py, settles, label, &value) {
                 Ok(()) => return Ok(()),
                 Err(error) => unsendable(py, &error, &value),
             },
             Err(error) => error,
         };
-        self.publish_error(py, ResultLabel { kind: Kind::Error, ..label }, &error)
+        self.publish_error(py, settles, ResultLabel { kind: Kind::Error, ..label }, &error)
     }
 
     fn publish_value(
         &mut self,
         py: Python<'_>,
+        settles: u32,
         label: ResultLabel,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let body = pack(py, self.family, value, &mut self.frame)?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(no_memory)
+        self.frame.clear();
+        let payloads = encode(py, value, &mut self.frame)?;
+        let body = outgoing(py, self.family, &self.frame, &payloads)?;
+        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn publish_error(
         &mut self,
         py: Python<'_>,
+        settles: u32,
         label: ResultLabel,
         error: &PyErr,
     ) -> PyResult<()> {
         self.frame.clear();
-        encode_exception(py, error.value(py).as_any(), &mut self.frame);
-        let body = parcel(py, self.family, &self.frame, &Vec::new())?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(no_memory)
+        // `into_value` ties the traceback to the exception.
+        let value = error.clone_ref(py).into_value(py);
+        encode_exception(py, value.bind(py).as_any(), &mut self.frame);
+        let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
+        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn fail_all(
@@ -317,17 +332,21 @@ impl<'a> Worker<'a> {
         let Span { job, first, count } = span;
         if together {
             let label = ResultLabel { job, first, kind: Kind::BatchError, count };
-            return self.publish_error(py, label, error);
+            return self.publish_error(py, count, label, error);
         }
-        for index in 0..u64::from(count) {
-            let label = ResultLabel { job, first: first + index, kind: Kind::Error, count: 1 };
-            self.publish_error(py, label, error)?;
+        for index in 0..count {
+            let first = first + u64::from(index);
+            let label = ResultLabel { job, first, kind: Kind::Error, count: 1 };
+            self.publish_error(py, index + 1, label, error)?;
         }
         Ok(())
     }
 }
 
-fn call_star<'py>(function: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn call_star<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     match args.cast::<PyTuple>() {
         Ok(args) => function.call1(args),
         Err(_) => {

@@ -1,14 +1,27 @@
 //! The Python classes and functions of `phalanx._core`, one file a subject.
 
-pub(crate) mod cpu;
-pub(crate) mod descriptors;
-pub(crate) mod process;
-pub(crate) mod spawning;
-pub(crate) mod zygote;
 pub(crate) mod barrier;
 pub(crate) mod condition;
+pub(crate) mod connection;
+mod connection_errors;
+pub(crate) mod cpu;
+pub(crate) mod descriptors;
 pub(crate) mod event;
 pub(crate) mod lock;
+pub(crate) mod process;
+pub(crate) mod queue;
 pub(crate) mod rlock;
 pub(crate) mod semaphore;
 mod shared;
+pub(crate) mod spawning;
+mod scalar;
+pub(crate) mod value;
+pub(crate) mod wait;
+pub(crate) mod zygote;
+
+/// Gives the classes of locks their quick methods.
+pub(crate) fn quicken_locks(py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
+    crate::ffi::quicken::<lock::Lock>(py)?;
+    crate::ffi::quicken::<rlock::RLock>(py)?;
+    crate::ffi::quicken::<semaphore::Semaphore>(py)
+}

@@ -30,9 +30,8 @@ acquirable!(Semaphore, "semaphore", released_too_often, {
 
     #[pyo3(signature = (value, bounded, on_owner_death = None))]
     fn _create(&self, value: i64, bounded: bool, on_owner_death: Option<&str>) -> PyResult<()> {
-        let value = u32::try_from(value).map_err(|_| {
-            PyValueError::new_err("a semaphore's initial value is 0 to 2147483647")
-        })?;
+        let value = u32::try_from(value)
+            .map_err(|_| PyValueError::new_err("a semaphore's initial value is 0 to 2147483647"))?;
         self.0.fill(make(value, bounded, policy(on_owner_death)?))
     }
 

@@ -77,9 +77,8 @@ impl Spawning {
         let place = self.take()?;
         let command = Command::new(path, arguments)?;
         let fds = crate::ffi::borrow_fds(&fds);
-        let child = launching(py, &command, prepare, |launch| {
-            zygote::start(launch, place, payload, &fds)
-        })?;
+        let child =
+            launching(py, &command, prepare, |launch| zygote::start(launch, place, payload, &fds))?;
         Ok(Child::new(child))
     }
 }

@@ -115,8 +115,9 @@ impl Ring {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// How many records have ever been put, modulo 2^32.
-    fn put_count(&self, memory: &impl Memory) -> u32 {
+    /// How many records have ever been put, modulo 2^32: the ordinal of the next one.
+    #[must_use]
+    pub fn put_count(&self, memory: &impl Memory) -> u32 {
         loop {
             let at = self.put.segment.load(Ordering::Acquire);
             let count = memory.segment(at).tail().count;
@@ -170,6 +171,12 @@ impl Ring {
     #[must_use]
     pub fn not_empty(&self) -> &EventCount {
         &self.not_empty
+    }
+
+    /// The event count that is notified when a record of a ring with a limit is taken.
+    #[must_use]
+    pub fn not_full(&self) -> &EventCount {
+        &self.not_full
     }
 
     /// Counts one taken record as dealt with. False (and nothing counted) if as many have been

@@ -77,7 +77,7 @@ impl Ring {
             let arrived = || (!self.is_empty(memory)).then_some(());
             if sleeps > 0 || SPIN.until(arrived).is_none() {
                 let ticket = self.not_empty.register();
-                if arrived().is_none() {
+                if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));
                     sleeps += 1;
                     if sleeps == IDLE_SLICES {

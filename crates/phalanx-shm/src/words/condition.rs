@@ -3,7 +3,8 @@
 //! # Layout
 //! A head and a fixed number of cells, one for each waiter. A cell is the futex word of its
 //! waiter and moves `free -> claimed -> waiting -> notified -> free`; it names the waiter's slot in
-//! each state but the first. Beside it stands the ticket that says who came first.
+//! each state but the first. A bit says whether a waiting one sleeps, so that none is woken that
+//! does not. Beside the cell stands the ticket that says who came first.
 //!
 //! # Steps
 //! A waiter (which holds the user's lock) claims a cell, writes its ticket, marks the cell
@@ -42,6 +43,9 @@ const SLOT: u32 = 0xffff;
 const CLAIMED: u32 = 1 << 16;
 const WAITING: u32 = 2 << 16;
 const NOTIFIED: u32 = 3 << 16;
+const STATE: u32 = 3 << 16;
+/// With `WAITING`: the waiter sleeps, or is about to, and has to be woken.
+const PARKED: u32 = 1 << 18;
 
 const POLL: Duration = Duration::from_millis(1);
 
@@ -123,7 +127,7 @@ impl<'a> Condition<'a> {
         while found < count {
             let Some(cell) = self.oldest() else { break };
             let state = cell.state.load(Ordering::Relaxed);
-            if state & !SLOT == WAITING && Self::mark(cell, state) {
+            if state & STATE == WAITING && Self::mark(cell, state) {
                 found += 1;
             }
         }
@@ -135,7 +139,7 @@ impl<'a> Condition<'a> {
         let mut found = 0;
         for cell in self.in_use() {
             let state = cell.state.load(Ordering::Acquire);
-            if state & !SLOT == WAITING && Self::mark(cell, state) {
+            if state & STATE == WAITING && Self::mark(cell, state) {
                 found += 1;
             }
         }
@@ -147,7 +151,7 @@ impl<'a> Condition<'a> {
     pub fn waiting(&self) -> usize {
         self.in_use()
             .iter()
-            .filter(|cell| cell.state.load(Ordering::Acquire) & !SLOT == WAITING)
+            .filter(|cell| cell.state.load(Ordering::Acquire) & STATE == WAITING)
             .count()
     }
 
@@ -165,7 +169,7 @@ impl<'a> Condition<'a> {
             let state = cell.state.load(Ordering::Acquire);
             if state & SLOT == dead {
                 self.free_for(cell, state);
-            } else if state & !SLOT == NOTIFIED {
+            } else if state & STATE == NOTIFIED {
                 futex_wake(&cell.state, 1);
             }
         }
@@ -174,7 +178,7 @@ impl<'a> Condition<'a> {
     fn free_for(&self, cell: &WaiterCell, mut state: u32) {
         let dead = state & SLOT;
         loop {
-            if state & !SLOT == NOTIFIED {
+            if state & STATE == NOTIFIED {
                 self.notify(1);
                 failpoint!("condition.death.passed");
             }
@@ -212,7 +216,7 @@ impl<'a> Condition<'a> {
         let now = self.head.next_ticket.load(Ordering::Relaxed);
         self.in_use()
             .iter()
-            .filter(|cell| cell.state.load(Ordering::Acquire) & !SLOT == WAITING)
+            .filter(|cell| cell.state.load(Ordering::Acquire) & STATE == WAITING)
             .max_by_key(|cell| now.wrapping_sub(cell.ticket.load(Ordering::Relaxed)))
     }
 
@@ -224,7 +228,9 @@ impl<'a> Condition<'a> {
             return false;
         }
         failpoint!("condition.notify.marked");
-        futex_wake(&cell.state, 1);
+        if state & PARKED != 0 {
+            futex_wake(&cell.state, 1);
+        }
         true
     }
 
@@ -233,15 +239,23 @@ impl<'a> Condition<'a> {
         if !patience.is_none() && SPIN.until(notified).is_some() {
             return Ok(());
         }
-        let waiting = me | WAITING;
+        let (waiting, parked) = (me | WAITING, me | WAITING | PARKED);
+        if cell
+            .state
+            .compare_exchange(waiting, parked, Ordering::Relaxed, Ordering::Acquire)
+            .is_err()
+        {
+            return Ok(());
+        }
+        failpoint!("condition.park.flagged");
         let mut slices = Slices::for_users();
         while notified().is_none() {
-            let woken = futex_wait(&cell.state, waiting, Some(slices.next_deadline(patience)));
+            let woken = futex_wait(&cell.state, parked, Some(slices.next_deadline(patience)));
             if matches!(woken, Wake::TimedOut | Wake::Interrupted)
                 && let Err(why) = patience.check()
             {
                 let left = cell.state.compare_exchange(
-                    waiting,
+                    parked,
                     me | CLAIMED,
                     Ordering::AcqRel,
                     Ordering::Acquire,

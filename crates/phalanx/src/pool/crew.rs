@@ -1,10 +1,11 @@
 //! The owner's side of a pool: what is sent, what comes back, who has died.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{Lease, LeaseBoard, Span};
+use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
@@ -24,6 +25,8 @@ pub struct Crew {
     board: Shared<LeaseBoard>,
     tasks: Shared<Ring>,
     mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
+    /// Raised whenever a thread of the owner has taken in news that others may wait for.
+    rounds: AtomicU32,
 }
 
 /// Something a worker has published.
@@ -42,11 +45,14 @@ pub struct News<'a> {
 pub struct Ended {
     /// The task that was running when it died.
     pub lost: Option<Span>,
-    /// Tasks of its batch that were not begun and have to be sent again.
+    /// Tasks of its batch that have to be sent again: their results are not published, and they
+    /// were not begun.
     pub again: Option<Span>,
-    /// Tasks of its batch that were finished; their results have arrived, or never will if the
-    /// batch's results travel together.
-    pub finished: Option<Span>,
+    /// Tasks of its batch that had run, but whose results were to travel together with others and
+    /// are lost.
+    pub unpublished: Option<Span>,
+    /// Whether it had begun any task of its batch; otherwise reading the batch may have killed it.
+    pub begun: bool,
     /// Whether it had announced that it would leave.
     pub left: bool,
 }
@@ -61,7 +67,7 @@ impl Crew {
         tasks.prepare(family, 0)?;
         let board = LeaseBoard::create(family, seats)?;
         let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
-        Ok(Self { board, tasks, mailboxes })
+        Ok(Self { board, tasks, mailboxes, rounds: AtomicU32::new(0) })
     }
 
     fn mailboxes(&self) -> MutexGuard<'_, Vec<Option<Shared<Ring>>>> {
@@ -145,13 +151,20 @@ impl Crew {
         self.board.has_news()
     }
 
-    /// Sleeps until there is news, for a short while at most, so that the caller can look after
-    /// its workers in between.
+    /// How often news has been passed on so far. To be read before looking whether what one waits
+    /// for is there, and given to [`Crew::wait`].
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.rounds.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until there is news, or somebody has passed news on since `round`; for a short while
+    /// at most, so that the caller can look after its workers in between.
     ///
     /// # Errors
     /// [`GaveUp`] when the caller's patience ends.
-    pub fn wait(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let news = || self.board.has_news().then_some(());
+    pub fn wait(&self, round: u32, patience: &Patience<'_>) -> Result<(), GaveUp> {
+        let news = || (self.board.has_news() || self.round() != round).then_some(());
         if SPIN.until(news).is_some() {
             return Ok(());
         }
@@ -164,8 +177,9 @@ impl Crew {
         if news().is_some() { Ok(()) } else { patience.check() }
     }
 
-    /// Wakes other threads of the owner that wait for news, because this one has collected theirs.
+    /// Wakes other threads of the owner that wait for news, because this one has taken theirs in.
     pub fn pass_on(&self) {
+        self.rounds.fetch_add(1, Ordering::SeqCst);
         self.board.ready().notify_all();
     }
 
@@ -198,29 +212,45 @@ impl Crew {
         scratch: &mut Vec<u8>,
         sink: &mut dyn FnMut(News<'_>),
     ) -> Ended {
-        if let Some(mailbox) = self.mailboxes()[seat].take() {
-            empty(&mailbox, seat, scratch, sink);
+        let mailbox = self.mailboxes()[seat].take();
+        if let Some(mailbox) = &mailbox {
+            empty(mailbox, seat, scratch, sink);
         }
         let chair = self.board.seat(seat);
         let left = chair.is_leaving();
-        let lease = chair.lease().filter(|l| self.tasks.is_taken(self.family(), l.ordinal));
+        let lease = self.lease_that_counts(chair);
+        let settled = lease.map_or(0, |lease| match (lease.promise, &mailbox) {
+            (Some(promise), Some(mailbox)) if was_put(mailbox, promise.ordinal) => promise.settles,
+            _ => lease.settled,
+        });
         chair.vacate();
-        let part = |lease: &Lease, from: u32, to: u32| {
+        let Some(lease) = lease else {
+            return Ended { lost: None, again: None, unpublished: None, begun: false, left };
+        };
+        let part = |from: u32, to: u32| {
             (from < to).then(|| Span {
                 job: lease.span.job,
                 first: lease.span.first + u64::from(from),
                 count: to - from,
             })
         };
-        let Some(lease) = lease else {
-            return Ended { lost: None, again: None, finished: None, left };
-        };
         Ended {
-            lost: part(&lease, lease.finished, lease.begun),
-            again: part(&lease, lease.begun, lease.span.count),
-            finished: part(&lease, 0, lease.finished),
+            lost: part(lease.finished.max(settled), lease.begun),
+            again: part(lease.begun.max(settled), lease.span.count),
+            unpublished: part(settled, lease.finished),
+            begun: lease.begun > 0,
             left,
         }
+    }
+
+    /// The lease of a seat whose worker has died, unless it died before it got the record.
+    fn lease_that_counts(&self, chair: &Seat) -> Option<Lease> {
+        let lease = chair.lease()?;
+        if !self.tasks.is_taken(self.family(), lease.ordinal) {
+            return None;
+        }
+        // Whoever took the record instead struck out this lease before it did.
+        chair.lease().filter(|again| again.ordinal == lease.ordinal)
     }
 
     /// Lets workers go when they have done everything that was sent.
@@ -292,4 +322,10 @@ fn empty(
         sink(News { seat, bytes: scratch, parcel });
         count += 1;
     }
+}
+
+/// Whether a mailbox has ever had the record with that ordinal.
+fn was_put(mailbox: &Shared<Ring>, ordinal: u32) -> bool {
+    // Records of one batch are less than 2^31 apart.
+    (mailbox.put_count(mailbox.family()).wrapping_sub(ordinal) as i32) > 0
 }

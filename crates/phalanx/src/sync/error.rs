@@ -96,7 +96,9 @@ impl<G> From<GaveUp> for LockError<G> {
 impl<G> fmt::Display for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("another holds the lock; the time to wait for it is over"),
+            Self::TimedOut => {
+                f.write_str("another holds the lock; the time to wait for it is over")
+            }
             Self::Interrupted => f.write_str("interrupted while waiting for the lock"),
             Self::OwnerDied(died) => write!(
                 f,

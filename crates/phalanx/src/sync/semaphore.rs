@@ -109,6 +109,12 @@ impl Semaphore {
         objects::permits(&self.head).try_acquire(self.head.family())
     }
 
+    /// Takes a permit if there is one that no dead process held; returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        objects::permits(&self.head).acquire_free(self.head.family())
+    }
+
     /// Gives a permit back, or adds one.
     ///
     /// # Errors
@@ -130,10 +136,7 @@ impl Semaphore {
         self.head.start()
     }
 
-    fn permit(
-        &self,
-        how: Result<Acquired, GaveUp>,
-    ) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+    fn permit(&self, how: Result<Acquired, GaveUp>) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         match how? {
             Acquired::Clean => Ok(Permit(self)),
             Acquired::OwnerDied { pid } => {

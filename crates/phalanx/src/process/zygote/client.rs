@@ -127,7 +127,7 @@ pub fn start(
     let pidfd = death::own_pidfd()?;
     let body = if inline { payload } else { &[] };
 
-    // Twice: a zygote that was found dead by sending to it has not seen the request.
+    // Twice: a zygote that was dead, or died without reading the request, is replaced.
     for _ in 0..2 {
         let (connection, door) = {
             let mut known = known();
@@ -149,12 +149,15 @@ pub fn start(
         let id = connection.next_id();
         let head = Request { id, slot, inline }.encode();
         let parts = [IoSlice::new(&head), IoSlice::new(body)];
-        match connection.request(&parts, &all) {
-            Ok(()) => {}
-            Err(e) if nobody_there(&e) => continue,
-            Err(e) => return Err(e),
-        }
-        let (pid, sentinel) = connection.started(id)?;
+        let started = connection.request(&parts, &all).and_then(|()| connection.started(id));
+        let (pid, sentinel) = match started {
+            // One that ended by itself could not start, and would not the next time either.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => match exit_status() {
+                Some(ExitStatus::Code(_)) => return Err(gone()),
+                _ => continue,
+            },
+            started => started?,
+        };
         let slot = reservation.hand_over()?;
         return Ok(Child::of_zygote(pid, sentinel, slot, connection, id));
     }

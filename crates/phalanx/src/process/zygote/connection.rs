@@ -29,7 +29,16 @@ pub(in crate::process) struct Connection {
 struct Inbox {
     started: HashMap<u64, Result<(u32, OwnedFd), i32>>,
     ended: HashMap<u64, ExitStatus>,
-    closed: bool,
+    end: Option<End>,
+}
+
+/// How the zygote's end of the line was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It had read all that we sent.
+    Read,
+    /// Something that we sent was never read: the kernel says so.
+    Unread,
 }
 
 const TURN: Duration = Duration::from_millis(50);
@@ -45,18 +54,20 @@ impl Connection {
 
     /// Whether the zygote is known to have gone.
     pub(super) fn is_closed(&self) -> bool {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).end.is_some()
     }
 
     pub(super) fn request(&self, parts: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let result = socket::send(&self.socket, parts, fds, true).map(drop);
-        if result.is_err() {
-            self.inbox.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        if result.as_ref().is_err_and(is_end) {
+            self.inbox.lock().unwrap_or_else(PoisonError::into_inner).end = Some(End::Unread);
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         result
     }
 
-    /// Waits for the answer to a request: the child's pid and sentinel.
+    /// Waits for the answer to a request: the child's pid and sentinel. The error is of the kind
+    /// `BrokenPipe` when the zygote has ended without reading the request.
     pub(super) fn started(&self, id: u64) -> io::Result<(u32, OwnedFd)> {
         loop {
             let found = self.receive(None, |inbox| inbox.started.remove(&id))?;
@@ -79,7 +90,7 @@ impl Connection {
             match self.receive(Some(deadline), |inbox| inbox.ended.remove(&id)) {
                 Ok(None) if deadline.has_passed() => return Ok(None),
                 Ok(None) => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                Err(e) if is_end(&e) => {
                     return Ok(Some(ExitStatus::Unknown));
                 }
                 result => return result,
@@ -97,8 +108,10 @@ impl Connection {
         if let Some(found) = look(&mut inbox) {
             return Ok(Some(found));
         }
-        if inbox.closed {
-            return Err(gone());
+        match inbox.end {
+            Some(End::Read) => return Err(gone()),
+            Some(End::Unread) => return Err(io::ErrorKind::BrokenPipe.into()),
+            None => {}
         }
         let turn = Deadline::after(TURN);
         let until = deadline.map_or(turn, |d| d.min(turn));
@@ -118,11 +131,16 @@ impl Connection {
                 (Some(Reply::Ended { id, status }), _) => {
                     inbox.ended.insert(id, status);
                 }
-                (None, _) => inbox.closed = true,
+                (None, _) => inbox.end = Some(End::Read),
             },
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => inbox.closed = true,
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => inbox.end = Some(End::Unread),
+            Err(_) => inbox.end = Some(End::Read),
         }
         Ok(look(&mut inbox))
     }
+}
+
+fn is_end(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

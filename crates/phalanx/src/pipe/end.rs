@@ -1,0 +1,303 @@
+//! One end of a pipe.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+use phalanx_os::poll::{self, Interest};
+use phalanx_os::socket;
+use phalanx_shm::family::Family;
+use phalanx_shm::object::NotHeld;
+use phalanx_shm::patience::{GaveUp, Patience, Slices};
+use phalanx_shm::peers::SlotId;
+use phalanx_shm::spin::Spin;
+
+use super::error::{NewPipeError, RecvError, SendError};
+use super::half::{Half, is_hung_up};
+use super::watch::Place;
+use crate::message::{Incoming, Outgoing};
+
+static ARRIVAL: Spin = Spin::new();
+
+/// One end of a pipe: sends, receives or both. Closed when dropped.
+pub struct End {
+    incoming: Option<Half>,
+    outgoing: Option<Half>,
+    socket: OwnedFd,
+    watch: Place,
+}
+
+/// Where the parts of an end lie in shared memory: with a copy of its descriptor, all that another
+/// process of the family needs to make the same end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndParts {
+    /// The incoming direction, if it has one.
+    pub incoming: Option<[u64; 2]>,
+    /// The outgoing direction, if it has one.
+    pub outgoing: Option<[u64; 2]>,
+}
+
+/// A pipe both of whose ends send and receive.
+///
+/// # Errors
+/// [`NewPipeError`].
+pub fn duplex() -> Result<(End, End), NewPipeError> {
+    let family = Family::get()?;
+    let (one, other) = (Half::new(family)?, Half::new(family)?);
+    let (a, b) = socket::seqpacket_pair()?;
+    let here = End::new(Some(one.clone()), Some(other.clone()), a);
+    Ok((here, End::new(Some(other), Some(one), b)))
+}
+
+/// A pipe whose first end receives and whose second end sends.
+///
+/// # Errors
+/// [`NewPipeError`].
+pub fn one_way() -> Result<(End, End), NewPipeError> {
+    let half = Half::new(Family::get()?)?;
+    let (a, b) = socket::seqpacket_pair()?;
+    Ok((End::new(Some(half.clone()), None, a), End::new(None, Some(half), b)))
+}
+
+impl End {
+    fn new(incoming: Option<Half>, outgoing: Option<Half>, socket: OwnedFd) -> Self {
+        Self { incoming, outgoing, socket, watch: Place::new() }
+    }
+
+    /// The end whose parts and descriptor another process passed to this one.
+    ///
+    /// # Errors
+    /// [`NotHeld`] when this process was given no hold on the parts.
+    pub fn from_parts(
+        family: &'static Family,
+        parts: EndParts,
+        socket: OwnedFd,
+    ) -> Result<Self, NotHeld> {
+        let half = |at: Option<[u64; 2]>| at.map(|at| Half::from_offsets(family, at)).transpose();
+        Ok(Self::new(half(parts.incoming)?, half(parts.outgoing)?, socket))
+    }
+
+    /// What [`End::from_parts`] needs beside a copy of the descriptor.
+    #[must_use]
+    pub fn parts(&self) -> EndParts {
+        EndParts {
+            incoming: self.incoming.as_ref().map(Half::offsets),
+            outgoing: self.outgoing.as_ref().map(Half::offsets),
+        }
+    }
+
+    /// Gives another process a hold on the parts, before they are sent to it.
+    pub fn hold_for(&self, slot: SlotId) {
+        for half in [&self.incoming, &self.outgoing].into_iter().flatten() {
+            half.hold_for(slot);
+        }
+    }
+
+    /// The family of processes that can share the end.
+    #[must_use]
+    pub fn family(&self) -> Option<&'static Family> {
+        let half = self.incoming.as_ref().or(self.outgoing.as_ref());
+        half.map(|half| half.ring.family())
+    }
+
+    /// Whether the end receives.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// Whether the end sends.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Sends the message, waiting while the receiver does not keep up. On success `message` is
+    /// `None` afterwards.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message is still the caller's.
+    ///
+    /// # Panics
+    /// When `message` is `None`.
+    pub fn send(
+        &self,
+        message: &mut Option<Outgoing<'_>>,
+        patience: &Patience<'_>,
+    ) -> Result<(), SendError> {
+        let half = self.outgoing.as_ref().ok_or(SendError::ReceiveOnly)?;
+        if is_hung_up(self.socket.as_fd()) {
+            return Err(SendError::Broken);
+        }
+        half.send(self.socket.as_fd(), message, patience)
+    }
+
+    /// Receives the oldest message, waiting for one; the frame of a short one is appended to `frame`.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn recv(
+        &self,
+        frame: &mut Vec<u8>,
+        patience: &Patience<'_>,
+    ) -> Result<Incoming, RecvError> {
+        loop {
+            if let Some(message) = self.try_recv(frame)? {
+                return Ok(message);
+            }
+            if !self.wait_for_message(patience)? && self.half()?.is_empty() {
+                return Err(RecvError::EndOfFile);
+            }
+        }
+    }
+
+    /// Receives the oldest message if there is one. Does not notice the end of file.
+    ///
+    /// # Errors
+    /// [`RecvError::SendOnly`].
+    #[inline]
+    pub fn try_recv(&self, frame: &mut Vec<u8>) -> Result<Option<Incoming>, RecvError> {
+        let half = self.half()?;
+        let message = half.try_recv(frame);
+        if !half.bell().is_at_rest() {
+            self.tidy(half);
+        }
+        Ok(message)
+    }
+
+    fn half(&self) -> Result<&Half, RecvError> {
+        self.incoming.as_ref().ok_or(RecvError::SendOnly)
+    }
+
+    /// Makes the descriptors tell the truth: readable exactly if there are messages.
+    #[cold]
+    fn tidy(&self, half: &Half) {
+        let watch = self.watch.get();
+        if half.is_empty() {
+            half.bell().settle(self.socket.as_fd());
+            if let Some(watch) = &watch {
+                watch.silence();
+            }
+        }
+        if let Some(watch) = watch
+            && !half.is_empty()
+        {
+            watch.ring();
+        }
+    }
+
+    /// Waits until there is a message, `true`, or the other end is closed, `false`.
+    ///
+    /// # Errors
+    /// [`RecvError`], but not for the end of file.
+    pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<bool, RecvError> {
+        let half = self.half()?;
+        let socket = self.socket.as_fd();
+        let arrived = || (!half.is_empty()).then_some(());
+        if arrived().is_some() {
+            return Ok(true);
+        }
+        let at_once = patience.is_none();
+        if !at_once && ARRIVAL.until(arrived).is_some() {
+            return Ok(true);
+        }
+        let mut slices = Slices::for_users();
+        loop {
+            let mut list = [Interest::read(socket)];
+            let until = if at_once {
+                patience.deadline()
+            } else {
+                half.bell().park();
+                Some(slices.next_deadline(patience))
+            };
+            if arrived().is_some() {
+                return Ok(true);
+            }
+            poll::wait(&mut list, until).map_err(|e| RecvError::Failed(e.kind()))?;
+            if arrived().is_some() {
+                return Ok(true);
+            }
+            if list[0].is_hung_up() {
+                // What was sent before the end was closed is there by now.
+                return Ok(!half.is_empty());
+            }
+            if list[0].is_ready() {
+                self.hush();
+            }
+            patience.check()?;
+        }
+    }
+
+    /// Whether a receive would not wait: there is a message, or the other end is closed.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn is_ready(&self) -> Result<bool, RecvError> {
+        match self.wait_for_message(&Patience::none()) {
+            Ok(_) => Ok(true),
+            Err(RecvError::GaveUp(GaveUp::TimedOut)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether there is a message.
+    #[must_use]
+    pub fn has_message(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|half| !half.is_empty())
+    }
+
+    /// Removes what makes the socket readable although there is no message.
+    pub(crate) fn hush(&self) {
+        if let Some(half) = &self.incoming {
+            half.bell().settle_stray(self.socket.as_fd());
+            self.tidy(half);
+        }
+    }
+
+    /// Prepares for a sleep on [`End::socket`], which from then on becomes readable when a message
+    /// comes. Returns whether there is one already.
+    #[must_use]
+    pub fn prepare_to_sleep(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|half| {
+            half.bell().park();
+            !half.is_empty()
+        })
+    }
+
+    /// The socket, for waiting after [`End::prepare_to_sleep`] and for passing the end on. Reading or
+    /// writing it is not for users.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// A descriptor of this process for `select` and the like: readable while there is a message
+    /// or the other end is closed. It belongs to this end.
+    ///
+    /// # Errors
+    /// When the kernel refuses the descriptors that it is made of.
+    pub fn fileno(&self) -> io::Result<RawFd> {
+        use std::os::fd::AsRawFd;
+        let Some(half) = &self.incoming else {
+            return Ok(self.socket.as_raw_fd());
+        };
+        let watch = self.watch.get_or_make(self.socket.as_fd())?;
+        half.bell().watch();
+        self.tidy(half);
+        Ok(watch.fd())
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(half) = &self.incoming {
+            half.wake_senders();
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("socket", &self.socket).field("parts", &self.parts()).finish()
+    }
+}

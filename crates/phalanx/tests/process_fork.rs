@@ -1,0 +1,162 @@
+//! Children made by forking: their life, their end, and what ends them.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use phalanx::process::{Child, ExitStatus, WaitError, fork, wait_readable};
+use phalanx::{GaveUp, Patience};
+
+/// Ends the test process if it hangs.
+fn watchdog() {
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(60));
+        std::process::abort();
+    });
+}
+
+fn idle() -> i32 {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn wait(child: &Child) -> ExitStatus {
+    child.wait(Patience::forever()).expect("the wait should end with a status")
+}
+
+#[test]
+fn the_code_that_the_body_returns_is_the_status() -> io::Result<()> {
+    watchdog();
+    for code in [0, 1, 255] {
+        let child = fork::run(|| i32::from(code))?;
+        assert_ne!(child.pid(), std::process::id());
+        assert_eq!(wait(&child), ExitStatus::Code(code));
+        assert_eq!(child.try_status()?, Some(ExitStatus::Code(code)), "asking again is allowed");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_panic_is_a_status_too() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(|| std::panic::resume_unwind(Box::new(())))?;
+    assert_eq!(wait(&child), ExitStatus::Code(101));
+    Ok(())
+}
+
+#[test]
+fn signals_end_a_child_and_are_its_status() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(idle)?;
+    assert_eq!(child.try_status()?, None);
+    child.terminate()?;
+    assert_eq!(wait(&child), ExitStatus::Signal(15));
+    let child = fork::run(idle)?;
+    child.kill()?;
+    assert_eq!(wait(&child).as_exitcode(), -9);
+    child.kill()?;
+    Ok(())
+}
+
+#[test]
+fn a_wait_keeps_to_its_deadline_and_can_be_given_up() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(idle)?;
+    let soon = Patience::timeout(Some(Duration::from_millis(20)));
+    assert!(matches!(child.wait(soon), Err(WaitError::GaveUp(GaveUp::TimedOut))));
+    assert!(matches!(child.wait(Patience::none()), Err(WaitError::GaveUp(GaveUp::TimedOut))));
+    child.kill()?;
+    wait(&child);
+    Ok(())
+}
+
+#[test]
+fn the_sentinel_is_readable_at_the_end_and_not_before() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(idle)?;
+    let now = wait_readable(child.sentinel(), Patience::none());
+    assert!(matches!(now, Err(WaitError::GaveUp(GaveUp::TimedOut))));
+    child.kill()?;
+    assert!(wait_readable(child.sentinel(), Patience::forever()).is_ok());
+    wait(&child);
+    Ok(())
+}
+
+#[test]
+fn all_threads_that_wait_get_the_status() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(idle)?;
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(|| wait(&child))).collect();
+        child.terminate().expect("a child of ours can be signalled");
+        for waiter in waiters {
+            assert_eq!(waiter.join().ok(), Some(ExitStatus::Signal(15)));
+        }
+    });
+    Ok(())
+}
+
+#[test]
+fn a_child_that_somebody_else_reaped_has_ended_with_an_unknown_status() -> io::Result<()> {
+    watchdog();
+    let child = fork::run(|| 3)?;
+    phalanx_os::wait::reap_blocking(child.pid())?;
+    assert_eq!(wait(&child), ExitStatus::Unknown);
+    Ok(())
+}
+
+#[test]
+fn places_are_given_out_again() -> io::Result<()> {
+    watchdog();
+    let mut highest = 0;
+    for _ in 0..200 {
+        let child = fork::run(|| 0)?;
+        highest = highest.max(child.slot().raw());
+        wait(&child);
+    }
+    assert!(highest < 64, "200 children, one at a time, took {highest} places");
+    Ok(())
+}
+
+/// A grandchild must follow its parent when that is killed: it is the last to hold the pipe open.
+fn ends_with_its_parent(
+    start: fn(&(dyn Fn() -> io::Result<Child> + Sync)) -> bool,
+) -> io::Result<()> {
+    watchdog();
+    let (mut ours, theirs) = io::pipe()?;
+    let parent = fork::run(|| {
+        let grandchild = || {
+            fork::run(|| {
+                let _ = (&theirs).write_all(b"x");
+                idle()
+            })
+        };
+        if start(&grandchild) { idle() } else { 1 }
+    })?;
+    drop(theirs);
+    let mut byte = [0];
+    ours.read_exact(&mut byte)?;
+    let more = wait_readable(ours.as_fd(), Patience::timeout(Some(Duration::from_millis(50))));
+    assert!(
+        matches!(more, Err(WaitError::GaveUp(_))),
+        "the grandchild lives while its parent does"
+    );
+    parent.kill()?;
+    assert_eq!(ours.read(&mut byte)?, 0, "the grandchild has ended");
+    wait(&parent);
+    Ok(())
+}
+
+#[test]
+fn what_the_main_thread_forked_ends_with_its_parent() -> io::Result<()> {
+    ends_with_its_parent(|grandchild| grandchild().is_ok())
+}
+
+#[test]
+fn what_a_short_lived_thread_forked_ends_with_its_parent_and_not_with_the_thread() -> io::Result<()>
+{
+    ends_with_its_parent(|grandchild| {
+        std::thread::scope(|scope| scope.spawn(|| grandchild().is_ok()).join().unwrap_or(false))
+    })
+}

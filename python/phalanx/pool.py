@@ -1,0 +1,238 @@
+"""Pools of worker processes, with the interface of `multiprocessing.pool`.
+
+The work is done by `phalanx._core.PoolCore`; this module has the names, the defaults and the
+classes that programs subclass.
+"""
+
+import os
+import warnings
+
+from . import util
+from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
+from . import context as _context
+from .errors import MaybeEncodingError, RemoteTraceback, TimeoutError, WorkerDiedError
+
+__all__ = ["Pool"]
+
+RUN = "RUN"
+INIT = "INIT"
+CLOSE = "CLOSE"
+TERMINATE = "TERMINATE"
+
+AsyncResult = ApplyResult
+IMapUnorderedIterator = IMapIterator
+
+
+def worker(bench, initializer=None, initargs=(), maxtasks=None):
+    """Work at a bench of a pool until the pool closes: the target of a worker process."""
+    if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
+        raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
+    try:
+        bench.run(initializer, tuple(initargs), maxtasks)
+    except KeyboardInterrupt:
+        # The parent was interrupted too, and says so; one report is enough.
+        util.debug("worker interrupted")
+
+
+class Pool:
+    """A pool of worker processes that calls are sent to.
+
+    `processes` is the number of workers (default: the processors this process may use),
+    `initializer(*initargs)` is called in each when it starts, and `maxtasksperchild` replaces a
+    worker after that many tasks. A worker that dies costs exactly the task it was running, which
+    raises `WorkerDiedError`; it is replaced and everything else goes on.
+
+    >>> with Pool(2) as pool:  # doctest: +SKIP
+    ...     pool.map(abs, [-1, -2])
+    [1, 2]
+    """
+
+    _wrap_exception = True
+
+    @staticmethod
+    def Process(ctx, *args, **kwds):
+        return ctx.Process(*args, **kwds)
+
+    def __init__(
+        self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None
+    ):
+        self._state = INIT
+        self._ctx = context or _context._default_context.get_context()
+        if processes is None:
+            processes = self._ctx.cpu_count() or 1
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and not (
+            isinstance(maxtasksperchild, int) and maxtasksperchild > 0
+        ):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._processes = processes
+        self._maxtasksperchild = maxtasksperchild
+        self._initializer = initializer
+        self._initargs = initargs
+        self._callback_thread = None
+        self._core = PoolCore(processes, _Starter(self))
+        self._owner = os.getpid()
+        self._terminate = util.Finalize(
+            self, _terminate, args=(self._core, self._owner), exitpriority=15
+        )
+        self._state = RUN
+
+    def __del__(self, _warn=warnings.warn, RUN=RUN):
+        if getattr(self, "_state", None) == RUN and self._owner == os.getpid():
+            _warn(f"unclosed running phalanx pool {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self):
+        name = type(self)
+        return (
+            f"<{name.__module__}.{name.__qualname__} state={self._state} "
+            f"pool_size={len(self._core.processes())}>"
+        )
+
+    @property
+    def _pool(self):
+        return self._core.processes()
+
+    # One call
+
+    def apply(self, func, args=(), kwds={}):
+        """Call `func(*args, **kwds)` in a worker and return what it returns."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
+        """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once.
+
+        `callback(value)` or `error_callback(exception)` is called in a thread of the pool when the
+        call has ended, before the result is ready.
+        """
+        self._check_running()
+        if callback is not None or error_callback is not None:
+            self._serve_callbacks()
+        return self._core.apply(func, args, kwds, callback, error_callback)
+
+    # A call for each item
+
+    def map(self, func, iterable, chunksize=None):
+        """Call `func(item)` for each item and return the list of results, in order."""
+        return self._map_and_wait(func, iterable, False, chunksize)
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """`map` that returns a `MapResult` at once."""
+        return self._map(func, iterable, False, chunksize, callback, error_callback)
+
+    def starmap(self, func, iterable, chunksize=None):
+        """Call `func(*item)` for each item and return the list of results, in order."""
+        return self._map_and_wait(func, iterable, True, chunksize)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """`starmap` that returns a `MapResult` at once."""
+        return self._map(func, iterable, True, chunksize, callback, error_callback)
+
+    def _map(self, func, iterable, star, chunksize, callback, error_callback):
+        # A copy: the caller may change its list while the call goes on.
+        items = self._items(list(iterable), chunksize)
+        if callback is not None or error_callback is not None:
+            self._serve_callbacks()
+        return self._core.map(func, items, star, chunksize, callback, error_callback)
+
+    def _map_and_wait(self, func, iterable, star, chunksize):
+        items = self._items(iterable, chunksize)
+        return self._core.map_and_wait(func, items, star, chunksize)
+
+    def _items(self, iterable, chunksize):
+        self._check_running()
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+        return iterable if type(iterable) is list else list(iterable)
+
+    # Results as an iterator
+
+    def imap(self, func, iterable, chunksize=1, buffersize=None):
+        """Call `func(item)` for each item; an iterator of the results, in order.
+
+        The input is read only a little ahead of the results that have been fetched, so it may be
+        endless. `buffersize` sets how many tasks may be ahead.
+        """
+        return self._imap(func, iterable, chunksize, True, buffersize)
+
+    def imap_unordered(self, func, iterable, chunksize=1, buffersize=None):
+        """`imap` with the results in the order in which they arrive."""
+        return self._imap(func, iterable, chunksize, False, buffersize)
+
+    def _imap(self, func, iterable, chunksize, ordered, buffersize):
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or >= 1")
+        return self._core.imap(func, iterable, chunksize, ordered, buffersize)
+
+    # The end
+
+    def close(self):
+        """No more calls; the workers leave when everything sent is done."""
+        if self._state == RUN:
+            self._state = CLOSE
+            self._core.close()
+
+    def terminate(self):
+        """End the workers at once. Results not yet there never will be: `get` raises."""
+        self._state = TERMINATE
+        self._terminate()
+
+    def join(self):
+        """Wait for the workers to leave; `close` or `terminate` has to come first."""
+        if self._state == RUN:
+            raise ValueError("Pool is still running")
+        if self._state not in (CLOSE, TERMINATE):
+            raise ValueError("In unknown state")
+        self._core.join()
+        thread = self._callback_thread
+        if thread is not None:
+            thread.join()
+
+    def __enter__(self):
+        self._check_running()
+        return self
+
+    def __exit__(self, exc_type, exc_val, exc_tb):
+        self.terminate()
+
+    def __reduce__(self):
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    def _check_running(self):
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+
+    def _serve_callbacks(self):
+        if self._callback_thread is None:
+            import threading
+
+            self._callback_thread = threading.Thread(
+                target=self._core.serve_callbacks, name="phalanx-pool-callbacks", daemon=True
+            )
+            self._callback_thread.start()
+
+
+class _Starter:
+    """Starts worker processes for a pool, without keeping the pool alive."""
+
+    def __init__(self, pool):
+        self.make = type(pool).Process
+        self.ctx = pool._ctx
+        self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild)
+
+    def __call__(self, bench):
+        process = self.make(self.ctx, target=worker, args=(bench, *self.args))
+        process.name = process.name.replace("Process", "PoolWorker")
+        process.daemon = True
+        process.start()
+        return process
+
+
+def _terminate(core, owner):
+    if os.getpid() == owner:
+        core.terminate()

@@ -1,0 +1,64 @@
+"""Queues that processes share: `Queue`, `JoinableQueue` and `SimpleQueue`.
+
+An object is pickled when it is put, in the thread that puts it: one that cannot be pickled raises
+there, and later changes of it are not seen. Nothing is left to a background thread, so a process
+may end at once after `put` without losing anything.
+"""
+
+from . import _core
+
+__all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+
+
+def __getattr__(name):
+    if name in ("Empty", "Full"):
+        import queue
+
+        return getattr(queue, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _rebuild(cls, offset):
+    queue = cls.__new__(cls)
+    queue._attach(offset)
+    return queue
+
+
+class _Shared:
+    """What all queues have beside the methods of the engine's queue."""
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        from . import context
+
+        context.assert_spawning(self)
+        return _rebuild, (type(self), self._share())
+
+
+class Queue(_Shared, _core.Queue):
+    """A queue for at most `maxsize` objects, or any number if that is 0 or less."""
+
+    def __init__(self, maxsize=0, *, ctx=None):
+        self._create(maxsize)
+
+    def join_thread(self):
+        """Do nothing: there is no background thread. Only for a queue that has been closed."""
+        assert self._closed, f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self):
+        """Do nothing: a process that ends never waits for its queues."""
+
+
+class JoinableQueue(Queue):
+    """A queue that knows when everything that was put has been dealt with."""
+
+    task_done = _core.Queue._task_done
+    join = _core.Queue._join
+
+
+class SimpleQueue(_Shared, _core.Queue):
+    """A queue for any number of objects."""
+
+    def __init__(self, *, ctx=None):
+        self._create(0)
