@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod codec;
+mod error;
 mod ffi;
 mod interrupt;
 mod message;
@@ -17,10 +18,10 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        register_reducer, set_main_by_value,
+        register_inherited, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
-    use crate::ffi::SharedBuffer;
+    use crate::ffi::{SharedBlock, SharedBuffer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
@@ -36,6 +37,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
+    use crate::types::value::SynchronizedBase;
+    #[pymodule_export]
     use crate::types::wait::wait;
     #[pymodule_export]
     use crate::types::zygote::{ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop};
@@ -44,4 +47,9 @@ mod _core {
         barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
         semaphore::Semaphore,
     };
+
+    #[pymodule_init]
+    fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::types::quicken_locks(m.py())
+    }
 }

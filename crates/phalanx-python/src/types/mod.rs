@@ -11,8 +11,17 @@ pub(crate) mod lock;
 pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod rlock;
+mod scalar;
 pub(crate) mod semaphore;
 mod shared;
 pub(crate) mod spawning;
+pub(crate) mod value;
 pub(crate) mod wait;
 pub(crate) mod zygote;
+
+/// Gives the classes of locks their quick methods.
+pub(crate) fn quicken_locks(py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
+    crate::ffi::quicken::<lock::Lock>(py)?;
+    crate::ffi::quicken::<rlock::RLock>(py)?;
+    crate::ffi::quicken::<semaphore::Semaphore>(py)
+}

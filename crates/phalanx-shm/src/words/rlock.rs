@@ -69,14 +69,48 @@ impl RLockWord {
         peers: &P,
         patience: &Patience<'_>,
     ) -> Result<Acquired, GaveUp> {
-        if self.is_mine(thread, peers) {
-            self.depth.store(self.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if self.acquire_free(thread, peers) {
             return Ok(Acquired::Clean);
         }
         let how = self.lock.acquire(peers, patience)?;
         failpoint!("rlock.acquire.taken");
         self.own(thread, 1);
         Ok(how)
+    }
+
+    /// Runs `action` while the calling process holds the lock, for actions of a few instructions that
+    /// do not look at the lock themselves: neither owner nor depth is written. `None`, and nothing
+    /// run, if the lock is not simply free or the thread's own.
+    #[inline]
+    pub fn try_briefly<P: Peers + ?Sized, R>(
+        &self,
+        thread: u64,
+        peers: &P,
+        action: impl FnOnce() -> R,
+    ) -> Option<R> {
+        if self.lock.take_free(peers.me()) {
+            let result = action();
+            // Held by us, so there is nothing that could be refused.
+            let _ = self.lock.release(peers);
+            return Some(result);
+        }
+        self.is_mine(thread, peers).then(action)
+    }
+
+    /// Takes the lock if `thread` has it already, or it is free and nobody waits for it; returns
+    /// whether it did.
+    #[inline]
+    pub fn acquire_free<P: Peers + ?Sized>(&self, thread: u64, peers: &P) -> bool {
+        if self.is_mine(thread, peers) {
+            self.depth.store(self.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return true;
+        }
+        if !self.lock.acquire_free(peers) {
+            return false;
+        }
+        failpoint!("rlock.acquire.taken");
+        self.own(thread, 1);
+        true
     }
 
     /// Gives back one acquisition of `thread`.

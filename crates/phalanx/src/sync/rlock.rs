@@ -97,6 +97,20 @@ impl RLock {
         self.acquire(&Patience::none()).ok()
     }
 
+    /// Runs `action`, a few instructions that do not look at the lock, while this thread holds the
+    /// lock. `None`, and nothing run, if that needs waiting or the last holder died.
+    #[inline]
+    pub fn try_briefly<R>(&self, action: impl FnOnce() -> R) -> Option<R> {
+        self.word.try_briefly(ThreadToken::current().raw(), self.word.family(), action)
+    }
+
+    /// Takes the lock if it is the calling thread's or free, and was released by its last holder;
+    /// returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        self.word.acquire_free(ThreadToken::current().raw(), self.word.family())
+    }
+
     /// Gives back one acquisition of the calling thread.
     ///
     /// # Errors
