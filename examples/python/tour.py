@@ -3,7 +3,8 @@
     python examples/python/tour.py [--quick] [--only NAME ...] [--start-method METHOD] [--json]
 
 Each program runs on both libraries in turns. Their answers have to be equal; the table at the end shows the median
-times and how many times faster phalanx was. The exit status is 1 if an answer differs or a program fails.
+times and how many times faster phalanx was. The exit status is 1 if an answer differs or a program fails, and
+130 after Ctrl-C, which ends the tour with the table of what has been run.
 
 Workers under spawn and forkserver import this file again, so it imports nothing of weight before `main`.
 """
@@ -12,6 +13,7 @@ import argparse
 import sys
 
 STANDARD, PHALANX = "standard library", "phalanx"
+INTERRUPTED = 130  # as a shell reports a program that ended by Ctrl-C
 
 
 def parse(arguments, names):
@@ -68,6 +70,31 @@ def warm_up(libraries, limit):
             pool.map(abs, [-1])
 
 
+def run(names, libraries, options, outcomes):
+    """Run the programs one after another, adding to `outcomes`; return whether the tour came to its end."""
+    from touring import report
+    from touring.measure import measure
+    from touring.progress import Progress
+
+    progress = Progress(sys.stderr, len(names))
+    scale = 0.1 if options.quick else 1.0
+    try:
+        for name in names:
+            outcome = measure(name, libraries, scale, options.limit, options.quick, progress.running)
+            outcomes.append(outcome)
+            if not outcome.good:
+                progress.clear()
+                print(f"{outcome.title}: {report.verdict(outcome)}", file=sys.stderr)
+                print(outcome.details, file=sys.stderr, flush=True)
+            progress.finished(report.summary(outcome, STANDARD, PHALANX))
+    except KeyboardInterrupt:
+        progress.clear()
+        print(f"interrupted after {len(outcomes)} of {len(names)} programs", file=sys.stderr)
+        return False
+    progress.clear()
+    return True
+
+
 def main(arguments=None):
     import importlib
     import json
@@ -75,8 +102,6 @@ def main(arguments=None):
 
     import programs
     from touring import report
-    from touring.measure import measure
-    from touring.progress import Progress
 
     options = parse(arguments, programs.NAMES)
     names = options.only or programs.NAMES
@@ -85,21 +110,10 @@ def main(arguments=None):
             print(f"{name:24} {importlib.import_module(f'programs.{name}').TITLE}")
         return 0
     libraries = load(options, names)
-    scale = 0.1 if options.quick else 1.0
     start = time.monotonic()
     warm_up(libraries, options.limit)
-    progress = Progress(sys.stderr, len(names))
     outcomes = []
-    for name in names:
-        outcome = measure(name, libraries, scale, options.limit, options.quick, progress.running)
-        outcomes.append(outcome)
-        if not outcome.good:
-            progress.clear()
-            print(
-                f"{outcome.title}: {report.verdict(outcome)}\n{outcome.details}", file=sys.stderr, flush=True
-            )
-        progress.finished(report.summary(outcome, STANDARD, PHALANX))
-    progress.clear()
+    finished = run(names, libraries, options, outcomes)
     seconds = time.monotonic() - start
     method = libraries[STANDARD].get_start_method()
     if options.json:
@@ -108,6 +122,8 @@ def main(arguments=None):
         print(report.table(outcomes, STANDARD, PHALANX))
         missing = programs.NOT_IN_THIS_STAGE
         print(report.footer(outcomes, STANDARD, PHALANX, seconds, method, missing, options.quick))
+    if not finished:
+        return INTERRUPTED
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 

@@ -46,4 +46,9 @@ mod _core {
         barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
         semaphore::Semaphore,
     };
+
+    #[pymodule_init]
+    fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::types::quicken_locks(m.py())
+    }
 }

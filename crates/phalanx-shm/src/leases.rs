@@ -12,11 +12,23 @@
 //! | a lease, begun = finished | taken | it died between tasks: all unfinished ones are run again |
 //! | a lease, begun > finished | taken | task number `finished` died with it; those behind it are run again |
 //!
-//! A result that was published although `finished` does not count it yet is found in the worker's
-//! mailbox, which is emptied before the seat is read. The words of a seat are written by its worker
-//! alone, until its death has been proven; then by the pool that owns it.
+//! Two moments need care.
+//!
+//! *Taking.* A worker that dies between signing and taking leaves a lease on a record that the next
+//! worker takes, after which the ring says "taken" for both. So who signs looks first at the seat that
+//! signed before (its number is on the board; one signs under the ring's lock): if that lease names
+//! the very record that is being taken, its holder is dead and did not get it, and the lease is void.
+//!
+//! *Publishing.* Putting a result into the mailbox and counting it are two steps. So before it puts,
+//! the worker *promises*: "once my mailbox has had record number n, the first k tasks are settled".
+//! Whether that record was put is written in the mailbox for ever, so nobody has to guess whether a
+//! result is still to come.
+//!
+//! The words of a seat are written by its worker alone, until its death has been proven; then by the
+//! pool that owns it, except that a void lease is struck out by who finds it.
 
 use crate::event_count::EventCount;
+use crate::failpoint;
 use crate::family::Family;
 use crate::object::{ObjectKind, Shared, SharedObject};
 use crate::peers::SlotId;
@@ -33,7 +45,8 @@ pub struct LeaseBoard {
     seats: AtomicU32,
     closing: AtomicU32,
     ready: EventCount,
-    unused: AtomicU32,
+    /// 1 + the seat that was the last to sign a lease, whether it got its record or not; 0 at first.
+    signing: AtomicU32,
     pad: [AtomicU64; 6],
     dirty: [AtomicU64; MAX_SEATS / 64],
 }
@@ -68,7 +81,11 @@ pub struct Seat {
     progress: AtomicU64,
     busy_ns: AtomicU64,
     tasks: AtomicU64,
-    began_ns: AtomicU64,
+    /// Settled tasks << 32 | ordinal of the record in the mailbox that will have settled them.
+    promise: AtomicU64,
+    /// Tasks from the batch's first on whose answers are in the mailbox.
+    settled: AtomicU32,
+    pad: [AtomicU32; 15],
 }
 
 // SAFETY: atomics only.
@@ -95,8 +112,21 @@ pub struct Lease {
     pub span: Span,
     /// Tasks of the batch that the worker had begun.
     pub begun: u32,
-    /// Tasks of the batch that it had finished, results published.
+    /// Tasks of the batch that it had finished; their results are published if they travel singly.
     pub finished: u32,
+    /// Tasks from the batch's first on whose answers it had counted as published.
+    pub settled: u32,
+    /// What it was about to settle by publishing once more, if anything.
+    pub promise: Option<Promise>,
+}
+
+/// A worker's word that a record of its mailbox settles the first tasks of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Tasks from the batch's first on that are settled once the record has been put.
+    pub settles: u32,
+    /// The record's ordinal in the mailbox, modulo 2^32.
+    pub ordinal: u32,
 }
 
 impl LeaseBoard {
@@ -174,6 +204,20 @@ impl Shared<LeaseBoard> {
         let at = self.tail_offset() + (number * std::mem::size_of::<Seat>()) as u64;
         self.family().arena().at(at)
     }
+
+    /// Writes a lease on the record that the worker of seat `number` is about to take. To be called
+    /// under the lock of the ring of tasks.
+    pub fn sign(&self, number: usize, ordinal: u32, span: Span) {
+        let before = self.signing.load(Ordering::Relaxed) as usize;
+        if before != 0 && before - 1 != number {
+            self.seat(before - 1).strike(ordinal);
+        }
+        failpoint!("pool.lease.struck");
+        self.signing.store(number as u32 + 1, Ordering::Release);
+        failpoint!("pool.lease.signing");
+        self.seat(number).sign(ordinal, span);
+        failpoint!("pool.lease.signed");
+    }
 }
 
 impl Seat {
@@ -181,17 +225,27 @@ impl Seat {
     pub fn vacate(&self) {
         self.lease.store(0, Ordering::Relaxed);
         self.leaving.store(0, Ordering::Relaxed);
+        self.promise.store(0, Ordering::Relaxed);
+        self.settled.store(0, Ordering::Relaxed);
         self.progress.store(0, Ordering::Release);
     }
 
-    /// Writes a lease; called between reading a record and taking it.
-    pub fn sign(&self, ordinal: u32, span: Span) {
+    fn sign(&self, ordinal: u32, span: Span) {
         self.lease.store(0, Ordering::Release);
         self.job.store(span.job, Ordering::Relaxed);
         self.first.store(span.first, Ordering::Relaxed);
         self.count.store(span.count, Ordering::Relaxed);
         self.progress.store(0, Ordering::Relaxed);
-        self.lease.store(u64::from(ordinal) << 1 | 1, Ordering::Release);
+        self.promise.store(0, Ordering::Relaxed);
+        self.settled.store(0, Ordering::Relaxed);
+        self.lease.store(signed(ordinal), Ordering::Release);
+    }
+
+    /// Strikes out a lease on a record that its dead holder did not get.
+    fn strike(&self, ordinal: u32) {
+        // Nothing but that very lease: the seat may have been given to a new worker meanwhile.
+        let _ =
+            self.lease.compare_exchange(signed(ordinal), 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// The worker is about to run its next task.
@@ -201,7 +255,25 @@ impl Seat {
         self.progress.store(now + (1 << 32), Ordering::Release);
     }
 
-    /// The worker has published the result of the task it had begun.
+    /// The worker is about to put the record with that ordinal into its mailbox, which settles the
+    /// first `settles` tasks of its batch.
+    #[inline]
+    pub fn promise(&self, settles: u32, ordinal: u32) {
+        self.promise.store(u64::from(settles) << 32 | u64::from(ordinal), Ordering::Release);
+    }
+
+    /// The worker could not do what it promised.
+    pub fn take_back(&self) {
+        self.promise.store(0, Ordering::Release);
+    }
+
+    /// The worker has done what it promised.
+    #[inline]
+    pub fn settle(&self, settles: u32) {
+        self.settled.store(settles, Ordering::Release);
+    }
+
+    /// The worker has run the task that it had begun.
     #[inline]
     pub fn finish(&self) {
         let now = self.progress.load(Ordering::Relaxed);
@@ -240,6 +312,7 @@ impl Seat {
             return None;
         }
         let progress = self.progress.load(Ordering::Acquire);
+        let promise = self.promise.load(Ordering::Acquire);
         Some(Lease {
             ordinal: (lease >> 1) as u32,
             span: Span {
@@ -249,6 +322,14 @@ impl Seat {
             },
             begun: (progress >> 32) as u32,
             finished: progress as u32,
+            settled: self.settled.load(Ordering::Acquire),
+            promise: (promise != 0)
+                .then_some(Promise { settles: (promise >> 32) as u32, ordinal: promise as u32 }),
         })
     }
+}
+
+/// The word of a lease on a record.
+const fn signed(ordinal: u32) -> u64 {
+    (ordinal as u64) << 1 | 1
 }

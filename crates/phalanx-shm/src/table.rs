@@ -42,6 +42,32 @@ const GENERATION: u32 = 0x10;
 /// How long a reserved place waits for its process to appear once nobody can vouch for it.
 const NASCENT_NS: u64 = 60_000_000_000;
 
+#[cfg(not(feature = "failpoints"))]
+const fn nascent_limit() -> u64 {
+    NASCENT_NS
+}
+
+#[cfg(feature = "failpoints")]
+mod nascent {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static LIMIT: AtomicU64 = AtomicU64::new(super::NASCENT_NS);
+
+    /// Sets, for tests, how long an orphaned place waits for its process.
+    pub fn set_nascent_limit(limit: std::time::Duration) {
+        LIMIT.store(limit.as_nanos() as u64, Ordering::SeqCst);
+    }
+
+    pub(super) fn nascent_limit() -> u64 {
+        LIMIT.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(feature = "failpoints")]
+use nascent::nascent_limit;
+#[cfg(feature = "failpoints")]
+pub use nascent::set_nascent_limit;
+
 /// A place in the table.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
@@ -268,7 +294,7 @@ impl ProcessTable {
     /// A reserved place is as alive as the parent that reserved it; an orphaned one gets a while.
     fn nascent_life(&self, slot: &Slot) -> Life {
         let reserved_at = slot.reserved_at.load(Ordering::Relaxed);
-        if Deadline::now().as_nanos().saturating_sub(reserved_at) < NASCENT_NS {
+        if Deadline::now().as_nanos().saturating_sub(reserved_at) < nascent_limit() {
             return Life::Alive;
         }
         // Only a process that has a name itself can have reserved a place.

@@ -8,7 +8,7 @@ import sys
 import time
 
 # A program that ignores the first alarm (it may hang again while it cleans up) gets more of them, then the end.
-AGAIN_SECONDS = 5
+AGAIN_SECONDS = 2
 GRACE_SECONDS = 30
 
 

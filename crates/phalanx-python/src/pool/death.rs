@@ -85,23 +85,14 @@ fn needs_nobody(owner: &Owner) -> bool {
 
 /// Answers the task that died with its worker, and sends the others of its batch again.
 fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
-    // A batch whose results travel together has lost those of its finished tasks as well.
-    if let Some(span) = ended.finished
-        && let Some(job) = owner.job(span.job)
-        && job.together
-    {
-        fail(owner, py, &job, span, death);
-    }
-    if let Some(span) = ended.lost
-        && let Some(job) = owner.job(span.job)
-        && !is_answered(&job, span.first)
-    {
-        fail(owner, py, &job, span, death);
+    for span in [ended.unpublished, ended.lost].into_iter().flatten() {
+        if let Some(job) = owner.job(span.job) {
+            fail(owner, py, &job, span, death);
+        }
     }
     let Some(span) = ended.again else { return };
     let Some(job) = owner.job(span.job) else { return };
-    let died_reading = ended.finished.is_none() && ended.lost.is_none();
-    if !died_reading {
+    if ended.begun {
         send_again(owner, py, &job, span.first, u64::from(span.count));
     } else if job.together {
         fail(owner, py, &job, span, death);
@@ -111,11 +102,6 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
             send_again(owner, py, &job, task, 1);
         }
     }
-}
-
-/// Its result was published although the worker could not note it any more.
-fn is_answered(job: &Job, task: u64) -> bool {
-    !job.together && job.state().pieces.iter().any(|piece| piece.first == task)
 }
 
 fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {

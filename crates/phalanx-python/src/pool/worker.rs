@@ -103,12 +103,12 @@ impl<'a> Worker<'a> {
     fn ready(&mut self) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench.publish(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
+        self.bench.announce(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
-        self.publish_error(py, label, error)
+        self.publish_error(py, 0, label, error)
     }
 
     /// The next batch; nothing when the pool has closed.
@@ -191,7 +191,7 @@ impl<'a> Worker<'a> {
                 };
                 let nothing = phalanx::message::Outgoing::Inline(&[]);
                 self.bench
-                    .publish(&label.pack(), nothing, &mut self.scratch)
+                    .publish(span.count, &label.pack(), nothing, &mut self.scratch)
                     .map_err(out_of_memory)?;
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
@@ -265,7 +265,7 @@ impl<'a> Worker<'a> {
         let values = PyList::new(py, values)?;
         let label =
             ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
-        match self.publish_value(py, label, &values) {
+        match self.publish_value(py, span.count, label, &values) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = unsendable(py, &error, &values);
@@ -282,36 +282,44 @@ impl<'a> Worker<'a> {
         value: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let first = span.first + index;
+        let settles = index as u32 + 1;
         let label = ResultLabel { job: span.job, first, kind: Kind::Value, count: 1 };
         let error = match value {
-            Ok(value) => match self.publish_value(py, label, &value) {
+            Ok(value) => match self.publish_value(py, settles, label, &value) {
                 Ok(()) => return Ok(()),
                 Err(error) => unsendable(py, &error, &value),
             },
             Err(error) => error,
         };
-        self.publish_error(py, ResultLabel { kind: Kind::Error, ..label }, &error)
+        self.publish_error(py, settles, ResultLabel { kind: Kind::Error, ..label }, &error)
     }
 
     fn publish_value(
         &mut self,
         py: Python<'_>,
+        settles: u32,
         label: ResultLabel,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         self.frame.clear();
         let payloads = encode(py, value, &mut self.frame)?;
         let body = outgoing(py, self.family, &self.frame, &payloads)?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
+        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
-    fn publish_error(&mut self, py: Python<'_>, label: ResultLabel, error: &PyErr) -> PyResult<()> {
+    fn publish_error(
+        &mut self,
+        py: Python<'_>,
+        settles: u32,
+        label: ResultLabel,
+        error: &PyErr,
+    ) -> PyResult<()> {
         self.frame.clear();
         // `into_value` ties the traceback to the exception.
         let value = error.clone_ref(py).into_value(py);
         encode_exception(py, value.bind(py).as_any(), &mut self.frame);
         let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
-        self.bench.publish(&label.pack(), body, &mut self.scratch).map_err(out_of_memory)
+        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
     }
 
     fn fail_all(
@@ -324,11 +332,12 @@ impl<'a> Worker<'a> {
         let Span { job, first, count } = span;
         if together {
             let label = ResultLabel { job, first, kind: Kind::BatchError, count };
-            return self.publish_error(py, label, error);
+            return self.publish_error(py, count, label, error);
         }
-        for index in 0..u64::from(count) {
-            let label = ResultLabel { job, first: first + index, kind: Kind::Error, count: 1 };
-            self.publish_error(py, label, error)?;
+        for index in 0..count {
+            let first = first + u64::from(index);
+            let label = ResultLabel { job, first, kind: Kind::Error, count: 1 };
+            self.publish_error(py, index + 1, label, error)?;
         }
         Ok(())
     }

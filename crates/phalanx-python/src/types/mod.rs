@@ -18,3 +18,10 @@ mod scalar;
 pub(crate) mod value;
 pub(crate) mod wait;
 pub(crate) mod zygote;
+
+/// Gives the classes of locks their quick methods.
+pub(crate) fn quicken_locks(py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
+    crate::ffi::quicken::<lock::Lock>(py)?;
+    crate::ffi::quicken::<rlock::RLock>(py)?;
+    crate::ffi::quicken::<semaphore::Semaphore>(py)
+}

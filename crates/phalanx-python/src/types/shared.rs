@@ -27,6 +27,11 @@ impl<T> Inner<T> {
     }
 
     #[inline]
+    pub(crate) fn peek(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    #[inline]
     pub(crate) fn get(&self) -> PyResult<&T> {
         self.0.get().ok_or_else(not_made)
     }
@@ -103,7 +108,8 @@ pub(crate) fn acquire_slowly(
     Ok(result?.ok())
 }
 
-/// The methods of a class of locks or semaphores: those that all share, and `$more`.
+/// The methods of a class of locks or semaphores: those that all share, and `$more`. Those whose
+/// names begin with `_` are called when [`crate::ffi::quicken`]'s cannot do with a look.
 ///
 /// The `with` statement differs from `acquire` in one thing: if the last holder died, its body
 /// does not run, so the lock is released again before the exception is raised.
@@ -122,7 +128,7 @@ macro_rules! acquirable {
 
             /// Acquire it; return whether that succeeded in time.
             #[pyo3(signature = (block = None, timeout = None))]
-            fn acquire(
+            fn _acquire(
                 &self,
                 py: Python<'_>,
                 block: Option<&Bound<'_, PyAny>>,
@@ -151,11 +157,11 @@ macro_rules! acquirable {
             }
 
             /// Release it.
-            fn release(&self) -> PyResult<()> {
+            fn _release(&self) -> PyResult<()> {
                 self.0.get()?.release().map_err($refused)
             }
 
-            fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+            fn _enter(&self, py: Python<'_>) -> PyResult<bool> {
                 let inner = self.0.get()?;
                 let how = match inner.try_acquire() {
                     Some(how) => how,
@@ -178,22 +184,24 @@ macro_rules! acquirable {
                 }
             }
 
-            #[pyo3(signature = (_type = None, _value = None, _traceback = None))]
-            fn __exit__(
-                &self,
-                _type: Option<&Bound<'_, PyAny>>,
-                _value: Option<&Bound<'_, PyAny>>,
-                _traceback: Option<&Bound<'_, PyAny>>,
-            ) -> PyResult<()> {
-                self.0.get()?.release().map_err($refused)
-            }
-
             /// Name the object for the process that is being started, and make that a holder.
             fn _share(&self) -> PyResult<u64> {
                 Ok(self.0.get()?.share())
             }
 
             $($more)*
+        }
+
+        impl $crate::ffi::QuickLock for $class {
+            #[inline]
+            fn acquire_free(&self) -> bool {
+                self.0.peek().is_some_and(|inner| inner.acquire_free())
+            }
+
+            #[inline]
+            fn release_held(&self) -> bool {
+                self.0.peek().is_some_and(|inner| inner.release().is_ok())
+            }
         }
     };
 }

@@ -323,7 +323,7 @@ impl Arena {
         for _ in 0..100 {
             let before = self.header().committed();
             let quiet = !self.table().ids().any(pending);
-            let sum = self.sum_of_words();
+            let sum = self.counted_bytes();
             if quiet && !self.table().ids().any(pending) && self.header().correct(before, sum) {
                 return;
             }
@@ -331,7 +331,9 @@ impl Arena {
         }
     }
 
-    fn sum_of_words(&self) -> u64 {
+    /// The committed bytes as the chunk words have it: the same, unless somebody is changing both.
+    #[must_use]
+    pub fn counted_bytes(&self) -> u64 {
         let mut sum = 0;
         for class in 0..MAX_CLASSES {
             let used = self.layout.used(&self.region, class);

@@ -115,8 +115,9 @@ impl Ring {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// How many records have ever been put, modulo 2^32.
-    fn put_count(&self, memory: &impl Memory) -> u32 {
+    /// How many records have ever been put, modulo 2^32: the ordinal of the next one.
+    #[must_use]
+    pub fn put_count(&self, memory: &impl Memory) -> u32 {
         loop {
             let at = self.put.segment.load(Ordering::Acquire);
             let count = memory.segment(at).tail().count;

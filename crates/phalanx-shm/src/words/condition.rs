@@ -247,6 +247,7 @@ impl<'a> Condition<'a> {
         {
             return Ok(());
         }
+        failpoint!("condition.park.flagged");
         let mut slices = Slices::for_users();
         while notified().is_none() {
             let woken = futex_wait(&cell.state, parked, Some(slices.next_deadline(patience)));

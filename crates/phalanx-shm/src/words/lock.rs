@@ -110,6 +110,13 @@ impl LockWord {
         self.take(me, 0, false, true)
     }
 
+    /// Takes the lock if it is free and nobody waits for it; returns whether it did. What it may
+    /// have to tell is left to the other ways to take it.
+    #[inline]
+    pub fn acquire_free<P: Peers + ?Sized>(&self, peers: &P) -> bool {
+        self.take_free(peers.me())
+    }
+
     /// Frees the lock, whoever holds it.
     ///
     /// # Errors

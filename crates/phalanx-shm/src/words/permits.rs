@@ -147,6 +147,13 @@ impl<'a> Permits<'a> {
         self.take(peers.me(), false)
     }
 
+    /// Takes a permit if there is one that no dead process held; returns whether it did.
+    #[inline]
+    pub fn acquire_free<P: Peers + ?Sized>(&self, peers: &P) -> bool {
+        self.take_cell(peers.me(), |word| word == 0, false).is_some()
+            || self.take_surplus().is_some()
+    }
+
     /// Gives a permit back, or adds one.
     ///
     /// # Errors

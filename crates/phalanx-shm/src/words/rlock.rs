@@ -69,8 +69,7 @@ impl RLockWord {
         peers: &P,
         patience: &Patience<'_>,
     ) -> Result<Acquired, GaveUp> {
-        if self.is_mine(thread, peers) {
-            self.depth.store(self.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if self.acquire_free(thread, peers) {
             return Ok(Acquired::Clean);
         }
         let how = self.lock.acquire(peers, patience)?;
@@ -96,6 +95,22 @@ impl RLockWord {
             return Some(result);
         }
         self.is_mine(thread, peers).then(action)
+    }
+
+    /// Takes the lock if `thread` has it already, or it is free and nobody waits for it; returns
+    /// whether it did.
+    #[inline]
+    pub fn acquire_free<P: Peers + ?Sized>(&self, thread: u64, peers: &P) -> bool {
+        if self.is_mine(thread, peers) {
+            self.depth.store(self.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return true;
+        }
+        if !self.lock.acquire_free(peers) {
+            return false;
+        }
+        failpoint!("rlock.acquire.taken");
+        self.own(thread, 1);
+        true
     }
 
     /// Gives back one acquisition of `thread`.

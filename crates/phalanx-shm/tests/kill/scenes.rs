@@ -297,7 +297,8 @@ fn permits() -> Vec<Scene> {
 fn conditions() -> Vec<Scene> {
     /// Waits behind the victim.
     fn second(me: &TestPeers) {
-        until(|| me.world.condition().names(slot_id(VICTIM)));
+        let ready = || me.world.ready.load(SeqCst) == 1;
+        until(|| me.world.condition().names(slot_id(VICTIM)) || ready());
         wait_until_ready(me);
     }
     fn behind_the_dead(me: &TestPeers) {
@@ -317,6 +318,12 @@ fn conditions() -> Vec<Scene> {
             after: make_ready,
             finally: nobody_waits,
             ..Scene::new("condition.enlist.waiting", wait_until_ready)
+        },
+        Scene {
+            bystander: second,
+            after: make_ready,
+            finally: nobody_waits,
+            ..Scene::new("condition.park.flagged", wait_until_ready)
         },
         Scene {
             bystander: second,

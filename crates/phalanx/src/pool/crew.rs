@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{Lease, LeaseBoard, Span};
+use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
@@ -45,11 +45,14 @@ pub struct News<'a> {
 pub struct Ended {
     /// The task that was running when it died.
     pub lost: Option<Span>,
-    /// Tasks of its batch that were not begun and have to be sent again.
+    /// Tasks of its batch that have to be sent again: their results are not published, and they
+    /// were not begun.
     pub again: Option<Span>,
-    /// Tasks of its batch that were finished; their results have arrived, or never will if the
-    /// batch's results travel together.
-    pub finished: Option<Span>,
+    /// Tasks of its batch that had run, but whose results were to travel together with others and
+    /// are lost.
+    pub unpublished: Option<Span>,
+    /// Whether it had begun any task of its batch; otherwise reading the batch may have killed it.
+    pub begun: bool,
     /// Whether it had announced that it would leave.
     pub left: bool,
 }
@@ -209,29 +212,45 @@ impl Crew {
         scratch: &mut Vec<u8>,
         sink: &mut dyn FnMut(News<'_>),
     ) -> Ended {
-        if let Some(mailbox) = self.mailboxes()[seat].take() {
-            empty(&mailbox, seat, scratch, sink);
+        let mailbox = self.mailboxes()[seat].take();
+        if let Some(mailbox) = &mailbox {
+            empty(mailbox, seat, scratch, sink);
         }
         let chair = self.board.seat(seat);
         let left = chair.is_leaving();
-        let lease = chair.lease().filter(|l| self.tasks.is_taken(self.family(), l.ordinal));
+        let lease = self.lease_that_counts(chair);
+        let settled = lease.map_or(0, |lease| match (lease.promise, &mailbox) {
+            (Some(promise), Some(mailbox)) if was_put(mailbox, promise.ordinal) => promise.settles,
+            _ => lease.settled,
+        });
         chair.vacate();
-        let part = |lease: &Lease, from: u32, to: u32| {
+        let Some(lease) = lease else {
+            return Ended { lost: None, again: None, unpublished: None, begun: false, left };
+        };
+        let part = |from: u32, to: u32| {
             (from < to).then(|| Span {
                 job: lease.span.job,
                 first: lease.span.first + u64::from(from),
                 count: to - from,
             })
         };
-        let Some(lease) = lease else {
-            return Ended { lost: None, again: None, finished: None, left };
-        };
         Ended {
-            lost: part(&lease, lease.finished, lease.begun),
-            again: part(&lease, lease.begun, lease.span.count),
-            finished: part(&lease, 0, lease.finished),
+            lost: part(lease.finished.max(settled), lease.begun),
+            again: part(lease.begun.max(settled), lease.span.count),
+            unpublished: part(settled, lease.finished),
+            begun: lease.begun > 0,
             left,
         }
+    }
+
+    /// The lease of a seat whose worker has died, unless it died before it got the record.
+    fn lease_that_counts(&self, chair: &Seat) -> Option<Lease> {
+        let lease = chair.lease()?;
+        if !self.tasks.is_taken(self.family(), lease.ordinal) {
+            return None;
+        }
+        // Whoever took the record instead struck out this lease before it did.
+        chair.lease().filter(|again| again.ordinal == lease.ordinal)
     }
 
     /// Lets workers go when they have done everything that was sent.
@@ -303,4 +322,10 @@ fn empty(
         sink(News { seat, bytes: scratch, parcel });
         count += 1;
     }
+}
+
+/// Whether a mailbox has ever had the record with that ordinal.
+fn was_put(mailbox: &Shared<Ring>, ordinal: u32) -> bool {
+    // Records of one batch are less than 2^31 apart.
+    (mailbox.put_count(mailbox.family()).wrapping_sub(ordinal) as i32) > 0
 }

@@ -1,6 +1,7 @@
 //! A worker's side of a pool: take a batch, run it task by task, publish what comes out.
 
 use phalanx_shm::arena::AllocError;
+use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
 use phalanx_shm::leases::{LeaseBoard, Seat, Span};
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
@@ -136,11 +137,12 @@ impl Bench {
             Patience::until(patience.deadline()).interruptible(interrupted).until_stopped(&closing);
         let taken = self.tasks.take_noting(self.family(), buffer, &patience, &mut |noted| {
             if let Some(label) = Label::unpack(noted.bytes) {
-                self.seat().sign(noted.ordinal, label.span);
+                self.board.sign(self.seat, noted.ordinal, label.span);
             }
         });
         match taken {
             Ok(taken) => {
+                failpoint!("pool.lease.taken");
                 let label = Label::unpack(buffer)
                     .unwrap_or(Label { span: Span { job: 0, first: 0, count: 0 }, tag: [0; 2] });
                 let parcel = Incoming::new(self.family(), taken).into_parcel();
@@ -159,24 +161,28 @@ impl Bench {
     #[inline]
     pub fn begin(&self) {
         self.seat().begin();
+        failpoint!("pool.task.begun");
     }
 
-    /// The task that had begun is done, and its result published if results travel singly.
+    /// The task that had begun has run, and its result is published if results travel singly.
     #[inline]
     pub fn finish(&self) {
         self.seat().finish();
+        failpoint!("pool.task.finished");
     }
 
     /// The whole batch is done.
     pub fn done(&self, busy_ns: u64, tasks: u64) {
+        failpoint!("pool.batch.done");
         self.seat().clear(busy_ns, tasks);
+        failpoint!("pool.batch.cleared");
     }
 
-    /// Publishes a result: a label for the owner, and the encoded result.
+    /// Publishes something that answers no task: a label for the owner, and the encoded rest.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn publish(
+    pub fn announce(
         &self,
         label: &[u8],
         body: Outgoing<'_>,
@@ -184,6 +190,31 @@ impl Bench {
     ) -> Result<(), AllocError> {
         put(&self.mailbox, label, body, scratch)?;
         self.board.flag(self.seat);
+        Ok(())
+    }
+
+    /// Publishes a result: a label for the owner, and the encoded result. With it the first
+    /// `settles` tasks of the batch are answered, however this process ends.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn publish(
+        &self,
+        settles: u32,
+        label: &[u8],
+        body: Outgoing<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), AllocError> {
+        failpoint!("pool.task.ran");
+        let seat = self.seat();
+        seat.promise(settles, self.mailbox.put_count(self.family()));
+        failpoint!("pool.result.promised");
+        put(&self.mailbox, label, body, scratch).inspect_err(|_| seat.take_back())?;
+        failpoint!("pool.result.published");
+        seat.settle(settles);
+        failpoint!("pool.result.settled");
+        self.board.flag(self.seat);
+        failpoint!("pool.result.flagged");
         Ok(())
     }
 

@@ -117,6 +117,16 @@ impl Lock {
         Some(how)
     }
 
+    /// Takes the lock if it is free and was released by its last holder; returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        let taken = self.word.acquire_free(self.word.family());
+        if taken {
+            self.taker.store(ThreadToken::current().raw(), Ordering::Relaxed);
+        }
+        taken
+    }
+
     /// Releases the lock, whichever process holds it.
     ///
     /// # Errors

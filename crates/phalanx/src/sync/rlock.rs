@@ -104,6 +104,13 @@ impl RLock {
         self.word.try_briefly(ThreadToken::current().raw(), self.word.family(), action)
     }
 
+    /// Takes the lock if it is the calling thread's or free, and was released by its last holder;
+    /// returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        self.word.acquire_free(ThreadToken::current().raw(), self.word.family())
+    }
+
     /// Gives back one acquisition of the calling thread.
     ///
     /// # Errors

@@ -109,6 +109,12 @@ impl Semaphore {
         objects::permits(&self.head).try_acquire(self.head.family())
     }
 
+    /// Takes a permit if there is one that no dead process held; returns whether it did.
+    #[inline]
+    pub fn acquire_free(&self) -> bool {
+        objects::permits(&self.head).acquire_free(self.head.family())
+    }
+
     /// Gives a permit back, or adds one.
     ///
     /// # Errors

@@ -1,0 +1,136 @@
+//! What the actors of a run do: everything that the structures can do.
+
+use std::time::Duration;
+
+use phalanx_shm::family::Family;
+use phalanx_shm::object::{Bytes, Shared};
+use phalanx_shm::patience::Patience;
+use phalanx_shm::ring::{Record, Ring};
+
+use crate::ledger::{Clerk, Ledger, RECORDS};
+use crate::stage::actor;
+
+/// Limits of the rings that the actors share.
+pub(crate) const LIMITS: [u32; 3] = [0, 0, 20];
+
+pub(crate) type Rings = Vec<Shared<Ring>>;
+
+pub(crate) fn new_ring(family: &'static Family, limit: u32) -> Shared<Ring> {
+    let ring = Shared::<Ring>::new(family, |_| {}).expect("memory");
+    ring.prepare(family, limit).expect("memory");
+    ring
+}
+
+pub(crate) fn soon(ms: u64) -> Patience<'static> {
+    Patience::timeout(Some(Duration::from_millis(ms)))
+}
+
+/// Uses every operation, several times over; each step of the sources is reached by this.
+pub(crate) fn everything(
+    family: &'static Family,
+    rings: &Rings,
+    ledger: &'static Ledger,
+    who: usize,
+) {
+    let mut clerk = Clerk::new(ledger, who, rings.len());
+    let mut kept = Vec::new();
+    for round in 0..10 {
+        let which = round % rings.len();
+        let ring = &rings[which];
+        for k in 0..30 {
+            let len = [40, 700, 20_000, 1500, 90_000][k % 5];
+            clerk.put(ring, family, len, &soon(1));
+        }
+        for _ in 0..30 {
+            if clerk.take(which, ring, family, &soon(1)) {
+                ring.task_done(family);
+            }
+        }
+        a_ring_of_its_own(family, round);
+        let object = Shared::<Bytes>::with_tail(family, 3000, |_| {}).expect("memory");
+        drop(object.clone());
+        drop(object);
+        kept.extend((0..70).map(|_| family.alloc(2600).expect("memory")));
+        if round % 3 == 0 {
+            let large: Vec<_> = (0..6).map(|_| family.alloc(600_000).expect("memory")).collect();
+            large.into_iter().for_each(|chunk| family.free(chunk));
+            family.give_back();
+        }
+        actor(family, || {}).finish(family);
+    }
+    kept.into_iter().for_each(|chunk| family.free(chunk));
+}
+
+/// Makes a ring, lets it grow and shrink, and drops it while there is something in it.
+fn a_ring_of_its_own(family: &'static Family, round: usize) {
+    let ring = new_ring(family, 0);
+    let mut out = Vec::new();
+    for k in 0..30 {
+        if k % 8 == 3 {
+            let chunk = family.alloc(20_000).expect("memory").offset();
+            let record = Record::Payload { chunk, len: 20_000 };
+            ring.put(family, record, &Patience::forever()).expect("room");
+        }
+        ring.put(family, Record::Inline(&[7; 600]), &Patience::forever()).expect("room");
+    }
+    for _ in 0..20 + round % 3 {
+        if let Ok(phalanx_shm::ring::Taken::Payload { chunk, .. }) =
+            ring.take(family, &mut out, &Patience::none())
+        {
+            family.free(family.arena().chunk_at(chunk).expect("a chunk"));
+        }
+    }
+}
+
+/// Puts and takes until told to stop, or until there is no room in the ledger.
+pub(crate) fn puts_and_takes(family: &Family, rings: &Rings, ledger: &'static Ledger, who: usize) {
+    let mut clerk = Clerk::new(ledger, who, rings.len());
+    let mut n = 0;
+    while !ledger.stop.load(std::sync::atomic::Ordering::SeqCst) {
+        for (which, ring) in rings.iter().enumerate() {
+            let len = [24, 900, 300, 12_000][n % 4];
+            n += 1;
+            if n < RECORDS - 1000 {
+                clerk.put(ring, family, len, &soon(2));
+            }
+            clerk.take(which, ring, family, &soon(2));
+        }
+    }
+}
+
+/// Takes everything that is left.
+pub(crate) fn drain(family: &Family, rings: &Rings, clerk: &mut Clerk) {
+    for (which, ring) in rings.iter().enumerate() {
+        while !ring.is_empty(family) {
+            clerk.take(which, ring, family, &soon(100));
+        }
+        assert_eq!(ring.len(family), 0);
+    }
+}
+
+/// Two producers and two consumers who have to come to their ends.
+pub(crate) fn is_usable(family: &'static Family, rings: &Rings, ledger: &'static Ledger) {
+    let forever = Patience::forever();
+    let each = 40;
+    let producers = [8, 9].map(|who| {
+        actor(family, || {
+            let mut clerk = Clerk::new(ledger, who, rings.len());
+            for n in 0..each {
+                for ring in rings {
+                    assert!(clerk.put(ring, family, 30 + n * 100, &forever));
+                }
+            }
+        })
+    });
+    let consumers = [10, 11].map(|who| {
+        actor(family, || {
+            let mut clerk = Clerk::new(ledger, who, rings.len());
+            for _ in 0..each {
+                for (which, ring) in rings.iter().enumerate() {
+                    assert!(clerk.take(which, ring, family, &forever));
+                }
+            }
+        })
+    });
+    producers.into_iter().chain(consumers).for_each(|actor| actor.finish(family));
+}
