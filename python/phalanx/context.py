@@ -101,9 +101,7 @@ class BaseContext:
         """Return a pool of worker processes."""
         from .pool import Pool
 
-        return Pool(
-            processes, initializer, initargs, maxtasksperchild, context=self.get_context()
-        )
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
     def RawValue(self, typecode_or_type, *args):
         """Return a `ctypes` object in shared memory."""
@@ -339,9 +337,7 @@ _concrete_contexts = {
 }
 
 # The default of the running interpreter's own library.
-_default_context = DefaultContext(
-    _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
-)
+_default_context = DefaultContext(_concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"])
 
 get_context = _default_context.get_context
 
@@ -370,6 +366,5 @@ def assert_spawning(obj):
     """Raise `RuntimeError` unless a child is being started."""
     if get_spawning_popen() is None:
         raise RuntimeError(
-            f"{type(obj).__name__} objects should only be shared between processes"
-            " through inheritance"
+            f"{type(obj).__name__} objects should only be shared between processes through inheritance"
         )

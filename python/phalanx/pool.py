@@ -53,18 +53,14 @@ class Pool:
     def Process(ctx, *args, **kwds):
         return ctx.Process(*args, **kwds)
 
-    def __init__(
-        self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None
-    ):
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
         self._state = INIT
         self._ctx = context or _context._default_context.get_context()
         if processes is None:
             processes = self._ctx.cpu_count() or 1
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
-        if maxtasksperchild is not None and not (
-            isinstance(maxtasksperchild, int) and maxtasksperchild > 0
-        ):
+        if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild > 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -75,9 +71,7 @@ class Pool:
         self._callback_thread = None
         self._core = PoolCore(processes, _Starter(self))
         self._owner = os.getpid()
-        self._terminate = util.Finalize(
-            self, _terminate, args=(self._core, self._owner), exitpriority=15
-        )
+        self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
         self._state = RUN
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):

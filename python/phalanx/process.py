@@ -79,9 +79,7 @@ class BaseProcess:
         """
         self._check_closed()
         assert self._popen is None, "cannot start a process twice"
-        assert self._parent_pid == os.getpid(), (
-            "can only start a process object created by current process"
-        )
+        assert self._parent_pid == os.getpid(), "can only start a process object created by current process"
         _cleanup()
         self._popen = self._Popen(self)
         self._sentinel = self._popen.sentinel
@@ -313,9 +311,7 @@ class AuthenticationString(bytes):
         from .context import get_spawning_popen
 
         if get_spawning_popen() is None:
-            raise TypeError(
-                "Pickling an AuthenticationString object is disallowed for security reasons"
-            )
+            raise TypeError("Pickling an AuthenticationString object is disallowed for security reasons")
         return AuthenticationString, (bytes(self),)
 
 
@@ -380,9 +376,7 @@ def _exitcode_names():
     import _signal
 
     return {
-        -number: f"-{name}"
-        for name, number in vars(_signal).items()
-        if name[:3] == "SIG" and "_" not in name
+        -number: f"-{name}" for name, number in vars(_signal).items() if name[:3] == "SIG" and "_" not in name
     }
 
 

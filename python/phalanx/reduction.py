@@ -75,9 +75,7 @@ def DupFd(fd):
     """Return a picklable stand-in for a descriptor, for the child that is being started."""
     popen = context.get_spawning_popen()
     if popen is None:
-        raise RuntimeError(
-            "a descriptor can only be passed to a process while that is being started"
-        )
+        raise RuntimeError("a descriptor can only be passed to a process while that is being started")
     return popen.DupFd(popen.duplicate_for_child(fd))
 
 

@@ -6,7 +6,21 @@ from .context import assert_spawning
 __all__ = ["RawValue", "RawArray", "Value", "Array", "copy", "synchronized"]
 
 #: Type codes whose values need no `ctypes` object to be read and written, and their sizes.
-_NUMBERS = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "f": 4, "d": 8, "?": 1}
+_NUMBERS = {
+    "b": 1,
+    "B": 1,
+    "h": 2,
+    "H": 2,
+    "i": 4,
+    "I": 4,
+    "l": 8,
+    "L": 8,
+    "q": 8,
+    "Q": 8,
+    "f": 4,
+    "d": 8,
+    "?": 1,
+}
 
 _CTYPES = {
     "c": "c_char",

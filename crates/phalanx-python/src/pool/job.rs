@@ -210,7 +210,7 @@ impl Job {
         }
         self.decode_pieces(py, pieces)?;
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(values.map_or_else(|| PyList::empty(py).unbind(), |values| values).into_any())
+        Ok(values.unwrap_or_else(|| PyList::empty(py).unbind()).into_any())
     }
 
     /// Decodes what has arrived of a job whose results travel together, so that it does not pile

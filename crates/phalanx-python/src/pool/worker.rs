@@ -25,6 +25,9 @@ impl WorkerBench {
     }
 }
 
+/// What `WorkerBench::_at` takes.
+type Address = (u64, u64, u64, u64);
+
 #[pymethods]
 impl WorkerBench {
     /// The bench behind an address, in a process that was started with it.
@@ -35,9 +38,7 @@ impl WorkerBench {
             .map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Address)> {
         let bench = &slf.get().0;
         let Some(place) = phalanx::process::spawning_slot() else {
             return Err(PyRuntimeError::new_err(
