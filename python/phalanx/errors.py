@@ -1,5 +1,7 @@
 """The exceptions that phalanx raises, beside the built-in ones and those of `queue`."""
 
+import sys
+
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
@@ -13,8 +15,31 @@ __all__ = [
 ]
 
 
-class ProcessError(Exception):
+def _join_standard_names():
+    """Make these classes subclasses of the standard library's of the same names, if it is in use.
+
+    A program that catches `multiprocessing.TimeoutError` then goes on working. Importing
+    `multiprocessing` for it would cost more than importing phalanx, and who has not imported it
+    catches none of its classes.
+    """
+    standard = sys.modules.get("multiprocessing.context")
+    if standard is None or ProcessError.__bases__ != (_Root,):
+        return
+    ProcessError.__bases__ = (standard.ProcessError,)
+    for mine in (BufferTooShort, TimeoutError, AuthenticationError):
+        mine.__bases__ = (ProcessError, getattr(standard, mine.__name__))
+
+
+class _Root(Exception):
+    """A base that can be exchanged: bases of a built-in type cannot."""
+
+
+class ProcessError(_Root):
     """The base of the exceptions that concern processes and what connects them."""
+
+    def __new__(cls, *args, **kwargs):
+        _join_standard_names()
+        return super().__new__(cls, *args, **kwargs)
 
 
 class BufferTooShort(ProcessError):

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 import targets
-from support import START_METHODS, mp, run_script, submodule, wait_until
+from support import START_METHODS, mp, phalanx_only, run_script, submodule, wait_until
 
 
 class Recorder(mp.Process):
@@ -494,11 +494,13 @@ def test_daemon_flag(default_ctx):
     process.join()
 
 
-def test_daemon_flag_is_inherited_and_forbids_children(ctx):
+@phalanx_only
+def test_daemonic_process_may_have_children(ctx):
+    """The standard library forbids it, lest they be left behind; here nothing is left behind."""
     here, there = ctx.Pipe()
     process = ctx.Process(target=targets.send_result, args=(there, start_a_child), daemon=True)
     process.start()
-    assert here.recv()[:2] == ("error", "AssertionError")
+    assert here.recv() == ("ok", 0)
     process.join()
 
 
