@@ -6,7 +6,7 @@ picklable for children, and document them.
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
@@ -339,7 +339,10 @@ class Spawning:
 def unpack(packed: bytes) -> Any:
     """Unpack what `Spawning.pack` made."""
 
-def accept_handover(number: int, zygote: bool = False) -> tuple[bytes, int | None]: ...
+@overload
+def accept_handover(number: int, zygote: Literal[False] = False) -> tuple[bytes, None]: ...
+@overload
+def accept_handover(number: int, zygote: Literal[True]) -> tuple[bytes, int]: ...
 def serve_zygote(door: int) -> tuple[bytes, tuple[int, ...]] | None: ...
 def ensure_zygote(path: bytes, arguments: Sequence[bytes], prepare: Callable[[], bytes]) -> None: ...
 def zygote_pid() -> int | None: ...

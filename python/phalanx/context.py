@@ -12,6 +12,9 @@ __all__ = ()
 class BaseContext:
     """What all contexts offer: factories of everything that processes share."""
 
+    _name: str
+    Process: "type[process.BaseProcess]"
+
     ProcessError = ProcessError
     BufferTooShort = BufferTooShort
     TimeoutError = TimeoutError

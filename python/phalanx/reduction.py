@@ -2,12 +2,17 @@
 
 import io
 import sys
+from _pickle import Pickler
+from _pickle import loads as _loads
 from abc import ABCMeta
-
-from _pickle import Pickler, loads as _loads
 
 from . import context
 from ._core import receive_fds, register_reducer, send_fds
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["send_handle", "recv_handle", "ForkingPickler", "register", "dump"]
 __all__ += ["DupFd", "sendfds", "recvfds"]
@@ -19,7 +24,7 @@ ACKNOWLEDGE = False
 class ForkingPickler(Pickler):
     """The pickler of what travels between processes; knows the reducers that were registered."""
 
-    _extra_reducers = {}
+    _extra_reducers: "dict[type, Callable[[Any], Any]]" = {}  # noqa: RUF012
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -113,7 +118,7 @@ def adopt_neighbours():
                 register(kind, reduce)
 
 
-class AbstractReducer(metaclass=ABCMeta):
+class AbstractReducer(metaclass=ABCMeta):  # noqa: B024 - as in multiprocessing
     """The base of what may be set as a context's `reducer`."""
 
     ForkingPickler = ForkingPickler

@@ -154,7 +154,7 @@ def synchronized(obj, lock=None, ctx=None):
     return cls(obj, lock, ctx)
 
 
-class_cache = {}
+class_cache: dict[type, type] = {}
 
 
 def make_property(name):

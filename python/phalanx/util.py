@@ -9,6 +9,10 @@ from _weakref import ref
 
 from . import process
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "sub_debug",
     "debug",
@@ -166,7 +170,7 @@ def _run_after_forkers():
             info("after forker raised exception %s", e)
 
 
-_finalizer_registry = {}
+_finalizer_registry: "dict[Any, Finalize]" = {}
 _finalizer_counter = itertools.count()
 
 
@@ -182,6 +186,9 @@ class Finalize:
             raise TypeError(
                 f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)!s}"
             )
+        self._weakref: Any
+        self._callback: Any
+        self._key: Any
         if obj is not None:
             self._weakref = ref(obj, self)
         elif exitpriority is None:
@@ -237,7 +244,7 @@ class Finalize:
 def _run_finalizers(minpriority=None):
     """Call the finalizers that have a priority, and at least the given one."""
     if _finalizer_registry is None:  # The interpreter has taken this module apart.
-        return
+        return  # type: ignore[unreachable]
     due = [
         key
         for key in list(_finalizer_registry)
@@ -303,7 +310,7 @@ class ForkAwareThreadLock:
         register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
 
     def _at_fork_reinit(self):
-        self._lock._at_fork_reinit()
+        self._lock._at_fork_reinit()  # type: ignore[attr-defined]
 
     def __enter__(self):
         return self._lock.__enter__()
@@ -354,7 +361,7 @@ def _prepare_stdin():
     global _empty_stdin
     if _empty_stdin is None:
         try:
-            _empty_stdin = open(0, encoding="utf-8", closefd=False)
+            _empty_stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
         except OSError:
             pass
 
@@ -380,7 +387,7 @@ def _close_stdin():
     try:
         fd = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(fd, encoding="utf-8", closefd=False)
+            sys.stdin = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
         except BaseException:
             os.close(fd)
             raise
