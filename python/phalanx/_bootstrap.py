@@ -13,7 +13,15 @@ UNSAFE_MAIN = 75
 def spawn_main(fd):
     """Be the child that the handover behind the descriptor describes, and exit."""
     payload, _ = accept_handover(fd)
-    sys.exit(spawn._main(payload, parent_sentinel()))
+    try:
+        code = spawn._main(payload, parent_sentinel())
+    except spawn.MissingGuardError as error:
+        # Where it was raised is in the launcher's code: only the text helps.
+        sys.stderr.write(f"RuntimeError: {error}\n")
+        code = 1
+    except KeyboardInterrupt:
+        code = 1  # Before there was a process to speak of; the parent says that it was interrupted.
+    sys.exit(code)
 
 
 def zygote_main(fd):
@@ -30,6 +38,8 @@ def zygote_main(fd):
         if born is None:
             return
         code = _be_born(*born)
+    except KeyboardInterrupt:
+        util._flush_std_streams()  # The parent was interrupted too, and says so.
     except BaseException:
         sys.excepthook(*sys.exc_info())
         util._flush_std_streams()

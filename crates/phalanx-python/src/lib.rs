@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod codec;
+mod error;
 mod ffi;
 mod interrupt;
 mod message;

@@ -9,6 +9,7 @@ use phalanx_shm::patience::GaveUp;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::error::os_error;
 use crate::ffi;
 use crate::interrupt::{timeout, waiting};
 
@@ -59,7 +60,7 @@ impl Child {
         match waiting(py, limit, |patience| child.wait(patience))? {
             Ok(status) => Ok(Some(status.as_exitcode())),
             Err(WaitError::GaveUp(GaveUp::TimedOut | GaveUp::Interrupted)) => Ok(None),
-            Err(WaitError::Io(e)) => Err(e.into()),
+            Err(WaitError::Io(e)) => Err(os_error(e)),
         }
     }
 
@@ -79,16 +80,16 @@ impl Child {
 /// The interpreter's handlers run as for `os.fork`. The child dies with its parent.
 #[pyfunction]
 pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
-    let forking = engine::Forking::prepare()?;
+    let forking = engine::Forking::prepare().map_err(os_error)?;
     match ffi::fork(py) {
         Ok(None) => {
             forking.in_child();
             Ok(None)
         }
-        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid)?))),
+        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid).map_err(os_error)?))),
         Err(e) => {
             forking.failed();
-            Err(e.into())
+            Err(os_error(e))
         }
     }
 }
@@ -111,6 +112,6 @@ pub(crate) fn wait_for_parent(py: Python<'_>, seconds: Option<f64>) -> PyResult<
     match ended {
         Ok(()) => Ok(true),
         Err(WaitError::GaveUp(_)) => Ok(false),
-        Err(WaitError::Io(e)) => Err(e.into()),
+        Err(WaitError::Io(e)) => Err(os_error(e)),
     }
 }

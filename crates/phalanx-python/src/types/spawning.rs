@@ -58,8 +58,9 @@ impl Spawning {
     ) -> PyResult<Child> {
         let place = self.take()?;
         let command = Command::new(path, arguments)?;
-        let child =
-            py.detach(|| command.with(|program| spawn::spawn(program, place, payload, &keep)))?;
+        let child = py
+            .detach(|| command.with(|program| spawn::spawn(program, place, payload, &keep)))
+            .map_err(crate::error::os_error)?;
         Ok(Child::new(child))
     }
 
