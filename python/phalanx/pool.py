@@ -7,19 +7,12 @@ classes that programs subclass.
 import os
 import warnings
 
-from . import context as _context
-from . import util
+from . import context as _context, util
 from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
-)
-from .errors import (
     RemoteTraceback as RemoteTraceback,
-)
-from .errors import (
     TimeoutError as TimeoutError,
-)
-from .errors import (
     WorkerDiedError as WorkerDiedError,
 )
 

@@ -9,17 +9,21 @@ from . import _core
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
+    from queue import Empty as Empty, Full as Full
+
     from .context import BaseContext
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 
-def __getattr__(name):
-    if name in ("Empty", "Full"):
-        import queue
+if not TYPE_CHECKING:
 
-        return getattr(queue, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in ("Empty", "Full"):
+            import queue
+
+            return getattr(queue, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _rebuild(cls, offset):

@@ -26,13 +26,13 @@ WINSERVICE = False
 _python_exe = os.fsencode(sys.executable) if sys.executable else None
 
 
-def set_executable(exe):
+def set_executable(exe: str | bytes | None) -> None:
     """Set the path of the interpreter to start in place of `sys.executable`."""
     global _python_exe
     _python_exe = None if exe is None else os.fsencode(exe)
 
 
-def get_executable():
+def get_executable() -> bytes | None:
     """Return the path of the interpreter to start."""
     return _python_exe
 
@@ -42,7 +42,7 @@ def is_forking(argv):
     return len(argv) >= 2 and argv[1] == "--multiprocessing-fork"
 
 
-def freeze_support():
+def freeze_support() -> None:
     """In a frozen program that was started as a child: do the child's work and exit."""
     if is_forking(sys.argv):
         from . import _bootstrap
