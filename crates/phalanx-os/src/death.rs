@@ -10,7 +10,7 @@
 //! A parent that executes another program counts as gone.
 //!
 //! The descriptors of this module live in process-wide atomics: a fork copies them, and the
-//! handlers that [`prepare`] registers turn the parent's into the child's view of its parent.
+//! handlers that `prepare` registers turn the parent's into the child's view of its parent.
 
 #![allow(unsafe_code)]
 
