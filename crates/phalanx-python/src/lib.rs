@@ -37,7 +37,7 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::value::SynchronizedBase;
+    use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]
     use crate::types::wait::wait;
     #[pymodule_export]
