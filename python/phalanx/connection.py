@@ -6,20 +6,29 @@ from ._core import Connection, wait
 __all__ = ["Connection", "Pipe", "wait"]
 
 
-def Pipe(duplex=True):
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     """Return the two ends of a new pipe; if it is not `duplex` the first only receives."""
     return _core._make_pipe(bool(duplex))
+
+
+class _Offered:
+    """The descriptor of a connection on its way to a process that already runs."""
+
+    def __init__(self, connection):
+        self._ticket = connection._offer()
+
+    def detach(self):
+        return _core._fetch_connection(*self._ticket)
 
 
 def _reduce(connection):
     fd, parts = connection._parts()
     popen = context.get_spawning_popen()
     if popen is None:
-        from . import _passing
-
-        return _passing.reduce(connection)
-    connection._share()
-    handle = popen.DupFd(popen.duplicate_for_child(fd))
+        handle = _Offered(connection)
+    else:
+        connection._share()
+        handle = popen.DupFd(popen.duplicate_for_child(fd))
     return _rebuild, (type(connection), handle, parts, connection.readable, connection.writable)
 
 

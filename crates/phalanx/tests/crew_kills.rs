@@ -2,7 +2,7 @@
 //!
 //! A worker leases a batch of three tasks and dies at a step. Nobody corrects what the crew says.
 
-mod support;
+mod pool_support;
 
 use phalanx::Patience;
 use phalanx::message::Outgoing;
@@ -10,7 +10,7 @@ use phalanx::pool::{Bench, Crew, Ended, Span};
 use phalanx::process::{ExitStatus, fork};
 use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
-use support::watchdog;
+use pool_support::watchdog;
 
 const JOB: u64 = 5;
 const FIRST: u64 = 40;

@@ -1,12 +1,12 @@
 //! Pools of forked workers, as a Rust program uses them.
 
-mod support;
+mod pool_support;
 
 use std::time::{Duration, Instant};
 
 use phalanx::pool::{Builder, Pool, PoolError, WorkerDied};
 use phalanx::process::ExitStatus;
-use support::{Counters, Dice, kill, pause, raise, seed, until, watchdog};
+use pool_support::{Counters, Dice, kill, pause, raise, seed, until, watchdog};
 
 fn died<T: std::fmt::Debug>(result: Result<T, PoolError>) -> WorkerDied {
     match result {
@@ -326,7 +326,7 @@ fn a_child_must_not_use_its_parents_pool() {
     let _watchdog = watchdog(60);
     let pool = Pool::fork(1, |x: u64| x).expect("a pool");
     let task = pool.submit(1).expect("sent");
-    let child = support::child(|| {
+    let child = pool_support::child(|| {
         assert!(matches!(pool.map([1]), Err(PoolError::OtherProcess)));
         assert!(pool.submit(1).is_err() && pool.pids().is_empty());
         assert!(task.wait().is_err());
@@ -340,7 +340,7 @@ fn workers_end_with_their_owner() {
     let _watchdog = watchdog(60);
     let pids = Counters::new(2);
     let told = pids.clone();
-    let owner = support::child(move || {
+    let owner = pool_support::child(move || {
         let pool = Pool::fork(2, |_: u64| pause(600_000)).expect("a pool");
         for (at, pid) in pool.pids().into_iter().enumerate() {
             told.set(at, u64::from(pid));

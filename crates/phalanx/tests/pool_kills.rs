@@ -7,7 +7,7 @@
 //! published has arrived; exactly the task that was running is lost; the pool goes on; and nothing is
 //! left in shared memory.
 
-mod support;
+mod pool_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use phalanx::process::ExitStatus;
 use phalanx_os::pidfd;
 use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
-use support::{Counters, kill, pause, until, watchdog};
+use pool_support::{Counters, kill, pause, until, watchdog};
 
 const SOURCES: [&str; 4] = [
     "src/pool/worker.rs",

@@ -36,9 +36,7 @@ def linger():
 def run_script(tmp_path, source, *arguments):
     path = tmp_path / "program.py"
     path.write_text(textwrap.dedent(source))
-    return subprocess.run(
-        [sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_start_join_and_exit_code(ctx):
@@ -127,9 +125,7 @@ process.start()
 process.join()
 print(process.exitcode)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
     assert done.stdout == "hello Thing 3\n0\n", done.stderr
 
 

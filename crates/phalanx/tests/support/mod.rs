@@ -1,111 +1,64 @@
-//! What the tests of pools share: a watchdog, counters in shared memory, children.
+//! What the tests of the engine share.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, reason = "each test program uses some of it")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use phalanx::process::{Child, fork};
+use phalanx::Patience;
+use phalanx::process::{Child, ExitStatus, fork};
+use phalanx_shm::arena::Census;
 use phalanx_shm::family::Family;
-use phalanx_shm::object::{Bytes, Shared};
 
-/// Ends the test program if the test still runs after so many seconds; drop it at the test's end.
+pub(crate) const FOREVER: Patience<'static> = Patience::forever();
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// One test at a time, and not longer than a minute: a child that another test forks would inherit
+/// this test's descriptors, and the count of chunks is that of the whole family.
+pub(crate) struct Alone(
+    #[expect(dead_code)] MutexGuard<'static, ()>,
+    #[expect(dead_code)] Sender<()>,
+);
+
 #[must_use]
-pub fn watchdog(seconds: u64) -> std::sync::mpsc::Sender<()> {
-    let (alive, ended) = std::sync::mpsc::channel();
+pub(crate) fn alone() -> Alone {
+    let turn = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (alive, ended) = channel::<()>();
     std::thread::spawn(move || {
-        use std::sync::mpsc::RecvTimeoutError::Timeout;
-        if ended.recv_timeout(Duration::from_secs(seconds)) == Err(Timeout) {
+        if ended.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
             eprintln!("watchdog: the test has hung");
             std::process::abort();
         }
     });
-    alive
+    Alone(turn, alive)
 }
 
-/// Numbers that all processes see.
-#[derive(Clone)]
-pub struct Counters(Shared<Bytes>, usize);
-
-impl Counters {
-    pub fn new(count: usize) -> Self {
-        let family = Family::get().expect("a family");
-        Self(Shared::with_tail(family, count * 8, |_: &Bytes| ()).expect("memory"), count)
-    }
-
-    fn at(&self, index: usize) -> &AtomicU64 {
-        assert!(index < self.1);
-        self.0.family().arena().at(self.0.tail_offset() + index as u64 * 8)
-    }
-
-    /// Adds one and returns what was there before.
-    pub fn count(&self, index: usize) -> u64 {
-        self.at(index).fetch_add(1, Ordering::SeqCst)
-    }
-
-    pub fn get(&self, index: usize) -> u64 {
-        self.at(index).load(Ordering::SeqCst)
-    }
-
-    pub fn set(&self, index: usize, value: u64) {
-        self.at(index).store(value, Ordering::SeqCst);
-    }
-
-    pub fn all(&self) -> Vec<u64> {
-        (0..self.1).map(|index| self.get(index)).collect()
-    }
-}
-
-/// Runs `body` in a child; a panic there is exit code 101.
-pub fn child(body: impl FnOnce()) -> Child {
+/// Runs `body` in a child; a panic there is exit code 1.
+pub(crate) fn child(body: impl FnOnce()) -> Child {
     fork::run(|| {
-        body();
-        0
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        i32::from(end.is_err())
     })
     .expect("a child")
 }
 
-pub fn raise(signal: i32) {
-    phalanx_os::proc::raise(signal);
+pub(crate) fn join(child: &Child) -> ExitStatus {
+    child.wait(FOREVER).expect("it can be waited for")
 }
 
-pub fn kill(pid: u32, signal: i32) {
-    phalanx_os::proc::kill(pid, signal);
+pub(crate) fn joined_well(child: &Child) {
+    assert_eq!(join(child), ExitStatus::Code(0));
 }
 
-pub fn pause(ms: u64) {
-    std::thread::sleep(Duration::from_millis(ms));
+/// The family's objects and their parts; chunks that this process keeps for later do not count.
+pub(crate) fn shared() -> (usize, usize) {
+    let family = Family::get().expect("a family");
+    let Census { parts, objects, .. } = family.arena().census();
+    (parts, objects)
 }
 
-pub fn until(mut ready: impl FnMut() -> bool) {
-    while !ready() {
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-/// A sequence of numbers that looks random and is the same for the same seed.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
-}
-
-/// The seed that the environment names, or a new one; printed, so that a failure can be repeated.
-pub fn seed() -> u64 {
-    let named = std::env::var("PHALANX_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = named.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(1, |now| now.as_nanos() as u64) | 1
-    });
-    eprintln!("PHALANX_TEST_SEED={seed}");
-    seed
+pub(crate) fn soon() -> Patience<'static> {
+    Patience::timeout(Some(Duration::from_millis(20)))
 }
