@@ -1,6 +1,6 @@
 //! Queues, pipes and shared values between real processes.
 
-mod support;
+mod pool_support;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use phalanx::value::Block;
 use phalanx::wait::{Source, wait_any};
 use phalanx::{GaveUp, Patience};
 use phalanx_shm::family::Family;
-use support::{Counters, Dice, child, raise, seed, until, watchdog};
+use pool_support::{Counters, Dice, child, raise, seed, until, watchdog};
 
 const FOREVER: Patience<'static> = Patience::forever();
 

@@ -2,7 +2,7 @@
 //!
 //! One test only, since it counts what the whole process has.
 
-mod support;
+mod pool_support;
 
 use phalanx::Patience;
 use phalanx::message::Outgoing;
@@ -10,7 +10,7 @@ use phalanx::pool::{Pool, PoolError};
 use phalanx::process::{ExitStatus, fork};
 use phalanx::queue::Queue;
 use phalanx_shm::family::Family;
-use support::{kill, raise, watchdog};
+use pool_support::{kill, raise, watchdog};
 
 #[derive(Debug, PartialEq, Eq)]
 struct Inventory {
@@ -109,6 +109,9 @@ fn nothing_is_left() {
     let before = inventory();
     (0..100).for_each(use_everything);
     assert_eq!(inventory(), before);
+    let pool = Pool::fork(2, |x: u64| x).expect("a pool");
+    assert_eq!(inventory().children, before.children + 2, "children are seen");
+    pool.join().expect("the end");
     let committed = Family::get().expect("a family").arena().committed_bytes();
     (0..100).for_each(use_everything);
     assert_eq!(inventory(), before);
