@@ -76,10 +76,15 @@ def recv_handle(conn: "Any") -> int:
 
 
 def DupFd(fd):
-    """Return a picklable stand-in for a descriptor, for the child that is being started."""
+    """Return a picklable stand-in for a descriptor, for the child that is being started.
+
+    When none is, the stand-in may be sent to one other process that runs already.
+    """
     popen = context.get_spawning_popen()
     if popen is None:
-        raise RuntimeError("a descriptor can only be passed to a process while that is being started")
+        from ._passing import pass_fd
+
+        return pass_fd(fd)
     return popen.DupFd(popen.duplicate_for_child(fd))
 
 

@@ -36,6 +36,13 @@ impl SignalSet {
         }
     }
 
+    /// The set of all signals that can be blocked.
+    #[must_use]
+    pub fn all() -> Self {
+        let numbers: Vec<i32> = (1..=64).collect();
+        Self::of(&numbers)
+    }
+
     /// The same set without one signal.
     #[must_use]
     pub fn without(mut self, signal: i32) -> Self {
@@ -75,6 +82,12 @@ impl std::fmt::Debug for SignalSet {
 #[must_use]
 pub fn block(set: &SignalSet) -> SignalSet {
     change(libc::SIG_BLOCK, set)
+}
+
+/// Lets signals of the set through again that the calling thread had blocked; one that came
+/// meanwhile is delivered before this returns.
+pub fn unblock(set: &SignalSet) {
+    let _ = change(libc::SIG_UNBLOCK, set);
 }
 
 /// Makes the set the calling thread's mask: exactly its signals are blocked from now on.

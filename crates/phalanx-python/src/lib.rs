@@ -25,11 +25,13 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
-    use crate::types::connection::{_attach_connection, _make_pipe, Connection};
+    use crate::types::connection::{_attach_connection, _fetch_connection, _make_pipe, Connection};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
+    use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]

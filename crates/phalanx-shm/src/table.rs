@@ -343,10 +343,10 @@ impl ProcessTable {
             && word.compare_exchange(state, dead, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The slots whose sweep has begun and not ended.
-    pub(crate) fn buried(&self) -> Vec<SlotId> {
+    /// A slot whose sweep has begun and not ended.
+    pub(crate) fn buried(&self) -> Option<SlotId> {
         let dead = |id: &SlotId| self.slot(*id).state.load(Ordering::Acquire) & STATE == DEAD;
-        self.ids().filter(dead).collect()
+        self.ids().find(dead)
     }
 
     /// Gives a swept slot out again. Needs the housekeeping lock.

@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::job::{Answer, Batch, Callbacks, Graveyard, Job, Piece};
 use super::results::{ApplyResult, MapResult};
-use super::stream::IMapIterator;
+use super::stream::{IMapIterator, Pace};
 use super::wire::{Kind, Mode, ResultLabel};
 use super::worker::WorkerBench;
 use crate::codec::{encode, encode_part, ship};
@@ -357,7 +357,7 @@ impl Owner {
     pub(super) fn finish_sending(&self, py: Python<'_>) {
         let streams: Vec<_> = locked(&self.streams).clone();
         for stream in streams {
-            stream.feed(py, self, true);
+            stream.feed(py, self, Pace::Closing);
         }
         self.close_if_done();
     }

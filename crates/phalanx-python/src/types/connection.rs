@@ -1,13 +1,15 @@
 //! `phalanx.connection.Connection`: one end of a pipe, or of somebody else's socket.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use phalanx::message::{Incoming, Outgoing, Parcel};
+use phalanx::pipe::passing::{Ticket, fetch};
 use phalanx::pipe::{self, End, EndParts, Stream};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::SlotId;
 use phalanx_shm::ring::INLINE_MAX;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -35,7 +37,14 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    fn raw_fd(&self) -> RawFd {
+    /// Lets another process have the end, before it is given the descriptor.
+    pub(crate) fn hold_for(&self, slot: SlotId) {
+        if let Self::Pipe(end) = self {
+            end.hold_for(slot);
+        }
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
         match self {
             Self::Pipe(end) => end.socket().as_raw_fd(),
             Self::Stream(stream) => stream.fd().as_raw_fd(),
@@ -397,12 +406,19 @@ impl Connection {
         Ok((channel.raw_fd(), parts))
     }
 
+    /// Offer the end to a process that already runs; return the ticket for it.
+    fn _offer(&self) -> PyResult<(String, u64)> {
+        let ticket = match &*self.channel()? {
+            Channel::Pipe(end) => end.offer()?,
+            Channel::Stream(stream) => stream.offer()?,
+        };
+        Ok((ticket.place, ticket.number))
+    }
+
     /// Let the child that is being started have the end.
     fn _share(&self) -> PyResult<()> {
-        if let (Channel::Pipe(end), Some(slot)) =
-            (&*self.channel()?, phalanx::process::spawning_slot())
-        {
-            end.hold_for(slot);
+        if let Some(slot) = phalanx::process::spawning_slot() {
+            self.channel()?.hold_for(slot);
         }
         Ok(())
     }
@@ -416,6 +432,13 @@ pub(crate) fn _make_pipe(duplex: bool) -> PyResult<(Connection, Connection)> {
     let made = if duplex { pipe::duplex() } else { pipe::one_way() };
     let (one, other) = made.map_err(errors::new)?;
     Ok((Connection::of_end(one), Connection::of_end(other)))
+}
+
+/// Fetch the descriptor that another process offered; return its number, which is the caller's.
+#[pyfunction]
+pub(crate) fn _fetch_connection(py: Python<'_>, place: String, number: u64) -> PyResult<RawFd> {
+    let ticket = Ticket { place, number };
+    Ok(py.detach(|| fetch(&ticket))?.into_raw_fd())
 }
 
 /// The end of a pipe that was passed to this process with the given descriptor.

@@ -312,14 +312,17 @@ impl Arena {
                 self.region.punch(chunk.offset() as usize + counted, rest);
             }
         }
-        pending.store(0, Ordering::SeqCst);
         failpoint!("arena.settle.emptied");
-        self.recount();
+        self.recount(dead);
+        failpoint!("arena.settle.recounted");
+        pending.store(0, Ordering::SeqCst);
     }
 
-    /// Sets the committed bytes to what the words say, unless somebody is changing both right now.
-    fn recount(&self) {
-        let pending = |slot: SlotId| self.table().pending(slot).load(Ordering::SeqCst) != 0;
+    /// Sets the committed bytes to what the words say, unless somebody but `dead` is changing both
+    /// right now.
+    fn recount(&self, dead: SlotId) {
+        let pending =
+            |slot: SlotId| slot != dead && self.table().pending(slot).load(Ordering::SeqCst) != 0;
         for _ in 0..100 {
             let before = self.header().committed();
             let quiet = !self.table().ids().any(pending);

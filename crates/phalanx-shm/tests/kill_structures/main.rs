@@ -221,6 +221,39 @@ fn sweeper_run(step: &str, ghost: &str, nth: u32, mode: Mode) -> Outcome {
     })
 }
 
+/// A producer dies or is stopped while it lets a ring grow; consumers go past the place where it
+/// stands, and what it stands on is used for something else.
+fn overtaking_run(step: &str, mode: Mode) -> Outcome {
+    play(LIMIT, || {
+        let scene = Scene::set();
+        let family = scene.family;
+        let signal = if mode == Mode::Stopped { libc::SIGSTOP } else { libc::SIGKILL };
+        let victim = scene.victim(step, signal, 0);
+        match (mode, victim.wait()) {
+            (Mode::Stopped, Fate::Stopped) | (Mode::Reaped, Fate::Killed(_)) => {}
+            _ => return NOT_REACHED,
+        }
+        let mut clerk = Clerk::new(scene.ledger, 0, scene.rings.len());
+        while clerk.take(0, &scene.rings[0], family, &soon(0)) {}
+        let reused: Vec<_> = (0..80)
+            .map(|_| {
+                let chunk = family.alloc(2300).expect("memory");
+                family.arena().write(chunk, 0, &[0xab; 2300]);
+                chunk
+            })
+            .collect();
+        assert_eq!(scene.rings[0].len(family), 0, "nothing is left in the ring");
+        if mode == Mode::Stopped {
+            victim.signal(libc::SIGCONT);
+            assert_eq!(victim.wait(), Fate::Exited(0), "after SIGCONT");
+        }
+        family.on_child_end(victim.place);
+        reused.into_iter().for_each(|chunk| family.free(chunk));
+        scene.close(&[victim.place], &[1]);
+        REACHED
+    })
+}
+
 /// A child dies or is stopped before it has a name of its own in the table.
 fn nascent_run(step: &str, _nth: u32, mode: Mode) -> Outcome {
     play(LIMIT, || {
@@ -333,6 +366,12 @@ fn main() {
                     tally.note(step, format!("{step} {mode:?} {nth}"), outcome);
                 }
             }
+        }
+    }
+    for step in steps.iter().filter(|s| s.starts_with("ring.grow.") && s.contains(&only)) {
+        for mode in [Mode::Reaped, Mode::Stopped] {
+            let outcome = overtaking_run(step, mode);
+            tally.note(step, format!("{step} {mode:?}, overtaken"), outcome);
         }
     }
     let never: Vec<_> =

@@ -14,6 +14,7 @@ use phalanx_shm::spin::Spin;
 
 use super::error::{NewPipeError, RecvError, SendError};
 use super::half::{Half, is_hung_up};
+use super::passing::{self, Ticket};
 use super::watch::Place;
 use crate::message::{Incoming, Outgoing};
 
@@ -91,6 +92,20 @@ impl End {
         for half in [&self.incoming, &self.outgoing].into_iter().flatten() {
             half.hold_for(slot);
         }
+    }
+
+    /// Offers the end to a process that already runs and belongs to the family: with the ticket, and
+    /// the [`parts`](Self::parts), it makes the same end.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn offer(&self) -> io::Result<Ticket> {
+        let (incoming, outgoing) = (self.incoming.clone(), self.outgoing.clone());
+        passing::offer(self.socket.try_clone()?, move |slot| {
+            for half in [&incoming, &outgoing].into_iter().flatten() {
+                half.hold_for(slot);
+            }
+        })
     }
 
     /// The family of processes that can share the end.

@@ -31,6 +31,7 @@ mod bell;
 mod end;
 mod error;
 mod half;
+pub mod passing;
 mod stream;
 mod watch;
 
