@@ -2,16 +2,12 @@
 
 import io
 import sys
-from _pickle import Pickler, loads as _loads
 from abc import ABCMeta
+
+from _pickle import Pickler, loads as _loads
 
 from . import context
 from ._core import receive_fds, register_reducer, send_fds
-
-TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
 
 __all__ = ["send_handle", "recv_handle", "ForkingPickler", "register", "dump"]
 __all__ += ["DupFd", "sendfds", "recvfds"]
@@ -23,7 +19,7 @@ ACKNOWLEDGE = False
 class ForkingPickler(Pickler):
     """The pickler of what travels between processes; knows the reducers that were registered."""
 
-    _extra_reducers: "dict[type, Callable[[Any], Any]]" = {}  # noqa: RUF012
+    _extra_reducers = {}
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -32,13 +28,13 @@ class ForkingPickler(Pickler):
         self.dispatch_table = {**copyreg.dispatch_table, **self._extra_reducers}
 
     @classmethod
-    def register(cls, type: "type[Any]", reduce: "Callable[[Any], Any]") -> None:
+    def register(cls, type, reduce):
         """Let `reduce(obj)` reduce objects of exactly this type, wherever phalanx pickles them."""
         cls._extra_reducers[type] = reduce
         register_reducer(type, reduce)
 
     @classmethod
-    def dumps(cls, obj: "Any", protocol: int | None = None) -> memoryview:
+    def dumps(cls, obj, protocol=None):
         """Return the pickle of an object, as a buffer."""
         buffer = io.BytesIO()
         cls(buffer, protocol).dump(obj)
@@ -50,27 +46,27 @@ class ForkingPickler(Pickler):
 register = ForkingPickler.register
 
 
-def dump(obj: "Any", file: "Any", protocol: int | None = None) -> None:
+def dump(obj, file, protocol=None):
     """Pickle an object to a file."""
     ForkingPickler(file, protocol).dump(obj)
 
 
-def sendfds(sock: "Any", fds: "Iterable[int]") -> None:
+def sendfds(sock, fds):
     """Send descriptors over a local socket."""
     send_fds(sock.fileno(), list(fds))
 
 
-def recvfds(sock: "Any", size: int) -> list[int]:
+def recvfds(sock, size):
     """Receive at most `size` descriptors from a local socket."""
     return receive_fds(sock.fileno(), size)
 
 
-def send_handle(conn: "Any", handle: int, destination_pid: int | None) -> None:
+def send_handle(conn, handle, destination_pid):
     """Send a descriptor over a connection; the process id is of no use here."""
     send_fds(conn.fileno(), [handle])
 
 
-def recv_handle(conn: "Any") -> int:
+def recv_handle(conn):
     """Receive a descriptor from a connection."""
     return receive_fds(conn.fileno(), 1)[0]
 
@@ -122,7 +118,7 @@ def adopt_neighbours():
                 register(kind, reduce)
 
 
-class AbstractReducer(metaclass=ABCMeta):  # noqa: B024 - as in multiprocessing
+class AbstractReducer(metaclass=ABCMeta):
     """The base of what may be set as a context's `reducer`."""
 
     ForkingPickler = ForkingPickler

@@ -7,6 +7,7 @@ pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod stash;
 pub mod sync;
 pub mod value;
 pub mod wait;

@@ -10,6 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::shared::SharedArguments;
 use super::wire::{Kind, Mode, ResultLabel};
 use crate::codec::decode_exception;
 use crate::message::object;
@@ -28,6 +29,8 @@ pub(super) struct Job {
     is_called_back: AtomicBool,
     state: Mutex<State>,
     outcome: Mutex<Option<Outcome>>,
+    /// What the items of a `map` have in common.
+    pub(super) shared: Mutex<SharedArguments>,
     /// The values of a `map` as far as they have been decoded.
     values: Mutex<Option<Py<PyList>>>,
 }
@@ -150,6 +153,7 @@ impl Job {
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
+            shared: Mutex::default(),
             values: Mutex::default(),
         }
     }

@@ -7,6 +7,7 @@ mod death;
 mod job;
 mod owner;
 mod results;
+mod shared;
 mod stream;
 mod wire;
 mod worker;

@@ -19,8 +19,9 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::job::{Answer, Batch, Callbacks, Graveyard, Job, Piece};
 use super::results::{ApplyResult, MapResult};
+use super::shared::SharedArguments;
 use super::stream::{IMapIterator, Pace};
-use super::wire::{Kind, Mode, ResultLabel};
+use super::wire::{Kind, Mode, ResultLabel, STASHED};
 use super::worker::WorkerBench;
 use crate::codec::{encode, encode_part, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
@@ -195,14 +196,21 @@ impl Owner {
             ));
         }
         with_scratch(|frame| {
-            let buffers = match job.mode {
+            let is_shared = job.together && locked(&job.shared).concerns(tasks, part.clone());
+            let mut buffers = match job.mode {
                 Mode::Each | Mode::Star => encode_part(py, tasks, part, frame)?,
                 Mode::Apply | Mode::ApplyKeywords => {
                     encode(py, &tasks.get_item(part.start)?, frame)?
                 }
             };
+            let mut flags = job.mode.flags(job.together);
+            if is_shared && !buffers.is_empty() {
+                locked(&job.shared).store(py, self.family, frame, &buffers)?;
+                flags |= STASHED;
+                buffers.clear();
+            }
             let body = outgoing(py, self.family, frame, &buffers)?;
-            let tag = [job.function.offset(), job.mode.flags(job.together)];
+            let tag = [job.function.offset(), flags];
             with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
                 .map_err(out_of_memory)
         })
@@ -473,6 +481,7 @@ impl PoolCore {
         let mode = if star { Mode::Star } else { Mode::Each };
         let total = items.len();
         let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
+        *locked(&job.shared) = SharedArguments::of(items);
         job.state().unsent = match chunksize {
             Some(size) => pacer::even(total, size).collect(),
             None => pacer::guided(total, self.0.seats).collect(),
