@@ -4,6 +4,7 @@ The work is done by `phalanx._core.PoolCore`; this module has the names, the def
 classes that programs subclass.
 """
 
+import gc
 import os
 import warnings
 
@@ -47,6 +48,8 @@ def worker(
     """Work at a bench of a pool until the pool closes: the target of a worker process."""
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
+    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
+    gc.freeze()
     try:
         bench.run(initializer, tuple(initargs), maxtasks)
     except KeyboardInterrupt:
