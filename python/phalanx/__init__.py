@@ -5,7 +5,7 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 
 import sys
 
-from . import context
+from . import context as context
 from .context import _default_context
 from .errors import (
     MaybeEncodingError,

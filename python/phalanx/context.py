@@ -21,15 +21,16 @@ class BaseContext:
     parent_process = staticmethod(process.parent_process)
     active_children = staticmethod(process.active_children)
 
-    def cpu_count(self):
+    def cpu_count(self, *, physical=False):
         """Return the number of processors that this process can keep busy.
 
         That is the smallest of its affinity mask and the quotas of its control groups. The
-        environment variable `PHALANX_CPU_COUNT` takes the place of both.
+        environment variable `PHALANX_CPU_COUNT` takes the place of both. With `physical` the two
+        or more processors of a core count as one.
         """
         from ._core import cpu_count
 
-        return cpu_count()
+        return cpu_count(physical)
 
     def Pipe(self, duplex=True):
         """Return two connections that are joined by a pipe."""
@@ -101,9 +102,7 @@ class BaseContext:
         """Return a pool of worker processes."""
         from .pool import Pool
 
-        return Pool(
-            processes, initializer, initargs, maxtasksperchild, context=self.get_context()
-        )
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
     def RawValue(self, typecode_or_type, *args):
         """Return a `ctypes` object in shared memory."""
@@ -339,9 +338,7 @@ _concrete_contexts = {
 }
 
 # The default of the running interpreter's own library.
-_default_context = DefaultContext(
-    _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
-)
+_default_context = DefaultContext(_concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"])
 
 get_context = _default_context.get_context
 
@@ -370,6 +367,5 @@ def assert_spawning(obj):
     """Raise `RuntimeError` unless a child is being started."""
     if get_spawning_popen() is None:
         raise RuntimeError(
-            f"{type(obj).__name__} objects should only be shared between processes"
-            " through inheritance"
+            f"{type(obj).__name__} objects should only be shared between processes through inheritance"
         )

@@ -46,7 +46,7 @@ class BaseProcess:
     def _Popen(self):
         raise NotImplementedError
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):  # noqa: B006
         assert group is None, "group argument must be None for now"
         parent = _current_process
         self._identity = (*parent._identity, next(_process_counter))
@@ -79,9 +79,7 @@ class BaseProcess:
         """
         self._check_closed()
         assert self._popen is None, "cannot start a process twice"
-        assert self._parent_pid == os.getpid(), (
-            "can only start a process object created by current process"
-        )
+        assert self._parent_pid == os.getpid(), "can only start a process object created by current process"
         _cleanup()
         self._popen = self._Popen(self)
         self._sentinel = self._popen.sentinel
@@ -313,9 +311,7 @@ class AuthenticationString(bytes):
         from .context import get_spawning_popen
 
         if get_spawning_popen() is None:
-            raise TypeError(
-                "Pickling an AuthenticationString object is disallowed for security reasons"
-            )
+            raise TypeError("Pickling an AuthenticationString object is disallowed for security reasons")
         return AuthenticationString, (bytes(self),)
 
 
@@ -380,9 +376,7 @@ def _exitcode_names():
     import _signal
 
     return {
-        -number: f"-{name}"
-        for name, number in vars(_signal).items()
-        if name[:3] == "SIG" and "_" not in name
+        -number: f"-{name}" for name, number in vars(_signal).items() if name[:3] == "SIG" and "_" not in name
     }
 
 

@@ -2,9 +2,9 @@
 
 import io
 import sys
+from _pickle import Pickler
+from _pickle import loads as _loads
 from abc import ABCMeta
-
-from _pickle import Pickler, loads as _loads
 
 from . import context
 from ._core import receive_fds, register_reducer, send_fds
@@ -19,7 +19,7 @@ ACKNOWLEDGE = False
 class ForkingPickler(Pickler):
     """The pickler of what travels between processes; knows the reducers that were registered."""
 
-    _extra_reducers = {}
+    _extra_reducers = {}  # noqa: RUF012
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -118,7 +118,7 @@ def adopt_neighbours():
                 register(kind, reduce)
 
 
-class AbstractReducer(metaclass=ABCMeta):
+class AbstractReducer(metaclass=ABCMeta):  # noqa: B024
     """The base of what may be set as a context's `reducer`."""
 
     ForkingPickler = ForkingPickler

@@ -63,9 +63,7 @@ def get_command_line(*, run="spawn_main", **arguments):
 def encode_command(command):
     """Return the path of a command's program and its arguments, as bytes."""
     if command[0] is None:
-        raise RuntimeError(
-            "the path of the interpreter is not known: call phalanx.set_executable() first"
-        )
+        raise RuntimeError("the path of the interpreter is not known: call phalanx.set_executable() first")
     arguments = [os.fsencode(argument) for argument in command]
     return arguments[0], arguments
 

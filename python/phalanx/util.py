@@ -354,7 +354,7 @@ def _prepare_stdin():
     global _empty_stdin
     if _empty_stdin is None:
         try:
-            _empty_stdin = open(0, encoding="utf-8", closefd=False)
+            _empty_stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
         except OSError:
             pass
 
@@ -380,7 +380,7 @@ def _close_stdin():
     try:
         fd = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(fd, encoding="utf-8", closefd=False)
+            sys.stdin = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115
         except BaseException:
             os.close(fd)
             raise
