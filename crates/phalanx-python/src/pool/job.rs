@@ -113,6 +113,8 @@ impl Answer {
         match self {
             Self::Value(frame, parcel) | Self::Values(frame, parcel) => object(py, &frame, parcel),
             Self::Error(mut frame, parcel) => {
+                // Ctrl-C reaches the workers too: this process's own interrupt is the one to tell of.
+                py.check_signals()?;
                 if let Some(parcel) = parcel {
                     frame.clear();
                     let _ = parcel.read_frame(&mut frame);

@@ -13,7 +13,7 @@ use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -71,7 +71,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// This process's family.
 pub(super) fn family() -> PyResult<&'static Family> {
-    Family::get().map_err(|e| PyOSError::new_err(format!("cannot set up shared memory: {e}")))
+    Family::get().map_err(crate::error::os_error)
 }
 
 /// A pool of worker processes, as its owner holds it.

@@ -429,7 +429,7 @@ pub(crate) fn _make_pipe(duplex: bool) -> PyResult<(Connection, Connection)> {
 pub(crate) fn _attach_connection(fd: RawFd, parts: Parts) -> PyResult<Connection> {
     let socket = phalanx_os::inherit::take(fd)?;
     let parts = EndParts { incoming: parts.0, outgoing: parts.1 };
-    let end = End::from_parts(Family::get()?, parts, socket)
+    let end = End::from_parts(Family::get().map_err(crate::error::os_error)?, parts, socket)
         .map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
     Ok(Connection::of_end(end))
 }

@@ -43,9 +43,9 @@ pub(crate) struct SynchronizedBase(PyOnceLock<Parts>);
 impl SynchronizedBase {
     #[inline]
     fn parts(&self, py: Python<'_>) -> PyResult<&Parts> {
-        self.0.get(py).ok_or_else(|| {
-            PyRuntimeError::new_err("__init__() of the base class was not called")
-        })
+        self.0
+            .get(py)
+            .ok_or_else(|| PyRuntimeError::new_err("__init__() of the base class was not called"))
     }
 }
 
@@ -156,7 +156,8 @@ fn not_held() -> PyErr {
 /// The lock behind a Python object of one of our own classes; subclasses may do more than lock.
 fn quick(lock: &Bound<'_, PyAny>) -> PyResult<Quick> {
     let own = |name: &str| -> PyResult<bool> {
-        let class = lock.py().import("phalanx.synchronize")?.getattr(name)?.cast_into::<PyType>()?;
+        let class =
+            lock.py().import("phalanx.synchronize")?.getattr(name)?.cast_into::<PyType>()?;
         Ok(lock.get_type().is(&class))
     };
     if let Ok(rlock) = lock.cast::<RLock>()
