@@ -40,6 +40,18 @@ pub unsafe fn fork() -> io::Result<Option<u32>> {
     }
 }
 
+/// Duplicates a process that has one thread; `None` in the child.
+///
+/// # Errors
+/// `ResourceBusy` when the process has other threads, or the kernel refuses another process.
+pub fn fork_alone() -> io::Result<Option<u32>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from(io::ErrorKind::ResourceBusy));
+    }
+    // SAFETY: nobody else holds a lock or owns a value of this process.
+    unsafe { fork() }
+}
+
 /// Ends the process at once, without running destructors or `atexit` handlers: what a forked
 /// child does, since those belong to its parent.
 pub fn exit_now(code: i32) -> ! {

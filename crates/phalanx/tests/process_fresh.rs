@@ -96,8 +96,7 @@ fn child(fd: RawFd, as_zygote: bool) -> ExitCode {
     if accepted.payload != b"plan" {
         return ExitCode::from(91);
     }
-    // SAFETY: the zygote has one thread.
-    match zygote::serve(door, &mut || unsafe { phalanx_os::fork::fork() }) {
+    match zygote::serve(door, &mut phalanx_os::fork::fork_alone) {
         Ok(Served::Done) => ExitCode::SUCCESS,
         Ok(Served::Child(born)) => work(&born.payload, born.fds),
         Err(_) => ExitCode::from(92),
