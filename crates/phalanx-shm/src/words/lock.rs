@@ -2,8 +2,8 @@
 //!
 //! # States and transitions
 //! `free -> held(slot)` by one compare-and-swap, which names the holder (acquire). `held -> free`
-//! by one compare-and-swap of *any* process (release): a lock of Python's `multiprocessing` may be
-//! released by others than its holder. `held(slot) -> ended(pid)` by [`LockWord::on_death`], and
+//! by one compare-and-swap of *any* process (release): programs hand locks over, and
+//! parents release for their children. `held(slot) -> ended(pid)` by [`LockWord::on_death`], and
 //! `ended(pid) -> held(slot)` by the next to acquire, who learns of it.
 //!
 //! A waiter spins for some microseconds, then sets `WAITERS` in the word and sleeps on exactly that
