@@ -116,7 +116,7 @@ class Pool:
 
     def map(self, func, iterable, chunksize=None):
         """Call `func(item)` for each item and return the list of results, in order."""
-        return self.map_async(func, iterable, chunksize).get()
+        return self._map_and_wait(func, iterable, False, chunksize)
 
     def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
         """`map` that returns a `MapResult` at once."""
@@ -124,20 +124,28 @@ class Pool:
 
     def starmap(self, func, iterable, chunksize=None):
         """Call `func(*item)` for each item and return the list of results, in order."""
-        return self.starmap_async(func, iterable, chunksize).get()
+        return self._map_and_wait(func, iterable, True, chunksize)
 
     def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
         """`starmap` that returns a `MapResult` at once."""
         return self._map(func, iterable, True, chunksize, callback, error_callback)
 
     def _map(self, func, iterable, star, chunksize, callback, error_callback):
+        # A copy: the caller may change its list while the call goes on.
+        items = self._items(list(iterable), chunksize)
+        if callback is not None or error_callback is not None:
+            self._serve_callbacks()
+        return self._core.map(func, items, star, chunksize, callback, error_callback)
+
+    def _map_and_wait(self, func, iterable, star, chunksize):
+        items = self._items(iterable, chunksize)
+        return self._core.map_and_wait(func, items, star, chunksize)
+
+    def _items(self, iterable, chunksize):
         self._check_running()
         if chunksize is not None and chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        if callback is not None or error_callback is not None:
-            self._serve_callbacks()
-        items = iterable if type(iterable) is list else list(iterable)
-        return self._core.map(func, items, star, chunksize, callback, error_callback)
+        return iterable if type(iterable) is list else list(iterable)
 
     # Results as an iterator
 

@@ -3,7 +3,6 @@
 import itertools
 import os
 import sys
-from _weakrefset import WeakSet
 
 __all__ = ["BaseProcess", "current_process", "active_children", "parent_process"]
 
@@ -62,7 +61,7 @@ class BaseProcess:
         self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
         if daemon is not None:
             self.daemon = daemon
-        _dangling.add(self)
+        __getattr__("_dangling").add(self)
 
     def _check_closed(self):
         if self._closed:
@@ -216,7 +215,8 @@ class BaseProcess:
             info.append(f"pid={self._popen.pid}")
         info += [f"parent={self._parent_pid}", status]
         if exitcode is not None:
-            info.append(f"exitcode={_exitcode_names().get(exitcode, exitcode)}")
+            names = __getattr__("_exitcode_to_name")
+            info.append(f"exitcode={names.get(exitcode, exitcode)}")
         if self.daemon:
             info.append("daemon")
         return f"<{' '.join(info)}>"
@@ -246,6 +246,7 @@ class BaseProcess:
                 self.run()
                 exitcode = 0
             finally:
+                _exit_neighbours()
                 util._exit_function()
         except SystemExit as e:
             if e.code is None:
@@ -275,16 +276,34 @@ class BaseProcess:
 
         util._finalizer_registry.clear()
         util._run_after_forkers()
+        _run_neighbours_after_fork()
 
 
 def _tell_neighbours(name):
-    """Let `threading` and the standard library's log records know of the new process."""
+    """Let `threading` and the standard library's `multiprocessing` know of the new process."""
     threading = sys.modules.get("threading")
     if threading is not None and getattr(threading, "_HAVE_THREAD_NATIVE_ID", False):
         threading.main_thread()._set_native_id()
     neighbour = sys.modules.get("multiprocessing.process")
     if neighbour is not None:
+        neighbour._children = set()
+        # Log records take the name from here.
         neighbour.current_process()._name = name
+
+
+def _run_neighbours_after_fork():
+    """Do for the standard library's objects what its own forks do."""
+    neighbour = sys.modules.get("multiprocessing.util")
+    if neighbour is not None:
+        neighbour._finalizer_registry.clear()
+        neighbour._run_after_forkers()
+
+
+def _exit_neighbours():
+    """Let the standard library's objects finish: its queues send what they have been given."""
+    neighbour = sys.modules.get("multiprocessing.util")
+    if neighbour is not None:
+        neighbour._exit_function()
 
 
 class AuthenticationString(bytes):
@@ -353,24 +372,34 @@ _parent_process = None
 _current_process = _MainProcess()
 _process_counter = itertools.count(1)
 _children = set()
-_dangling = WeakSet()
 del _MainProcess
 
 
 def _exitcode_names():
     """Map negative exit codes to the names of signals."""
-    if "_exitcode_to_name" not in globals():
-        import _signal
+    import _signal
 
-        globals()["_exitcode_to_name"] = {
-            -number: f"-{name}"
-            for name, number in vars(_signal).items()
-            if name[:3] == "SIG" and "_" not in name
-        }
-    return _exitcode_to_name
+    return {
+        -number: f"-{name}"
+        for name, number in vars(_signal).items()
+        if name[:3] == "SIG" and "_" not in name
+    }
+
+
+def _weak_set():
+    from _weakrefset import WeakSet
+
+    return WeakSet()
+
+
+# Made when they are needed: a fresh child usually does without.
+_LAZY = {"_exitcode_to_name": _exitcode_names, "_dangling": _weak_set}
 
 
 def __getattr__(name):
-    if name == "_exitcode_to_name":
-        return _exitcode_names()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals().get(name)
+    if value is None and name in _LAZY:
+        value = globals().setdefault(name, _LAZY[name]())
+    if value is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return value

@@ -1,6 +1,7 @@
 """Making objects ready for another process: pickling, and passing descriptors."""
 
 import io
+import sys
 from abc import ABCMeta
 
 from _pickle import Pickler, loads as _loads
@@ -96,6 +97,22 @@ def register_sockets():
 
     if socket.socket not in ForkingPickler._extra_reducers:
         register(socket.socket, _reduce_socket)
+
+
+def adopt_neighbours():
+    """Learn how objects are reduced that would not arrive as they should by pickle alone.
+
+    These are sockets, and whatever was registered with the standard library's pickler: its own
+    connections, the tensors of other packages.
+    """
+    if "socket" in sys.modules:
+        register_sockets()
+    neighbour = sys.modules.get("multiprocessing.reduction")
+    if neighbour is not None:
+        for kind, reduce in neighbour.ForkingPickler._extra_reducers.items():
+            known = kind in ForkingPickler._extra_reducers
+            if not known and kind.__module__ not in ("builtins", "functools"):
+                register(kind, reduce)
 
 
 class AbstractReducer(metaclass=ABCMeta):

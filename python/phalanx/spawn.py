@@ -78,7 +78,11 @@ def spawn_main(fd):
 
 
 def pack(popen, place, process_obj):
-    """Pack all that a fresh process needs to become `process_obj`."""
+    """Pack all that a fresh process needs to become `process_obj`.
+
+    That is: the preparation data but for its two lists, these, and the object. What is made of
+    atoms only travels without pickle, which a fresh child would have to import.
+    """
     from ._core import _set_main_by_value
 
     data = get_preparation_data(process_obj._name)
@@ -86,33 +90,96 @@ def pack(popen, place, process_obj):
     if by_value:
         data["main_by_value"] = True
         _set_main_by_value(True)
-    if "socket" in sys.modules:
+    if "socket" in sys.modules:  # Which the standard library's connections import too.
         from . import reduction
 
-        reduction.register_sockets()
+        reduction.adopt_neighbours()
+    paths = tuple(data.pop("sys_path", ()))
+    argv = tuple(data.pop("sys_argv", ()))
+    data["authkey"] = bytes(data["authkey"])
     set_spawning_popen(popen)
     try:
-        head = place.pack(data, False)
-        body = place.pack(process_obj, by_value)
+        parts = [place.pack(part, False) for part in (data, paths, argv)]
+        plain = None if by_value else _plain(process_obj)
+        if plain is None:
+            parts.append(place.pack(process_obj, by_value))
+        else:
+            parts += [place.pack(part, False) for part in plain]
     finally:
         set_spawning_popen(None)
-    return len(head).to_bytes(8, "little") + head + body
+    return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def _plain(process_obj):
+    """Return what defines an ordinary process object with a simple target, or `None`.
+
+    That is: its class and target by name, its plain attributes, its identity, the arguments of its
+    target, and what it inherits.
+    """
+    state = dict(vars(process_obj))
+    kind, target = type(process_obj), state.pop("_target", None)
+    config = dict(state.pop("_config", ()))
+    args, identity = state.pop("_args", None), state.pop("_identity", ())
+    if (
+        kind.__module__ != "phalanx.context"
+        or type(target) is not type(_plain)
+        or state.pop("_kwargs", None)
+        or not _ATOMS.issuperset(map(type, (*args, *state.values())))
+        or "." in target.__qualname__
+        or getattr(sys.modules.get(target.__module__), target.__name__, None) is not target
+    ):
+        return None
+    config["authkey"] = bytes(config["authkey"])
+    names = (kind.__name__, target.__module__, target.__name__)
+    return names, state, identity, args, config
+
+
+def _rebuild(names, state, identity, args, config):
+    from . import context
+
+    kind, module, name = names
+    self = object.__new__(getattr(context, kind))
+    __import__(module)
+    config["authkey"] = process.AuthenticationString(config["authkey"])
+    vars(self).update(
+        state,
+        _target=getattr(sys.modules[module], name),
+        _identity=tuple(identity),
+        _args=tuple(args),
+        _kwargs={},
+        _config=config,
+    )
+    return self
+
+
+def _split(payload):
+    at = 0
+    while at < len(payload):
+        start = at + 8
+        at = start + int.from_bytes(payload[at:start], "little")
+        yield payload[start:at]
 
 
 def _main(payload, parent_sentinel):
     """Become the process that the payload describes; return its exit code."""
     from ._core import unpack
 
-    view = memoryview(payload)
-    end = 8 + int.from_bytes(view[:8], "little")
+    data, paths, argv, *body = _split(payload)
+    del payload
     current = process.current_process()
     current._inheriting = True
     try:
-        prepare(unpack(bytes(view[8:end])))
-        self = unpack(bytes(view[end:]))
+        data = unpack(data)
+        data["sys_path"] = list(unpack(paths))
+        data["sys_argv"] = list(unpack(argv))
+        prepare(data)
+        self = unpack(body[0]) if len(body) == 1 else _rebuild(*map(unpack, body))
     finally:
         del current._inheriting
-    del view, payload
+    del body
     return self._bootstrap(parent_sentinel)
 
 

@@ -4,8 +4,8 @@ import atexit
 import itertools
 import os
 import sys
-import weakref
 from _thread import _local, allocate_lock
+from _weakref import ref
 
 from . import process
 
@@ -137,19 +137,29 @@ def get_temp_dir():
     return tempdir
 
 
-_afterfork_registry = weakref.WeakValueDictionary()
 _afterfork_counter = itertools.count()
+
+
+def __getattr__(name):
+    if name == "_afterfork_registry":
+        # Made when it is needed: a fresh child usually does without the import.
+        from weakref import WeakValueDictionary
+
+        return globals().setdefault(name, WeakValueDictionary())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register_after_fork(obj, func):
     """Call `func(obj)` in forked children at their start, as long as `obj` lives."""
-    _afterfork_registry[(next(_afterfork_counter), id(obj), func)] = obj
+    registry = __getattr__("_afterfork_registry")
+    registry[(next(_afterfork_counter), id(obj), func)] = obj
 
 
 def _run_after_forkers():
-    if not _afterfork_registry.data:
+    registry = globals().get("_afterfork_registry")
+    if not registry:
         return
-    for (_, _, func), obj in sorted(_afterfork_registry.items(), key=lambda item: item[0][:2]):
+    for (_, _, func), obj in sorted(registry.items(), key=lambda item: item[0][:2]):
         try:
             func(obj)
         except Exception as e:
@@ -173,7 +183,7 @@ class Finalize:
                 f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)!s}"
             )
         if obj is not None:
-            self._weakref = weakref.ref(obj, self)
+            self._weakref = ref(obj, self)
         elif exitpriority is None:
             raise ValueError("Without object, exitpriority cannot be None")
         self._callback = callback

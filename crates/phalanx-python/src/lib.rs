@@ -17,10 +17,10 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        register_reducer, set_main_by_value,
+        register_inherited, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
-    use crate::ffi::SharedBuffer;
+    use crate::ffi::{SharedBlock, SharedBuffer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
@@ -35,6 +35,8 @@ mod _core {
     use crate::types::queue::{Queue, QueueReader};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::value::SynchronizedBase;
     #[pymodule_export]
     use crate::types::wait::wait;
     #[pymodule_export]

@@ -8,6 +8,7 @@ pub mod pool;
 pub mod process;
 pub mod queue;
 pub mod sync;
+pub mod value;
 pub mod wait;
 
 pub use phalanx_shm::patience::{GaveUp, Patience};

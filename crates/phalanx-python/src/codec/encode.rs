@@ -5,7 +5,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use super::budget::Budget;
 use super::frame::{OUT_OF_BAND, tag};
 use super::pickler;
-use crate::ffi::{Payload, View, view};
+use crate::ffi::{Payload, View, each_item, view};
 
 /// The buffers of one frame that the transport carries beside it, in order. Usually none.
 pub(crate) type OutOfBand = Vec<Payload>;
@@ -66,6 +66,27 @@ pub(crate) fn encode_with<'py>(
         insert_table(out, start, &payloads);
     }
     Ok(payloads)
+}
+
+/// Appends a part of a list to `out` as one frame, as [`encode`] would append that part as a list
+/// of its own. Lists of plain numbers are read without a copy and without counting references.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub(crate) fn encode_part<'py>(
+    py: Python<'py>,
+    list: &Bound<'py, PyList>,
+    part: std::ops::Range<usize>,
+    out: &mut Vec<u8>,
+) -> PyResult<OutOfBand> {
+    let start = out.len();
+    let mut flat = Flat { out, budget: Budget::default(), payloads: OutOfBand::new() };
+    if flat.numbers(list, part.clone()).is_ok_and(|done| done) {
+        return Ok(OutOfBand::new());
+    }
+    out.truncate(start);
+    encode(py, list.get_slice(part.start, part.end).as_any(), out)
 }
 
 /// The native form does not suit this object: pickle it.
@@ -134,6 +155,26 @@ struct Flat<'o> {
 const INNER_TUPLE: usize = 16;
 
 impl Flat<'_> {
+    /// A part of a list, if it holds nothing but integers or nothing but floats; otherwise the
+    /// frame is left half written.
+    fn numbers(
+        &mut self,
+        list: &Bound<'_, PyList>,
+        part: std::ops::Range<usize>,
+    ) -> Result<bool, Unsuited> {
+        let mut is_float = false;
+        each_item(list, part.start..part.start + 1, |first| {
+            is_float = matches!(view(first), View::Float(_));
+            true
+        });
+        let len = part.len();
+        self.header(if is_float { tag::LIST_F64 } else { tag::LIST_I64 }, len)?;
+        self.out.reserve(len * 8);
+        Ok(each_item(list, part, |item| {
+            if is_float { self.packed_float(item) } else { self.packed_int(item) }
+        }))
+    }
+
     fn list(&mut self, list: Borrowed<'_, '_, PyList>) -> Result<(), Unsuited> {
         let first = list.get_item(0).ok();
         let kind = first.as_ref().map(|item| view(item.as_borrowed()));

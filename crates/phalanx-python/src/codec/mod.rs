@@ -30,15 +30,13 @@ mod probe;
 mod reducers;
 
 pub(crate) use decode::decode;
-pub(crate) use encode::{Main, OutOfBand, encode, encode_with};
+pub(crate) use encode::{Main, OutOfBand, encode, encode_part, encode_with};
 pub(crate) use exception::{decode_exception, encode_exception};
 pub(crate) use frame::frame_buffers;
-pub(crate) use function::{
-    _adopts_main, FunctionCache, ShippedFunction, adopt_global, begin_adopting, ship,
-};
+pub(crate) use function::{_adopts_main, FunctionCache, adopt_global, begin_adopting, ship};
 pub(crate) use pickler::{encode_whole, load_whole, set_main_by_value};
 pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,
     _codec_loads, _codec_ship,
 };
-pub(crate) use reducers::register_reducer;
+pub(crate) use reducers::{register_inherited, register_reducer};

@@ -180,7 +180,7 @@ fn dump<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let tools = tools(py)?;
     let stream = match (registered(py), collect) {
-        (Some(reducers), _) => dump_with_reducers(py, tools, obj, reducers, collect)?,
+        (Some(reducers), _) => dump_with_reducers(py, tools, obj, &reducers, collect)?,
         (None, None) => tools.dumps.bind(py).call1((obj, &tools.protocol))?,
         (None, Some(collect)) => call_with_keyword(
             tools.dumps.bind(py),

@@ -6,6 +6,7 @@
 //! its own terms.
 #![allow(unsafe_code)]
 
+mod block;
 mod build;
 mod call;
 mod fd;
@@ -16,6 +17,7 @@ mod payload;
 mod shared_buffer;
 mod view;
 
+pub(crate) use block::SharedBlock;
 pub(crate) use build::{list_from, str_from_utf8, tuple_from};
 pub(crate) use call::call_with_keyword;
 pub(crate) use fd::borrow_fds;
@@ -24,4 +26,4 @@ pub(crate) use function::FunctionParts;
 pub(crate) use lock_methods::{QuickLock, quicken};
 pub(crate) use payload::Payload;
 pub(crate) use shared_buffer::SharedBuffer;
-pub(crate) use view::{View, is_shared, utf8, view};
+pub(crate) use view::{View, each_item, is_shared, utf8, view};

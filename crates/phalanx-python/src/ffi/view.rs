@@ -105,3 +105,27 @@ pub(crate) fn is_shared(obj: Borrowed<'_, '_, PyAny>, held: isize) -> bool {
     // only: another process' death changes nothing.
     unsafe { ffi::Py_REFCNT(obj.as_ptr()) > 1 + held }
 }
+
+/// Calls `visit` with the items of a part of a list until it answers `false`, or the list ends;
+/// returns whether it never did. No reference is counted, so memory that is shared with forked
+/// children stays shared.
+///
+/// `visit` must not run Python code: nothing else keeps the items alive.
+#[inline]
+pub(crate) fn each_item(
+    list: &Bound<'_, PyList>,
+    part: std::ops::Range<usize>,
+    mut visit: impl FnMut(Borrowed<'_, '_, PyAny>) -> bool,
+) -> bool {
+    let end = part.end.min(list.len());
+    (part.start..end).all(|index| {
+        // SAFETY: in bounds, and with the interpreter attached and no Python code run nobody can
+        // take the item out of the list meanwhile. Heap of this process only: another process'
+        // death changes nothing.
+        let item = unsafe {
+            let raw = ffi::PyList_GET_ITEM(list.as_ptr(), index as ffi::Py_ssize_t);
+            Borrowed::from_ptr(list.py(), raw)
+        };
+        visit(item)
+    })
+}

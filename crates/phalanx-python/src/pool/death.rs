@@ -125,10 +125,8 @@ fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death
 
 /// Sends tasks again that were sent already and that no worker has begun.
 pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
-    let Some((start, tasks)) = job.state().batch_of(py, first) else { return };
-    let from = (first - start) as usize;
-    let part = tasks.bind(py).get_slice(from, from + count as usize);
-    owner.send(py, job, first, &part, false);
+    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
+    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
 }
 
 /// How a worker ended.
@@ -161,8 +159,9 @@ impl Death {
 
     /// The error of the task that was running.
     fn of(&self, py: Python<'_>, job: &Job, task: u64) -> PyErr {
-        let args = job.state().batch_of(py, task).and_then(|(first, tasks)| {
-            let task = tasks.bind(py).get_item((task - first) as usize).ok()?;
+        let place = job.state().place_of(py, task);
+        let args = place.and_then(|(tasks, place)| {
+            let task = tasks.bind(py).get_item(place).ok()?;
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });

@@ -28,6 +28,8 @@ pub(super) struct Job {
     is_called_back: AtomicBool,
     state: Mutex<State>,
     outcome: Mutex<Option<Outcome>>,
+    /// The values of a `map` as far as they have been decoded.
+    values: Mutex<Option<Py<PyList>>>,
 }
 
 /// What a job came to, once decoded.
@@ -67,6 +69,8 @@ pub(super) struct State {
     pub(super) fetched: u64,
     /// For streams: tasks sent.
     pub(super) submitted: u64,
+    /// For `map`: batches that are still to be sent, in order.
+    pub(super) unsent: VecDeque<(usize, usize)>,
     /// For streams: how many tasks were ahead when the input was last read.
     pub(super) window_hint: u64,
 }
@@ -74,7 +78,9 @@ pub(super) struct State {
 pub(super) struct Batch {
     pub(super) first: u64,
     pub(super) count: u64,
+    /// A list in which the tasks lie, and where.
     pub(super) tasks: Py<PyList>,
+    pub(super) offset: usize,
     /// How many of them have not been answered.
     pub(super) left: u64,
 }
@@ -132,8 +138,18 @@ impl Job {
         callbacks: Callbacks,
     ) -> Self {
         let is_called_back = AtomicBool::new(callbacks.is_empty());
-        let (state, outcome) = (Mutex::default(), Mutex::default());
-        Self { id, mode, together, name, function, callbacks, is_called_back, state, outcome }
+        Self {
+            id,
+            mode,
+            together,
+            name,
+            function,
+            callbacks,
+            is_called_back,
+            state: Mutex::default(),
+            outcome: Mutex::default(),
+            values: Mutex::default(),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -189,17 +205,49 @@ impl Job {
         if let Some(failure) = failure {
             return failure.answer.decode(py);
         }
-        if !self.together || pieces.len() == 1 {
+        if !self.together {
             return pieces.pop_front().ok_or_else(lost)?.answer.decode(py);
         }
-        pieces.make_contiguous().sort_by_key(|piece| piece.first);
-        let values = PyList::empty(py);
-        for piece in pieces {
-            let part = piece.answer.decode(py)?;
-            let end = values.len();
-            values.set_slice(end, end, part.bind(py))?;
+        self.decode_pieces(py, pieces)?;
+        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(values.map_or_else(|| PyList::empty(py).unbind(), |values| values).into_any())
+    }
+
+    /// Decodes what has arrived of a job whose results travel together, so that it does not pile
+    /// up. Only for the thread that waits for the job: no other decodes its values.
+    pub(super) fn decode_early(&self, py: Python<'_>) -> PyResult<()> {
+        let pieces = {
+            let mut state = self.state();
+            if state.failure.is_some() || !self.callbacks.is_empty() {
+                return Ok(());
+            }
+            std::mem::take(&mut state.pieces)
+        };
+        self.decode_pieces(py, pieces)
+    }
+
+    fn decode_pieces(&self, py: Python<'_>, pieces: VecDeque<Piece>) -> PyResult<()> {
+        if pieces.is_empty() {
+            return Ok(());
         }
-        Ok(values.into_any().unbind())
+        let values = self.list_of_values(py)?;
+        for piece in pieces {
+            let (first, count) = (piece.first as usize, piece.count as usize);
+            let part = piece.answer.decode(py)?;
+            values.bind(py).set_slice(first, first + count, part.bind(py))?;
+        }
+        Ok(())
+    }
+
+    /// The list that the values go to, as long as there are tasks.
+    fn list_of_values(&self, py: Python<'_>) -> PyResult<Py<PyList>> {
+        if let Some(values) = &*self.values.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(values.clone_ref(py));
+        }
+        let total = self.state().total.unwrap_or(0) as usize;
+        let values = PyList::new(py, (0..total).map(|_| py.None()))?.unbind();
+        let mut place = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(place.get_or_insert(values).clone_ref(py))
     }
 
     /// Takes in an answer; returns whether the job is done by it.
@@ -251,10 +299,10 @@ impl State {
         }
     }
 
-    /// The batch that holds a task: its first task's number, and its tasks.
-    pub(super) fn batch_of(&self, py: Python<'_>, task: u64) -> Option<(u64, Py<PyList>)> {
+    /// Where a task lies: a list and the place in it.
+    pub(super) fn place_of(&self, py: Python<'_>, task: u64) -> Option<(Py<PyList>, usize)> {
         let batch = self.sent.iter().find(|batch| batch.holds(task))?;
-        Some((batch.first, batch.tasks.clone_ref(py)))
+        Some((batch.tasks.clone_ref(py), batch.offset + (task - batch.first) as usize))
     }
 }
 

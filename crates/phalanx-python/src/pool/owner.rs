@@ -1,6 +1,7 @@
 //! The owner's side of a pool: sending calls, collecting answers, keeping the workers' seats taken.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,13 +22,16 @@ use super::results::{ApplyResult, MapResult};
 use super::stream::IMapIterator;
 use super::wire::{Kind, Mode, ResultLabel};
 use super::worker::WorkerBench;
-use crate::codec::{encode, ship};
-use crate::message::{out_of_memory, outgoing};
+use crate::codec::{encode, encode_part, ship};
+use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
 const FUNCTIONS_KEPT: usize = 64;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
+
+/// Batches of a `map` that are on their way at a time, for each worker.
+const BATCHES_AHEAD: usize = 3;
 
 /// What a pool's owner knows.
 pub(super) struct Owner {
@@ -149,30 +153,31 @@ impl Owner {
         Ok(job)
     }
 
-    /// Sends tasks. Those that cannot be encoded are answered with the reason.
+    /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
+    /// the reason.
     pub(super) fn send(
         &self,
         py: Python<'_>,
         job: &Arc<Job>,
         first: u64,
         tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
         is_new: bool,
     ) {
-        let count = tasks.len() as u64;
+        let count = part.len() as u64;
         if is_new {
-            let batch = Batch { first, count, tasks: tasks.clone().unbind(), left: count };
-            job.state().sent.push_back(batch);
+            let (tasks, offset) = (tasks.clone().unbind(), part.start);
+            job.state().sent.push_back(Batch { first, count, tasks, offset, left: count });
         }
         let span = Span { job: job.id, first, count: count as u32 };
-        let Err(error) = self.try_send(py, job, span, tasks) else { return };
+        let Err(error) = self.try_send(py, job, span, tasks, part.clone()) else { return };
         if count == 1 || job.together {
             let answer = Answer::Raised(error);
             self.settle(job, Piece { first, count, answer });
             return;
         }
-        for (index, task) in tasks.iter().enumerate() {
-            let Ok(single) = PyList::new(py, [task]) else { return };
-            self.send(py, job, first + index as u64, &single, false);
+        for (index, place) in part.enumerate() {
+            self.send(py, job, first + index as u64, tasks, place..place + 1, false);
         }
     }
 
@@ -182,16 +187,40 @@ impl Owner {
         job: &Job,
         span: Span,
         tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
     ) -> PyResult<()> {
-        let mut frame = Vec::new();
-        let buffers = match job.mode {
-            Mode::Each | Mode::Star => encode(py, tasks, &mut frame)?,
-            Mode::Apply | Mode::ApplyKeywords => encode(py, &tasks.get_item(0)?, &mut frame)?,
-        };
-        let body = outgoing(py, self.family, &frame, &buffers)?;
-        let tag = [job.function.offset(), job.mode.flags(job.together)];
-        let mut scratch = Vec::new();
-        self.crew.submit(span, tag, body, &mut scratch).map_err(out_of_memory)
+        if part.end > tasks.len() {
+            return Err(PyRuntimeError::new_err(
+                "the list became shorter while it was being mapped",
+            ));
+        }
+        with_scratch(|frame| {
+            let buffers = match job.mode {
+                Mode::Each | Mode::Star => encode_part(py, tasks, part, frame)?,
+                Mode::Apply | Mode::ApplyKeywords => {
+                    encode(py, &tasks.get_item(part.start)?, frame)?
+                }
+            };
+            let body = outgoing(py, self.family, frame, &buffers)?;
+            let tag = [job.function.offset(), job.mode.flags(job.together)];
+            with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
+                .map_err(out_of_memory)
+        })
+    }
+
+    /// Sends more of a `map` whose batches are sent as workers need them.
+    pub(super) fn send_more(&self, py: Python<'_>, job: &Arc<Job>, tasks: &Bound<'_, PyList>) {
+        loop {
+            let next = {
+                let mut state = job.state();
+                if state.sent.len() >= self.seats * BATCHES_AHEAD {
+                    return;
+                }
+                state.unsent.pop_front()
+            };
+            let Some((first, count)) = next else { return };
+            self.send(py, job, first as u64, tasks, first..first + count, true);
+        }
     }
 
     /// Takes in an answer that arose here.
@@ -431,6 +460,27 @@ fn name_of(callable: &Bound<'_, PyAny>) -> String {
     name.and_then(|name| name.extract()).unwrap_or_else(|_| "a function".to_owned())
 }
 
+impl PoolCore {
+    fn open_map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+        callbacks: Callbacks,
+    ) -> PyResult<Arc<Job>> {
+        let mode = if star { Mode::Star } else { Mode::Each };
+        let total = items.len();
+        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
+        job.state().unsent = match chunksize {
+            Some(size) => pacer::even(total, size).collect(),
+            None => pacer::guided(total, self.0.seats).collect(),
+        };
+        Ok(job)
+    }
+}
+
 #[pymethods]
 impl PoolCore {
     /// A pool with `seats` workers, each started by `start(bench)`.
@@ -491,7 +541,7 @@ impl PoolCore {
             }
         };
         let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
-        self.0.send(py, &job, 0, &PyList::new(py, [task])?, true);
+        self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
         Ok(ApplyResult::new(Arc::clone(&self.0), job))
     }
 
@@ -509,18 +559,37 @@ impl PoolCore {
         error_callback: Option<Py<PyAny>>,
     ) -> PyResult<MapResult> {
         let callbacks = Callbacks { value: callback, error: error_callback };
-        let mode = if star { Mode::Star } else { Mode::Each };
-        let total = items.len();
-        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
-        let batches: Vec<(usize, usize)> = match chunksize {
-            Some(size) => pacer::even(total, size).collect(),
-            None => pacer::guided(total, self.0.seats).collect(),
-        };
+        let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
+        let batches = std::mem::take(&mut job.state().unsent);
         for (first, count) in batches {
-            let part = items.get_slice(first, first + count);
-            self.0.send(py, &job, first as u64, &part, true);
+            self.0.send(py, &job, first as u64, items, first..first + count, true);
         }
         Ok(MapResult::new(Arc::clone(&self.0), job))
+    }
+
+    /// The same, waiting for the results: batches are sent as workers need them, and results
+    /// decoded as they come, so that neither piles up.
+    #[pyo3(signature = (function, items, star, chunksize=None))]
+    fn map_and_wait(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+    ) -> PyResult<Py<PyAny>> {
+        let owner = &self.0;
+        let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
+        let mut decoded = Ok(());
+        owner.wait_until(py, None, |py| {
+            owner.send_more(py, &job, items);
+            if decoded.is_ok() {
+                decoded = job.decode_early(py);
+            }
+            job.is_done()
+        })?;
+        decoded?;
+        job.outcome(py)
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.

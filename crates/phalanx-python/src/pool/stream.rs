@@ -78,7 +78,7 @@ impl Stream {
                 && let Ok(batch) = PyList::new(py, batch)
             {
                 self.job.state().submitted += batch.len() as u64;
-                owner.send(py, &self.job, submitted, &batch, true);
+                owner.send(py, &self.job, submitted, &batch, 0..batch.len(), true);
             }
             match end {
                 End::Full => {}

@@ -11,9 +11,11 @@ pub(crate) mod lock;
 pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod rlock;
+mod scalar;
 pub(crate) mod semaphore;
 mod shared;
 pub(crate) mod spawning;
+pub(crate) mod value;
 pub(crate) mod wait;
 pub(crate) mod zygote;
 

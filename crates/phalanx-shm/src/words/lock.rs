@@ -151,7 +151,7 @@ impl LockWord {
     }
 
     #[inline]
-    fn take_free(&self, me: SlotId) -> bool {
+    pub(super) fn take_free(&self, me: SlotId) -> bool {
         let taken =
             self.state.compare_exchange(0, held_by(me), Ordering::Acquire, Ordering::Relaxed);
         if taken.is_ok() {

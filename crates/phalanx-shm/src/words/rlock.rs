@@ -94,6 +94,25 @@ impl RLockWord {
         true
     }
 
+    /// Runs `action` while the calling process holds the lock, for actions of a few instructions that
+    /// do not look at the lock themselves: neither owner nor depth is written. `None`, and nothing
+    /// run, if the lock is not simply free or the thread's own.
+    #[inline]
+    pub fn try_briefly<P: Peers + ?Sized, R>(
+        &self,
+        thread: u64,
+        peers: &P,
+        action: impl FnOnce() -> R,
+    ) -> Option<R> {
+        if self.lock.take_free(peers.me()) {
+            let result = action();
+            // Held by us, so there is nothing that could be refused.
+            let _ = self.lock.release(peers);
+            return Some(result);
+        }
+        self.is_mine(thread, peers).then(action)
+    }
+
     /// Gives back one acquisition of `thread`.
     ///
     /// # Errors

@@ -104,6 +104,13 @@ impl RLock {
         self.word.acquire_free(ThreadToken::current().raw(), self.word.family())
     }
 
+    /// Runs `action`, a few instructions that do not look at the lock, while this thread holds the
+    /// lock. `None`, and nothing run, if that needs waiting or the last holder died.
+    #[inline]
+    pub fn try_briefly<R>(&self, action: impl FnOnce() -> R) -> Option<R> {
+        self.word.try_briefly(ThreadToken::current().raw(), self.word.family(), action)
+    }
+
     /// Gives back one acquisition of the calling thread.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ mod value;
 
 pub(crate) use adopt::{_adopts_main, adopt as adopt_global, begin_adopting};
 pub(crate) use cache::FunctionCache;
-pub(crate) use ship::{ShippedFunction, ship};
+pub(crate) use ship::ship;
 
 /// The first byte of a shipped function.
 mod form {
