@@ -23,7 +23,7 @@ impl SharedBlock {
     fn new(size: usize) -> PyResult<Self> {
         match Block::new(size) {
             Ok(block) => Ok(Self(block)),
-            Err(NewBlockError::NoArena(e)) => Err(e.into()),
+            Err(NewBlockError::NoArena(e)) => Err(crate::error::os_error(e)),
             Err(other) => Err(PyMemoryError::new_err(other.to_string())),
         }
     }
@@ -31,7 +31,7 @@ impl SharedBlock {
     /// The block at `offset`, which this process was given.
     #[staticmethod]
     fn _attach(offset: u64) -> PyResult<Self> {
-        let block = Block::from_offset(Family::get()?, offset);
+        let block = Block::from_offset(Family::get().map_err(crate::error::os_error)?, offset);
         Ok(Self(block.map_err(|e| PyRuntimeError::new_err(e.to_string()))?))
     }
 

@@ -12,8 +12,20 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::job::{Answer, Job, Piece};
+use super::job::{Answer, Job, Piece, State};
 use super::owner::{Owner, locked};
+
+/// What holds a stream's reading back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Results that nobody has fetched: the reader of the results sets the pace.
+    Fetching,
+    /// Somebody waits for the next result, which is not there: tasks without an answer count, so that
+    /// one long task at the head of the line leaves no other worker without work.
+    Waiting,
+    /// Tasks without an answer, however many results lie unfetched: the pool is about to close.
+    Closing,
+}
 
 /// A stream's input and how it is cut.
 pub(super) struct Stream {
@@ -26,15 +38,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Reads input and sends tasks until enough are on their way; `unbounded` also counts those
-    /// whose results nobody fetches.
-    pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, unbounded: bool) {
+    /// Reads input and sends tasks until enough are on their way, by the measure of `pace`.
+    pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, pace: Pace) {
         if self.is_feeding.swap(true, Ordering::Acquire) {
             return;
         }
         let input = locked(&self.input).as_ref().map(|input| input.clone_ref(py));
         if let Some(input) = input {
-            let goes_on = self.read(py, owner, input.bind(py), unbounded);
+            let goes_on = self.read(py, owner, input.bind(py), pace);
             if !goes_on {
                 let ended = locked(&self.input).take();
                 drop(ended);
@@ -50,26 +61,24 @@ impl Stream {
     }
 
     /// Returns whether there may be more input.
-    fn read(
-        &self,
-        py: Python<'_>,
-        owner: &Owner,
-        input: &Bound<'_, PyAny>,
-        unbounded: bool,
-    ) -> bool {
+    fn read(&self, py: Python<'_>, owner: &Owner, input: &Bound<'_, PyAny>, pace: Pace) -> bool {
         let (busy, tasks) = owner.crew.work_done();
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
         let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let chunksize = self.chunksize.unwrap_or(1);
+        let most_held =
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
         loop {
-            let (submitted, ahead) = {
+            let (submitted, ahead, held) = {
                 let state = self.job.state();
                 if state.total.is_some() {
                     return false;
                 }
-                let behind = if unbounded { state.answered } else { state.fetched };
-                (state.submitted, state.submitted - behind)
+                let held = state.submitted - state.fetched;
+                let unanswered = state.submitted - state.answered;
+                (state.submitted, if pace == Pace::Fetching { held } else { unanswered }, held)
             };
-            if ahead >= window {
+            if ahead >= window || (pace == Pace::Waiting && held >= most_held) {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
@@ -154,7 +163,7 @@ impl IMapIterator {
             window,
         });
         locked(&owner.streams).push(Arc::clone(&stream));
-        stream.feed(py, &owner, false);
+        stream.feed(py, &owner, Pace::Fetching);
         Ok(Self { owner, stream, is_ordered, early: Mutex::default() })
     }
 
@@ -191,27 +200,33 @@ impl IMapIterator {
         state.total.is_some_and(|total| state.fetched >= total)
     }
 
-    fn feed(&self, py: Python<'_>) {
+    fn feed(&self, py: Python<'_>, pace: Pace) {
+        let ahead = |state: &State| match pace {
+            Pace::Fetching => state.submitted - state.fetched,
+            _ => state.submitted - state.answered,
+        };
         let is_low = {
             let state = self.stream.job.state();
-            let ahead = state.submitted - state.fetched;
-            state.total.is_none() && ahead * 2 <= state.window_hint.max(2)
+            state.total.is_none() && ahead(&state) * 2 <= state.window_hint.max(2)
         };
         if is_low {
-            self.stream.feed(py, &self.owner, false);
+            self.stream.feed(py, &self.owner, pace);
             let mut state = self.stream.job.state();
-            state.window_hint = state.submitted - state.fetched;
+            state.window_hint = ahead(&state);
         }
     }
 
     fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        self.feed(py);
+        self.feed(py, Pace::Fetching);
         let mut next = self.take_next();
         if next.is_none() {
             let timeout = crate::interrupt::timeout(timeout);
             let arrived = self.owner.wait_until(py, timeout, |py| {
-                self.feed(py);
                 next = self.take_next();
+                if next.is_none() {
+                    self.feed(py, Pace::Waiting);
+                    next = self.take_next();
+                }
                 next.is_some() || self.is_over()
             })?;
             if !arrived {

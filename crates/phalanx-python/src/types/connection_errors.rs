@@ -37,7 +37,7 @@ pub(crate) fn stream(error: StreamError) -> PyErr {
         StreamError::CutShort => PyOSError::new_err("got end of file during message"),
         StreamError::TooLong(_) => PyOSError::new_err("bad message length"),
         StreamError::GaveUp(_) => PyTimeoutError::new_err("interrupted"),
-        StreamError::Io(e) => e.into(),
+        StreamError::Io(e) => crate::error::os_error(e),
         _ => PyOSError::new_err("the connection failed"),
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn unless_given_up(waited: Result<(), StreamError>) -> PyResult<bool>
 #[cold]
 pub(crate) fn new(error: NewPipeError) -> PyErr {
     match error {
-        NewPipeError::Refused(e) => e.into(),
+        NewPipeError::Refused(e) => crate::error::os_error(e),
         other => PyMemoryError::new_err(other.to_string()),
     }
 }

@@ -9,6 +9,7 @@ use phalanx_shm::patience::GaveUp;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::error::os_error;
 use crate::ffi;
 use crate::interrupt::{timeout, waiting};
 
@@ -48,7 +49,7 @@ impl Child {
 
     /// Return the exit code if the process has ended, otherwise `None`.
     fn poll(&self) -> PyResult<Option<i32>> {
-        Ok(self.child()?.try_status()?.map(process::ExitStatus::as_exitcode))
+        Ok(self.child()?.try_status().map_err(os_error)?.map(process::ExitStatus::as_exitcode))
     }
 
     /// Wait for the end of the process and return its exit code; `None` if `timeout` is over.
@@ -59,13 +60,13 @@ impl Child {
         match waiting(py, limit, |patience| child.wait(patience))? {
             Ok(status) => Ok(Some(status.as_exitcode())),
             Err(WaitError::GaveUp(GaveUp::TimedOut | GaveUp::Interrupted)) => Ok(None),
-            Err(WaitError::Io(e)) => Err(e.into()),
+            Err(WaitError::Io(e)) => Err(os_error(e)),
         }
     }
 
     /// Send a signal to the process; do nothing if it has ended.
     fn send_signal(&self, signal: i32) -> PyResult<()> {
-        Ok(self.child()?.send_signal(signal)?)
+        self.child()?.send_signal(signal).map_err(os_error)
     }
 
     /// Give up the descriptor. Do this after the process has ended.
@@ -79,16 +80,16 @@ impl Child {
 /// The interpreter's handlers run as for `os.fork`. The child dies with its parent.
 #[pyfunction]
 pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
-    let forking = engine::Forking::prepare()?;
+    let forking = engine::Forking::prepare().map_err(os_error)?;
     match ffi::fork(py) {
         Ok(None) => {
             forking.in_child();
             Ok(None)
         }
-        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid)?))),
+        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid).map_err(os_error)?))),
         Err(e) => {
             forking.failed();
-            Err(e.into())
+            Err(os_error(e))
         }
     }
 }
@@ -111,6 +112,6 @@ pub(crate) fn wait_for_parent(py: Python<'_>, seconds: Option<f64>) -> PyResult<
     match ended {
         Ok(()) => Ok(true),
         Err(WaitError::GaveUp(_)) => Ok(false),
-        Err(WaitError::Io(e)) => Err(e.into()),
+        Err(WaitError::Io(e)) => Err(os_error(e)),
     }
 }

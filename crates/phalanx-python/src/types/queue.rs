@@ -60,7 +60,7 @@ impl Queue {
 
     /// Become a handle to the queue at `offset`, which this process was given.
     fn _attach(&self, offset: u64) -> PyResult<()> {
-        let engine = Engine::from_offset(Family::get()?, offset)
+        let engine = Engine::from_offset(Family::get().map_err(crate::error::os_error)?, offset)
             .map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
         self.engine.set(engine).map_err(|_| PyRuntimeError::new_err("the queue exists already"))
     }
@@ -343,7 +343,7 @@ fn not_initialized() -> PyErr {
 #[cold]
 fn cannot_make(error: NewQueueError) -> PyErr {
     match error {
-        NewQueueError::NoArena(e) => e.into(),
+        NewQueueError::NoArena(e) => crate::error::os_error(e),
         other => PyMemoryError::new_err(other.to_string()),
     }
 }

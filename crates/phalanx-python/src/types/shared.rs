@@ -44,7 +44,7 @@ fn not_made() -> PyErr {
 
 pub(crate) fn create_error(error: CreateError) -> PyErr {
     match error {
-        CreateError::Os(e) => e.into(),
+        CreateError::Os(e) => crate::error::os_error(e),
         CreateError::Memory(e) => PyMemoryError::new_err(e.to_string()),
         CreateError::NotHeld(e) => PyRuntimeError::new_err(e.to_string()),
         other => PyValueError::new_err(other.to_string()),

@@ -80,7 +80,7 @@ pub(crate) fn wait<'py>(
             let ready = objects.into_iter().zip(ready).filter(|(_, ready)| *ready);
             PyList::new(py, ready.map(|(object, _)| object).collect::<Vec<_>>())
         }
-        Err(WaitError::Io(e)) => Err(e.into()),
+        Err(WaitError::Io(e)) => Err(crate::error::os_error(e)),
         Err(_) => Ok(PyList::empty(py)),
     }
 }

@@ -37,7 +37,7 @@ mod magazine;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use phalanx_os::memory::{PAGE, SharedRegion};
+use phalanx_os::memory::{PAGE, PrivateView, SharedRegion};
 
 pub use crate::alloc_error::AllocError;
 pub use layout::{Chunk, MAX_CLASSES};
@@ -604,6 +604,15 @@ impl Arena {
         unsafe {
             self.region.base().add(chunk.offset() as usize).write_bytes(0, len);
         }
+    }
+
+    /// A private copy-on-write view of bytes that nobody writes any more; `offset` is a multiple of
+    /// the page size.
+    ///
+    /// # Errors
+    /// When the kernel refuses the address space.
+    pub fn private_view(&self, offset: u64, len: usize) -> io::Result<PrivateView> {
+        self.region.private_view(offset as usize, len)
     }
 
     /// The address of the byte at `offset` in this process.

@@ -19,7 +19,7 @@
 //! once the state shows a later one, the history says how its own ended. Waiters that are
 //! slow to wake cannot be mistaken, and nobody has to wait until they have left.
 //!
-//! A time-out breaks the barrier, as in Python. A reset starts the next phase and, if somebody
+//! A time-out breaks the barrier. A reset starts the next phase and, if somebody
 //! waited, records the old one as broken. An interruption takes the arrival back.
 //!
 //! # Deaths

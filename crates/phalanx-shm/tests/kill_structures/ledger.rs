@@ -121,7 +121,7 @@ impl Clerk {
             let chunk = family.alloc(len).expect("memory");
             family.arena().write(chunk, 0, &bytes);
             let (at, len) = (chunk.offset(), len as u64);
-            let record = if n % 2 == 0 {
+            let record = if n.is_multiple_of(2) {
                 Record::Payload { chunk: at, len }
             } else {
                 Record::Labelled { label: &bytes[..8], chunk: at, len }

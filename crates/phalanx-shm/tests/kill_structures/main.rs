@@ -2,6 +2,7 @@
 //! sources a process dies (or is stopped) there, and the others repair and go on.
 
 #![allow(unsafe_code, reason = "tests fork, kill and wait")]
+#![allow(clippy::print_stdout, reason = "its counts are part of its report")]
 
 mod ledger;
 mod random;

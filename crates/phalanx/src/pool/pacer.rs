@@ -16,6 +16,8 @@ const STREAM_MOST: u64 = 256;
 const GUIDED_MOST: usize = 16_384;
 /// Batches in flight for each worker of a stream.
 const AHEAD: usize = 3;
+/// Batches of a stream for each worker whose results may lie waiting for an earlier one.
+const HELD: usize = 32;
 
 /// Cuts `total` tasks into guided batches for so many workers; yields `(first, count)`.
 pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -54,6 +56,13 @@ pub fn stream_window(batch: usize, workers: usize) -> usize {
     workers.max(1) * AHEAD * batch.max(1) + batch
 }
 
+/// How many tasks of a stream may be sent and not fetched while the next result in order is not there:
+/// far more than are on their way, because one long task must not stop the others.
+#[must_use]
+pub fn stream_held(batch: usize, workers: usize) -> usize {
+    workers.max(1) * HELD * batch.max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +83,7 @@ mod tests {
         assert_eq!(stream_batch(2_000_000, 2), 1);
         assert_eq!(stream_batch(100, 1), 256);
         assert!(stream_window(1, 2) >= 4);
+        assert!(stream_held(1, 2) > 2 * stream_window(1, 2));
+        assert!(stream_held(20, 2) > 2 * stream_window(20, 2));
     }
 }
