@@ -108,7 +108,7 @@ def test_a_missing_guard_is_one_clear_error(tmp_path, method):
         method,
     )
     assert done.stdout == "exit code 1\n"
-    assert done.stderr.count("MissingGuardError:") == 1
+    assert done.stderr.count("\nRuntimeError:") == 1
     assert "if __name__ == '__main__':" in done.stderr
 
 
