@@ -11,24 +11,15 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     return _core._make_pipe(bool(duplex))
 
 
-class _Offered:
-    """The descriptor of a connection on its way to a process that already runs."""
-
-    def __init__(self, connection):
-        self._ticket = connection._offer()
-
-    def detach(self):
-        return _core._fetch_connection(*self._ticket)
-
-
 def _reduce(connection):
     fd, parts = connection._parts()
     popen = context.get_spawning_popen()
     if popen is None:
-        handle = _Offered(connection)
-    else:
-        connection._share()
-        handle = popen.DupFd(popen.duplicate_for_child(fd))
+        from . import _passing
+
+        return _passing.reduce(connection)
+    connection._share()
+    handle = popen.DupFd(popen.duplicate_for_child(fd))
     return _rebuild, (type(connection), handle, parts, connection.readable, connection.writable)
 
 

@@ -211,7 +211,7 @@ class SynchronizedBase(_core.SynchronizedBase):
 class Synchronized(SynchronizedBase):
     """A single value with its lock."""
 
-    value = _core.SynchronizedBase._value
+    value = _core._value_property()
 
     def __reduce__(self):
         assert_spawning(self)

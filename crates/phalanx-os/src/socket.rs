@@ -149,14 +149,6 @@ pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
     Ok((pid, credentials.uid.as_raw()))
 }
 
-/// Whether the process at the other end runs as the same user as this one.
-///
-/// # Errors
-/// The kernel's refusal.
-pub fn is_same_user(socket: impl AsFd) -> io::Result<bool> {
-    Ok(peer(socket)?.1 == rustix::process::geteuid().as_raw())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
-    use crate::types::connection::{_attach_connection, _fetch_connection, _make_pipe, Connection};
+    use crate::types::connection::{_attach_connection, _make_pipe, Connection};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
@@ -39,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::value::SynchronizedBase;
+    use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]
     use crate::types::wait::wait;
     #[pymodule_export]

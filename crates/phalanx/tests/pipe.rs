@@ -259,21 +259,3 @@ fn an_interrupted_wait_ends() {
     let end = recv_within(&receiver, &patience);
     assert_eq!(end, Err(RecvError::GaveUp(GaveUp::Interrupted)));
 }
-
-#[test]
-fn an_end_is_offered_and_fetched_once() {
-    let _alone = alone();
-    let (receiver, sender) = pipe::one_way().expect("a pipe");
-    let (parts, ticket) = (sender.parts(), sender.offer().expect("an offer"));
-    drop(sender);
-    let fetching = child(|| {
-        let socket = pipe::passing::fetch(&ticket).expect("it is there");
-        let family = Family::get().expect("a family");
-        let end = End::from_parts(family, parts, socket).expect("we hold it");
-        send(&end, b"from elsewhere").expect("room");
-        assert!(pipe::passing::fetch(&ticket).is_err(), "only once");
-    });
-    assert_eq!(recv(&receiver).as_deref(), Ok(&b"from elsewhere"[..]));
-    joined_well(&fetching);
-    assert_eq!(recv(&receiver), Err(RecvError::EndOfFile));
-}

@@ -1,11 +1,10 @@
 //! `phalanx.connection.Connection`: one end of a pipe, or of somebody else's socket.
 
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use phalanx::message::{Incoming, Outgoing, Parcel};
-use phalanx::pipe::passing::{Ticket, fetch};
 use phalanx::pipe::{self, End, EndParts, Stream};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
@@ -406,15 +405,6 @@ impl Connection {
         Ok((channel.raw_fd(), parts))
     }
 
-    /// Offer the end to a process that already runs; return the ticket for it.
-    fn _offer(&self) -> PyResult<(String, u64)> {
-        let ticket = match &*self.channel()? {
-            Channel::Pipe(end) => end.offer()?,
-            Channel::Stream(stream) => stream.offer()?,
-        };
-        Ok((ticket.place, ticket.number))
-    }
-
     /// Let the child that is being started have the end.
     fn _share(&self) -> PyResult<()> {
         if let Some(slot) = phalanx::process::spawning_slot() {
@@ -432,13 +422,6 @@ pub(crate) fn _make_pipe(duplex: bool) -> PyResult<(Connection, Connection)> {
     let made = if duplex { pipe::duplex() } else { pipe::one_way() };
     let (one, other) = made.map_err(errors::new)?;
     Ok((Connection::of_end(one), Connection::of_end(other)))
-}
-
-/// Fetch the descriptor that another process offered; return its number, which is the caller's.
-#[pyfunction]
-pub(crate) fn _fetch_connection(py: Python<'_>, place: String, number: u64) -> PyResult<RawFd> {
-    let ticket = Ticket { place, number };
-    Ok(py.detach(|| fetch(&ticket))?.into_raw_fd())
 }
 
 /// The end of a pipe that was passed to this process with the given descriptor.

@@ -140,6 +140,7 @@ impl Ring {
                 if next == 0 {
                     return None;
                 }
+                assert!(next != at, "a ring's segment follows itself: {DAMAGED}");
                 // Linked: nothing is added to this segment any more, but something may have been
                 // between our two looks.
                 if head.position == segment.tail().position {

@@ -31,7 +31,6 @@ mod bell;
 mod end;
 mod error;
 mod half;
-pub mod passing;
 mod stream;
 mod watch;
 

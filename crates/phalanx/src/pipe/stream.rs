@@ -11,8 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use phalanx_os::poll::{self, Interest};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 
-use super::passing::{self, Ticket};
-
 /// Messages up to this size are written in one piece with their length.
 const ONE_PIECE: usize = 16 * 1024;
 /// How much is read at a time, at most.
@@ -163,14 +161,6 @@ impl Stream {
             }
             patience.check().map_err(StreamError::GaveUp)?;
         }
-    }
-
-    /// Offers the descriptor to a process that already runs.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn offer(&self) -> io::Result<Ticket> {
-        passing::offer(self.0.try_clone()?.into(), |_| {})
     }
 
     /// The descriptor.
