@@ -277,6 +277,13 @@ fn a_pool_whose_workers_cannot_begin_says_so() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(pool.submit(1), Err(PoolError::WorkersKeepDying(_))));
+
+    // Also when it is closed and only has to finish.
+    let pool = Builder::new().workers(1).setup(|_| std::process::exit(7));
+    let pool = pool.start(|x: u64| x).expect("a pool");
+    let task = pool.submit(1).expect("sent");
+    pool.join().expect("the end");
+    assert!(matches!(task.wait(), Err(PoolError::WorkersKeepDying(_))));
 }
 
 #[test]
