@@ -11,7 +11,8 @@ const STEP: u64 = 10_000;
 /// How many primes there are from `first` on, in a range of [`STEP`] numbers.
 #[phalanx::task]
 fn primes_from(first: u64) -> u64 {
-    let is_prime = |n: &u64| *n > 1 && (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime =
+        |n: &u64| *n > 1 && (2..).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     (first..first + STEP).filter(is_prime).count() as u64
 }
 

@@ -343,6 +343,24 @@ fn a_child_must_not_use_its_parents_pool() {
 }
 
 #[test]
+fn a_child_that_comes_back_from_a_task_answers_nothing() {
+    let _watchdog = watchdog(60);
+    let pool = Pool::fork(1, |x: u64| {
+        // SAFETY: both go on with what a worker does, which needs no lock of another thread. A death
+        // on either side leaves two ordinary processes.
+        let child = unsafe { phalanx_os::fork::fork() }.expect("a child");
+        if let Some(child) = child {
+            let status = phalanx_os::wait::reap_blocking(child).expect("its end");
+            assert_eq!(status, ExitStatus::Code(0));
+        }
+        x
+    })
+    .expect("a pool");
+    assert_eq!(pool.map(0..5).expect("results"), [0, 1, 2, 3, 4]);
+    pool.join().expect("the end");
+}
+
+#[test]
 fn workers_end_with_their_owner() {
     let _watchdog = watchdog(60);
     let pids = Counters::new(2);
