@@ -23,7 +23,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use phalanx_os::socket;
 use phalanx_shm::failpoint;
@@ -56,12 +56,15 @@ impl<'a> Bell<'a> {
     /// For the receiver: it goes to sleep, and looks at the ring again before it does.
     pub(super) fn park(self) {
         self.word().fetch_or(PARKED, Ordering::SeqCst);
+        // The look at the ring that follows must not be moved before this write.
+        fence(Ordering::SeqCst);
         failpoint!("pipe.park.announced");
     }
 
     /// For the receiver: from now on it may sleep at any time, in a `select` that we know nothing of.
     pub(super) fn watch(self) {
         self.word().fetch_or(WATCHED, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Whether a byte may lie in the socket, or somebody may sleep.
@@ -114,6 +117,7 @@ impl<'a> Bell<'a> {
                 Ok(_) => {
                     failpoint!("pipe.settle.idle");
                     Self::remove_byte(socket);
+                    fence(Ordering::SeqCst);
                     failpoint!("pipe.settle.removed");
                     return;
                 }
