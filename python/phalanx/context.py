@@ -33,15 +33,16 @@ class BaseContext:
     parent_process = staticmethod(process.parent_process)
     active_children = staticmethod(process.active_children)
 
-    def cpu_count(self) -> int:
+    def cpu_count(self, *, physical: bool = False) -> int:
         """Return the number of processors that this process can keep busy.
 
         That is the smallest of its affinity mask and the quotas of its control groups. The
-        environment variable `PHALANX_CPU_COUNT` takes the place of both.
+        environment variable `PHALANX_CPU_COUNT` takes the place of both. With `physical` the two
+        or more processors of a core count as one.
         """
         from ._core import cpu_count
 
-        return cpu_count()
+        return cpu_count(physical)
 
     def Pipe(self, duplex: bool = True) -> "tuple[_connection.Connection, _connection.Connection]":
         """Return two connections that are joined by a pipe."""

@@ -186,13 +186,9 @@ def _main(payload, parent_sentinel):
     return self._bootstrap(parent_sentinel)
 
 
-class MissingGuardError(RuntimeError):
-    """The main module starts processes when it is imported."""
-
-
 def _check_not_importing_main():
     if getattr(process.current_process(), "_inheriting", False):
-        raise MissingGuardError(
+        raise RuntimeError(
             """
         An attempt has been made to start a new process before the
         current process has finished its bootstrapping phase.

@@ -1,11 +1,8 @@
-//! Signal masks of the calling thread, and signals as readable descriptors.
+//! Signal masks of the calling thread.
 
 #![allow(unsafe_code)]
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::ptr;
 
 /// The number of the signal that tells of a child's end.
 pub const SIGCHLD: i32 = libc::SIGCHLD;
@@ -106,26 +103,4 @@ fn change(how: i32, set: &SignalSet) -> SignalSet {
     // SAFETY: two initialised sets; the mask belongs to this thread and ends with it.
     unsafe { libc::pthread_sigmask(how, set.as_raw(), &raw mut old.0) };
     old
-}
-
-/// A descriptor that is readable while a signal of the set is pending: `signalfd(2)`. The set
-/// should be blocked, or handlers get the signals first.
-///
-/// # Errors
-/// When the kernel refuses the descriptor.
-pub fn as_fd(set: &SignalSet) -> io::Result<OwnedFd> {
-    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: an initialised set; the new descriptor is owned by nobody else.
-    unsafe {
-        match libc::signalfd(-1, ptr::from_ref(set.as_raw()), flags) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok(OwnedFd::from_raw_fd(fd)),
-        }
-    }
-}
-
-/// Takes all pending signals out of a descriptor made by [`as_fd`].
-pub fn drain(fd: &OwnedFd) {
-    let mut buffer = [0u8; 8 * std::mem::size_of::<libc::signalfd_siginfo>()];
-    while rustix::io::read(fd, &mut buffer).is_ok() {}
 }

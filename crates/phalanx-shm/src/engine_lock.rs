@@ -99,10 +99,12 @@ impl EngineLock {
             let _ = futex_wait(&self.0, asleep, Some(end));
             let now = self.0.load(Ordering::Relaxed);
             if now & HOLDER == word & HOLDER
-                && SlotId::from_raw((now & HOLDER) as u16).is_some_and(|h| peers.check(h))
-                && grace.has_passed()
+                && let Some(holder) = SlotId::from_raw((now & HOLDER) as u16)
             {
-                patience.check()?;
+                peers.check(holder);
+                if grace.has_passed() && self.is_held_by(holder) {
+                    patience.check()?;
+                }
             }
         }
     }

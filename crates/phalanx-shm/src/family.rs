@@ -177,10 +177,23 @@ impl Family {
     /// without anybody telling.
     fn reserve(&self) -> Option<SlotId> {
         let (table, me) = (self.arena.table(), self.me().raw());
-        table.reserve(me).or_else(|| {
-            self.sweep_all();
-            table.reserve(me)
-        })
+        let any = || {
+            table.reserve(me).or_else(|| {
+                self.sweep_all();
+                table.reserve(me)
+            })
+        };
+        // Not one of a child that others have swept and whose end this process has yet to learn of:
+        // it would take that for the end of the new one.
+        let mut aside = Vec::new();
+        let place = loop {
+            match any() {
+                Some(place) if self.local().children.contains_key(&place) => aside.push(place),
+                other => break other.or_else(|| aside.pop()),
+            }
+        };
+        aside.into_iter().for_each(|place| table.unreserve(place));
+        place
     }
 
     /// Asks after every process of the family, and repairs what the dead ones left.

@@ -22,6 +22,17 @@ pub enum GaveUp {
     Interrupted,
 }
 
+impl std::fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "the deadline passed before what was waited for came",
+            Self::Interrupted => "the wait was interrupted before what was waited for came",
+        })
+    }
+}
+
+impl std::error::Error for GaveUp {}
+
 impl<'a> Patience<'a> {
     /// Waits for ever.
     #[must_use]

@@ -14,6 +14,7 @@ use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
 use crate::peers::{Peers, SlotId};
+use crate::table::ProcessTable;
 
 /// How long a waiter for something lets another process finish its sweep. It asks again.
 const WAITER: Duration = Duration::from_millis(20);
@@ -43,6 +44,16 @@ pub(crate) fn bury_as(family: &Family, slot: SlotId, generation: u32) {
 /// that has to wait.
 pub(crate) fn repair_after(family: &Family, slot: SlotId) -> bool {
     // Out of use first: a process that got the place now must not be swept with it.
+    if !ProcessTable::has(slot) {
+        // No process ever had such a place: somebody has written over the word.
+        let right = family.housekeeping(WAITER);
+        family.arena().for_each_object(|chunk| {
+            if right.is_some() {
+                on_death(family, chunk, slot);
+            }
+        });
+        return right.is_some();
+    }
     !family.arena().table().bury_vacant(slot) || clean_up_all(family, WAITER)
 }
 

@@ -371,11 +371,11 @@ fn random_kills() {
         let (begins, ends) = (begun.clone(), ended.clone());
         let pool = Pool::fork(4, move |x: u64| {
             begins.count(x as usize);
-            if x % 3 == 0 {
+            if x.is_multiple_of(3) {
                 std::thread::sleep(Duration::from_micros(x * 7));
             }
             ends.count(x as usize);
-            vec![x; if x % 10 == 0 { 2_000 } else { 1 }]
+            vec![x; if x.is_multiple_of(10) { 2_000 } else { 1 }]
         })
         .expect("a pool");
         let over = std::sync::atomic::AtomicBool::new(false);

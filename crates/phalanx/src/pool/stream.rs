@@ -1,7 +1,7 @@
 //! Lazy calls: tasks are sent as results are fetched.
 //!
 //! Two limits. *On their way* are as many tasks as keep the workers supplied (see
-//! [`pacer`](super::pacer)): answered tasks do not count, so a long task at the head of the line does
+//! `pacer`): answered tasks do not count, so a long task at the head of the line does
 //! not starve the other workers. *Ahead* of the results that were fetched the iterator is read only so
 //! far, which is the back-pressure on it.
 

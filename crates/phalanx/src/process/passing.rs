@@ -90,18 +90,26 @@ pub fn collect(ticket: &[u8; TICKET], patience: Patience<'_>) -> Result<OwnedFd,
         let parts = [IoSlice::new(rest), IoSlice::new(&me)];
         socket::send(&line, &parts, &[], true).map(drop)
     };
-    ask().map_err(WaitError::Io)?;
+    ask().map_err(|e| gone(&e)).map_err(WaitError::Io)?;
     wait_readable(line.as_fd(), patience)?;
-    let received = socket::receive(&line, &mut [0], false).map_err(WaitError::Io)?;
+    let received = socket::receive(&line, &mut [0], false);
+    let received = received.map_err(|e| gone(&e)).map_err(WaitError::Io)?;
     received.fds.into_iter().next().ok_or_else(|| {
         let text = "the descriptor is not there: it has been collected already";
         WaitError::Io(io::Error::new(io::ErrorKind::NotFound, text))
     })
 }
 
+/// The sender may have ended before or after we reached its desk: the same to the caller.
 fn gone(error: &io::Error) -> io::Error {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            io::ErrorKind::ConnectionRefused
+        }
+        kind => kind,
+    };
     let text = format!("the process that passed a descriptor cannot be reached: {error}");
-    io::Error::new(error.kind(), text)
+    io::Error::new(kind, text)
 }
 
 fn own_user() -> u32 {
