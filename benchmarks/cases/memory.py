@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any
 
@@ -22,9 +23,9 @@ held: Any = None
 meeting: Any = None
 
 
-@case("peak of Pool(4).map over a million ints", unit=MEBIBYTES, floor=ShareOfRival(0.7), repeats=3)
+@case("memory that Pool(4).map over a million ints adds", unit=MEBIBYTES, floor=ShareOfRival(0.7), repeats=3)
 def map_million(run: Run) -> float:
-    """The highest sum while three maps run, list, results and interpreters included."""
+    """The highest sum while three maps run, results included, less what was there before them."""
     count = run.count(NUMBERS)
     numbers = list(range(count))
     with run.mp.Pool(WORKERS) as pool:
@@ -33,11 +34,13 @@ def map_million(run: Run) -> float:
         with PeakMemory() as peak:
             for _ in range(3):
                 results = pool.map(successor, numbers)
-                check(results == list(range(1, count + 1)), "results lost or wrong")
+                # Without a second list, which would count as memory of the map.
+                right = all(map(operator.eq, results, range(1, count + 1)))
+                check(right and len(results) == count, "results lost or wrong")
                 del results
     run.extra["samples"] = peak.samples
-    run.extra["growth_mib"] = peak.peak / MEBIBYTE - run.extra["before_mib"]
-    return peak.peak / MEBIBYTE
+    run.extra["peak_mib"] = peak.peak / MEBIBYTE
+    return peak.peak / MEBIBYTE - run.extra["before_mib"]
 
 
 def read_all(array: Any) -> float:

@@ -5,13 +5,17 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 
 import sys
 
-from . import context
-from .context import _default_context
+from . import context as context
+from .context import Process, _default_context
 from .errors import (
+    AuthenticationError,
+    BufferTooShort,
     MaybeEncodingError,
     OwnerDiedError,
+    ProcessError,
     RemoteError,
     RemoteTraceback,
+    TimeoutError,
     WorkerDiedError,
 )
 
@@ -61,25 +65,20 @@ __all__ = [
 ]
 
 Array = _default_context.Array
-AuthenticationError = _default_context.AuthenticationError
 Barrier = _default_context.Barrier
 BoundedSemaphore = _default_context.BoundedSemaphore
-BufferTooShort = _default_context.BufferTooShort
 Condition = _default_context.Condition
 Event = _default_context.Event
 JoinableQueue = _default_context.JoinableQueue
 Lock = _default_context.Lock
 Pipe = _default_context.Pipe
 Pool = _default_context.Pool
-Process = _default_context.Process
-ProcessError = _default_context.ProcessError
 Queue = _default_context.Queue
 RLock = _default_context.RLock
 RawArray = _default_context.RawArray
 RawValue = _default_context.RawValue
 Semaphore = _default_context.Semaphore
 SimpleQueue = _default_context.SimpleQueue
-TimeoutError = _default_context.TimeoutError
 Value = _default_context.Value
 active_children = _default_context.active_children
 allow_connection_pickling = _default_context.allow_connection_pickling
@@ -121,14 +120,33 @@ _SUBMODULES = frozenset(
 )
 
 
-def __getattr__(name):
-    """Import submodules, and what takes time to import, when they are first asked for."""
-    if name in _SUBMODULES:
-        __import__(f"{__name__}.{name}")
-        return sys.modules[f"{__name__}.{name}"]
-    if name == "reducer":
-        return _default_context.reducer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+TYPE_CHECKING = False  # For type checkers it is true.
+if TYPE_CHECKING:
+    from . import (
+        connection as connection,
+        forkserver as forkserver,
+        pool as pool,
+        popen_fork as popen_fork,
+        popen_forkserver as popen_forkserver,
+        popen_spawn_posix as popen_spawn_posix,
+        process as process,
+        queues as queues,
+        reduction as reduction,
+        sharedctypes as sharedctypes,
+        spawn as spawn,
+        synchronize as synchronize,
+        util as util,
+    )
+else:
+
+    def __getattr__(name):
+        """Import submodules, and what takes time to import, when they are first asked for."""
+        if name in _SUBMODULES:
+            __import__(f"{__name__}.{name}")
+            return sys.modules[f"{__name__}.{name}"]
+        if name == "reducer":
+            return _default_context.reducer
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():

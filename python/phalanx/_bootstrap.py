@@ -12,15 +12,14 @@ UNSAFE_MAIN = 75
 
 def spawn_main(fd):
     """Be the child that the handover behind the descriptor describes, and exit."""
-    payload, _ = accept_handover(fd)
+    code = 1
     try:
+        payload, _ = accept_handover(fd)
         code = spawn._main(payload, parent_sentinel())
-    except spawn.MissingGuardError as error:
-        # Where it was raised is in the launcher's code: only the text helps.
-        sys.stderr.write(f"RuntimeError: {error}\n")
-        code = 1
-    except KeyboardInterrupt:
-        code = 1  # Before there was a process to speak of; the parent says that it was interrupted.
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _report(error)
     sys.exit(code)
 
 
@@ -38,16 +37,34 @@ def zygote_main(fd):
         if born is None:
             return
         code = _be_born(*born)
-    except KeyboardInterrupt:
-        util._flush_std_streams()  # The parent was interrupted too, and says so.
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        util._flush_std_streams()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException as error:
+        _report(error)
     finally:
         # In a child neither the zygote's `atexit` functions nor its destructors may run.
         if os.getpid() != pid:
             os._exit(code)
     sys.exit(code)
+
+
+def _report(error):
+    """Say why a process could not become what its parent wanted.
+
+    Frames of this package explain nothing to its user. Siblings often fail alike and at once, so
+    each writes its message in one go. After Ctrl-C there is nothing to say.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return
+    import traceback
+
+    report = traceback.TracebackException.from_exception(error)
+    here = os.path.dirname(__file__)
+    outside = [frame for frame in report.stack if not frame.filename.startswith((here, "<string>"))]
+    if outside:
+        report.stack = traceback.StackSummary.from_list(outside)
+    sys.stderr.write("".join(report.format()))
+    util._flush_std_streams()
 
 
 def _be_born(payload, fds):

@@ -12,8 +12,8 @@ import sys
 import types
 from collections import ChainMap
 
-import cloudpickle
-from cloudpickle.cloudpickle import _function_setstate
+import cloudpickle  # type: ignore[import-untyped]
+from cloudpickle.cloudpickle import _function_setstate  # type: ignore[import-untyped]
 
 from phalanx import _core
 
@@ -81,7 +81,7 @@ class Pickler(cloudpickle.Pickler):
     def _has_name_in_main(self, obj):
         if obj.__module__ not in ("__main__", "__mp_main__") or "<" in obj.__qualname__:
             return False
-        found = sys.modules["__main__"]
+        found: object = sys.modules["__main__"]
         for name in obj.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is obj

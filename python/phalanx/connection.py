@@ -6,7 +6,7 @@ from ._core import Connection, wait
 __all__ = ["Connection", "Pipe", "wait"]
 
 
-def Pipe(duplex=True):
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     """Return the two ends of a new pipe; if it is not `duplex` the first only receives."""
     return _core._make_pipe(bool(duplex))
 

@@ -6,11 +6,23 @@ from _thread import _local
 from . import process
 from .errors import AuthenticationError, BufferTooShort, ProcessError, TimeoutError
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+    from typing import Any
+
+    from . import connection as _connection, pool as _pool, queues as _queues, synchronize as _sync
+
 __all__ = ()
 
 
 class BaseContext:
     """What all contexts offer: factories of everything that processes share."""
+
+    _name: str
+    Process: "type[process.BaseProcess]"
 
     ProcessError = ProcessError
     BufferTooShort = BufferTooShort
@@ -21,152 +33,159 @@ class BaseContext:
     parent_process = staticmethod(process.parent_process)
     active_children = staticmethod(process.active_children)
 
-    def cpu_count(self):
+    def cpu_count(self, *, physical: bool = False) -> int:
         """Return the number of processors that this process can keep busy.
 
         That is the smallest of its affinity mask and the quotas of its control groups. The
-        environment variable `PHALANX_CPU_COUNT` takes the place of both.
+        environment variable `PHALANX_CPU_COUNT` takes the place of both. With `physical` the two
+        or more processors of a core count as one.
         """
         from ._core import cpu_count
 
-        return cpu_count()
+        return cpu_count(physical)
 
-    def Pipe(self, duplex=True):
+    def Pipe(self, duplex: bool = True) -> "tuple[_connection.Connection, _connection.Connection]":
         """Return two connections that are joined by a pipe."""
         from .connection import Pipe
 
         return Pipe(duplex)
 
-    def Lock(self):
+    def Lock(self) -> "_sync.Lock":
         """Return a lock that cannot be taken twice by its owner."""
         from .synchronize import Lock
 
         return Lock(ctx=self.get_context())
 
-    def RLock(self):
+    def RLock(self) -> "_sync.RLock":
         """Return a lock that its owner can take again."""
         from .synchronize import RLock
 
         return RLock(ctx=self.get_context())
 
-    def Condition(self, lock=None):
+    def Condition(self, lock: "_sync.Lock | _sync.RLock | None" = None) -> "_sync.Condition":
         """Return a condition variable."""
         from .synchronize import Condition
 
         return Condition(lock, ctx=self.get_context())
 
-    def Semaphore(self, value=1):
+    def Semaphore(self, value: int = 1) -> "_sync.Semaphore":
         """Return a semaphore."""
         from .synchronize import Semaphore
 
         return Semaphore(value, ctx=self.get_context())
 
-    def BoundedSemaphore(self, value=1):
+    def BoundedSemaphore(self, value: int = 1) -> "_sync.BoundedSemaphore":
         """Return a semaphore that cannot be released more often than it was acquired."""
         from .synchronize import BoundedSemaphore
 
         return BoundedSemaphore(value, ctx=self.get_context())
 
-    def Event(self):
+    def Event(self) -> "_sync.Event":
         """Return an event."""
         from .synchronize import Event
 
         return Event(ctx=self.get_context())
 
-    def Barrier(self, parties, action=None, timeout=None):
+    def Barrier(
+        self, parties: int, action: "Callable[[], object] | None" = None, timeout: float | None = None
+    ) -> "_sync.Barrier":
         """Return a barrier for a number of processes or threads."""
         from .synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
-    def Queue(self, maxsize=0):
+    def Queue(self, maxsize: int = 0) -> "_queues.Queue":
         """Return a queue between any number of processes."""
         from .queues import Queue
 
         return Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize=0):
+    def JoinableQueue(self, maxsize: int = 0) -> "_queues.JoinableQueue":
         """Return a queue that can be waited for until all its items are done."""
         from .queues import JoinableQueue
 
         return JoinableQueue(maxsize, ctx=self.get_context())
 
-    def SimpleQueue(self):
+    def SimpleQueue(self) -> "_queues.SimpleQueue":
         """Return a queue with nothing but `put`, `get` and `empty`."""
         from .queues import SimpleQueue
 
         return SimpleQueue(ctx=self.get_context())
 
-    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+        maxtasksperchild: int | None = None,
+    ) -> "_pool.Pool":
         """Return a pool of worker processes."""
         from .pool import Pool
 
-        return Pool(
-            processes, initializer, initargs, maxtasksperchild, context=self.get_context()
-        )
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
-    def RawValue(self, typecode_or_type, *args):
+    def RawValue(self, typecode_or_type: "Any", *args: "Any") -> "Any":
         """Return a `ctypes` object in shared memory."""
         from .sharedctypes import RawValue
 
         return RawValue(typecode_or_type, *args)
 
-    def RawArray(self, typecode_or_type, size_or_initializer):
+    def RawArray(self, typecode_or_type: "Any", size_or_initializer: "Any") -> "Any":
         """Return a `ctypes` array in shared memory."""
         from .sharedctypes import RawArray
 
         return RawArray(typecode_or_type, size_or_initializer)
 
-    def Value(self, typecode_or_type, *args, lock=True):
+    def Value(self, typecode_or_type: "Any", *args: "Any", lock: "Any" = True) -> "Any":
         """Return a `ctypes` object in shared memory, by default with a lock."""
         from .sharedctypes import Value
 
         return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
 
-    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+    def Array(self, typecode_or_type: "Any", size_or_initializer: "Any", *, lock: "Any" = True) -> "Any":
         """Return a `ctypes` array in shared memory, by default with a lock."""
         from .sharedctypes import Array
 
         return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
 
-    def freeze_support(self):
+    def freeze_support(self) -> None:
         """Run a child's work if a frozen program was started as a child; otherwise do nothing."""
         if getattr(sys, "frozen", False):
             from .spawn import freeze_support
 
             freeze_support()
 
-    def get_logger(self):
+    def get_logger(self) -> "logging.Logger":
         """Return the package's logger."""
         from .util import get_logger
 
         return get_logger()
 
-    def log_to_stderr(self, level=None):
+    def log_to_stderr(self, level: int | str | None = None) -> "logging.Logger":
         """Let the package's logger write to standard error; return it."""
         from .util import log_to_stderr
 
         return log_to_stderr(level)
 
-    def allow_connection_pickling(self):
+    def allow_connection_pickling(self) -> None:
         """Make connections and sockets picklable."""
         from . import reduction
 
         reduction.register_sockets()
 
-    def set_executable(self, executable):
+    def set_executable(self, executable: str | bytes) -> None:
         """Set the path of the interpreter that `spawn` and `forkserver` start."""
         from .spawn import set_executable
 
         set_executable(executable)
 
-    def set_forkserver_preload(self, module_names):
+    def set_forkserver_preload(self, module_names: list[str]) -> None:
         """Set the modules that the forkserver imports before it forks."""
         from .forkserver import set_forkserver_preload
 
         set_forkserver_preload(module_names)
 
-    def get_context(self, method=None):
+    def get_context(self, method: str | None = None) -> "BaseContext":
         """Return the context of a start method; without one, this context."""
         if method is None:
             return self
@@ -177,21 +196,21 @@ class BaseContext:
         ctx._check_available()
         return ctx
 
-    def get_start_method(self, allow_none=False):
+    def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the start method."""
         return self._name
 
-    def set_start_method(self, method, force=False):
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Refuse: only the default context's start method can be set."""
         raise ValueError("cannot set start method of concrete context")
 
     @property
-    def reducer(self):
+    def reducer(self) -> "ModuleType":
         """The module that decides how objects are made ready for another process."""
         return _reduction()
 
     @reducer.setter
-    def reducer(self, reduction):
+    def reducer(self, reduction: "ModuleType") -> None:
         globals()["reduction"] = reduction
 
     def _check_available(self):
@@ -231,11 +250,11 @@ class DefaultContext(BaseContext):
 
     Process = Process
 
-    def __init__(self, context):
+    def __init__(self, context: BaseContext) -> None:
         self._default_context = context
-        self._actual_context = None
+        self._actual_context: BaseContext | None = None
 
-    def get_context(self, method=None):
+    def get_context(self, method: str | None = None) -> "BaseContext":
         """Return the context of a start method; without one, that of the default, now settled."""
         if method is not None:
             return super().get_context(method)
@@ -243,7 +262,7 @@ class DefaultContext(BaseContext):
             self._actual_context = self._default_context
         return self._actual_context
 
-    def set_start_method(self, method, force=False):
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Set the default start method; `None` with `force` unsets it.
 
         Raises `RuntimeError` if it has been set or used, unless `force` is true. In a child that is
@@ -259,13 +278,13 @@ class DefaultContext(BaseContext):
         else:
             self._actual_context = self.get_context(method)
 
-    def get_start_method(self, allow_none=False):
+    def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the default start method; `None` if allowed and it is not settled."""
         if self._actual_context is None and allow_none:
             return None
         return self.get_context()._name
 
-    def get_all_start_methods(self):
+    def get_all_start_methods(self) -> list[str]:
         """Return the names of the start methods, the interpreter's default first."""
         default = self._default_context._name
         return [default, *(m for m in ("fork", "spawn", "forkserver") if m != default)]
@@ -339,9 +358,7 @@ _concrete_contexts = {
 }
 
 # The default of the running interpreter's own library.
-_default_context = DefaultContext(
-    _concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"]
-)
+_default_context = DefaultContext(_concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"])
 
 get_context = _default_context.get_context
 
@@ -370,6 +387,5 @@ def assert_spawning(obj):
     """Raise `RuntimeError` unless a child is being started."""
     if get_spawning_popen() is None:
         raise RuntimeError(
-            f"{type(obj).__name__} objects should only be shared between processes"
-            " through inheritance"
+            f"{type(obj).__name__} objects should only be shared between processes through inheritance"
         )

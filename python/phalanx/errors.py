@@ -65,7 +65,15 @@ class WorkerDiedError(ProcessError, RuntimeError):
     Each is `None` where it is not known.
     """
 
-    def __init__(self, message="", *, pid=None, exitcode=None, signal=None, task=None):
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        pid: int | None = None,
+        exitcode: int | None = None,
+        signal: int | None = None,
+        task: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
@@ -82,7 +90,14 @@ class OwnerDiedError(RuntimeError):
     dead process, `what` the kind of lock.
     """
 
-    def __init__(self, message="", *, pid=None, what=None, held=True):
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        pid: int | None = None,
+        what: str | None = None,
+        held: bool = True,
+    ) -> None:
         super().__init__(message)
         self.pid = pid
         self.what = what
@@ -96,31 +111,31 @@ class RemoteError(ProcessError):
     the text of its traceback.
     """
 
-    def __init__(self, type_name, repr="", traceback=""):
+    def __init__(self, type_name: str, repr: str = "", traceback: str = "") -> None:
         super().__init__(type_name, repr, traceback)
         self.type_name = type_name
         self.repr = repr
         self.traceback = traceback
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.repr or self.type_name} (a {self.type_name}, which cannot be rebuilt here)"
 
 
 class RemoteTraceback(Exception):
     """The text of a traceback in another process, shown as the cause of the exception it sent."""
 
-    def __init__(self, tb):
+    def __init__(self, tb: str) -> None:
         super().__init__(tb)
         self.tb = tb
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.tb
 
 
 class MaybeEncodingError(Exception):
     """The result of a task could not be sent back; `exc` says why, `value` what it was."""
 
-    def __init__(self, exc, value):
+    def __init__(self, exc: object, value: object) -> None:
         self.exc = repr(exc)
         self.value = repr(value)
         super().__init__(self.exc, self.value)
@@ -128,10 +143,10 @@ class MaybeEncodingError(Exception):
     def __reduce__(self):
         return _rebuild_encoding_error, (self.exc, self.value)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"Error sending result: '{self.value}'. Reason: '{self.exc}'"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
 
 

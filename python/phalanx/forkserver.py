@@ -6,6 +6,10 @@ from . import spawn
 from ._bootstrap import UNSAFE_MAIN
 from ._core import Spawning, ensure_zygote, zygote_exitcode, zygote_pid, zygote_stop
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "ensure_running",
     "get_inherited_fds",
@@ -17,7 +21,7 @@ class ForkServer:
     """What this process knows of the forkserver of its family."""
 
     def __init__(self):
-        self._inherited_fds = None
+        self._inherited_fds: Any = None
         self._preload_modules = ["__main__"]
         self._preload_main = True
 
@@ -28,13 +32,13 @@ class ForkServer:
     def _stop(self):
         zygote_stop()
 
-    def set_forkserver_preload(self, modules_names):
+    def set_forkserver_preload(self, modules_names: list[str]) -> None:
         """Set the modules that the forkserver imports; `__main__` stands for the main module."""
         if not all(type(name) is str for name in modules_names):
             raise TypeError("module_names must be a list of strings")
         self._preload_modules = list(modules_names)
 
-    def get_inherited_fds(self):
+    def get_inherited_fds(self) -> "Any":
         """Return the descriptors that the forkserver passed to this process, if it started it."""
         return self._inherited_fds
 
@@ -58,7 +62,7 @@ class ForkServer:
             False,
         )
 
-    def ensure_running(self):
+    def ensure_running(self) -> None:
         """Start the forkserver now if this process knows of none."""
         command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
         ensure_zygote(*command, self._plan)

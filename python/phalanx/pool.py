@@ -4,13 +4,29 @@ The work is done by `phalanx._core.PoolCore`; this module has the names, the def
 classes that programs subclass.
 """
 
+import gc
 import os
 import warnings
 
-from . import util
+from . import context as _context, util
 from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
-from . import context as _context
-from .errors import MaybeEncodingError, RemoteTraceback, TimeoutError, WorkerDiedError
+from .errors import (
+    MaybeEncodingError as MaybeEncodingError,
+    RemoteTraceback as RemoteTraceback,
+    TimeoutError as TimeoutError,
+    WorkerDiedError as WorkerDiedError,
+)
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    from typing_extensions import Self
+
+    _S = TypeVar("_S")
+    _T = TypeVar("_T")
 
 __all__ = ["Pool"]
 
@@ -23,10 +39,17 @@ AsyncResult = ApplyResult
 IMapUnorderedIterator = IMapIterator
 
 
-def worker(bench, initializer=None, initargs=(), maxtasks=None):
+def worker(
+    bench: "Any",
+    initializer: "Callable[..., object] | None" = None,
+    initargs: "Iterable[Any]" = (),
+    maxtasks: int | None = None,
+) -> None:
     """Work at a bench of a pool until the pool closes: the target of a worker process."""
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
+    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
+    gc.freeze()
     try:
         bench.run(initializer, tuple(initargs), maxtasks)
     except KeyboardInterrupt:
@@ -50,21 +73,17 @@ class Pool:
     _wrap_exception = True
 
     @staticmethod
-    def Process(ctx, *args, **kwds):
+    def Process(ctx: "_context.BaseContext", *args: "Any", **kwds: "Any") -> "Any":
         return ctx.Process(*args, **kwds)
 
-    def __init__(
-        self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None
-    ):
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
         self._state = INIT
         self._ctx = context or _context._default_context.get_context()
         if processes is None:
             processes = self._ctx.cpu_count() or 1
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
-        if maxtasksperchild is not None and not (
-            isinstance(maxtasksperchild, int) and maxtasksperchild > 0
-        ):
+        if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild > 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -75,9 +94,7 @@ class Pool:
         self._callback_thread = None
         self._core = PoolCore(processes, _Starter(self))
         self._owner = os.getpid()
-        self._terminate = util.Finalize(
-            self, _terminate, args=(self._core, self._owner), exitpriority=15
-        )
+        self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
         self._state = RUN
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
@@ -97,11 +114,23 @@ class Pool:
 
     # One call
 
-    def apply(self, func, args=(), kwds={}):
+    def apply(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "dict[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+    ) -> "_T":
         """Call `func(*args, **kwds)` in a worker and return what it returns."""
         return self.apply_async(func, args, kwds).get()
 
-    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
+    def apply_async(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "dict[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        callback: "Callable[[_T], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "ApplyResult[_T]":
         """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once.
 
         `callback(value)` or `error_callback(exception)` is called in a thread of the pool when the
@@ -114,19 +143,40 @@ class Pool:
 
     # A call for each item
 
-    def map(self, func, iterable, chunksize=None):
+    def map(
+        self, func: "Callable[[_S], _T]", iterable: "Iterable[_S]", chunksize: int | None = None
+    ) -> "list[_T]":
         """Call `func(item)` for each item and return the list of results, in order."""
         return self._map_and_wait(func, iterable, False, chunksize)
 
-    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def map_async(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
         """`map` that returns a `MapResult` at once."""
         return self._map(func, iterable, False, chunksize, callback, error_callback)
 
-    def starmap(self, func, iterable, chunksize=None):
+    def starmap(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+    ) -> "list[_T]":
         """Call `func(*item)` for each item and return the list of results, in order."""
         return self._map_and_wait(func, iterable, True, chunksize)
 
-    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def starmap_async(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
         """`starmap` that returns a `MapResult` at once."""
         return self._map(func, iterable, True, chunksize, callback, error_callback)
 
@@ -149,7 +199,13 @@ class Pool:
 
     # Results as an iterator
 
-    def imap(self, func, iterable, chunksize=1, buffersize=None):
+    def imap(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "IMapIterator[_T]":
         """Call `func(item)` for each item; an iterator of the results, in order.
 
         The input is read only a little ahead of the results that have been fetched, so it may be
@@ -157,7 +213,13 @@ class Pool:
         """
         return self._imap(func, iterable, chunksize, True, buffersize)
 
-    def imap_unordered(self, func, iterable, chunksize=1, buffersize=None):
+    def imap_unordered(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "IMapIterator[_T]":
         """`imap` with the results in the order in which they arrive."""
         return self._imap(func, iterable, chunksize, False, buffersize)
 
@@ -171,18 +233,18 @@ class Pool:
 
     # The end
 
-    def close(self):
+    def close(self) -> None:
         """No more calls; the workers leave when everything sent is done."""
         if self._state == RUN:
             self._state = CLOSE
             self._core.close()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """End the workers at once. Results not yet there never will be: `get` raises."""
         self._state = TERMINATE
         self._terminate()
 
-    def join(self):
+    def join(self) -> None:
         """Wait for the workers to leave; `close` or `terminate` has to come first."""
         if self._state == RUN:
             raise ValueError("Pool is still running")
@@ -193,11 +255,16 @@ class Pool:
         if thread is not None:
             thread.join()
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         self._check_running()
         return self
 
-    def __exit__(self, exc_type, exc_val, exc_tb):
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: "TracebackType | None",
+    ) -> None:
         self.terminate()
 
     def __reduce__(self):

@@ -4,7 +4,14 @@ import itertools
 import os
 import sys
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
 __all__ = ["BaseProcess", "current_process", "active_children", "parent_process"]
+
+ORIGINAL_DIR: str | None
 
 try:
     ORIGINAL_DIR = os.path.abspath(os.getcwd())
@@ -12,18 +19,18 @@ except OSError:
     ORIGINAL_DIR = None
 
 
-def current_process():
+def current_process() -> "BaseProcess":
     """Return the object that stands for the running process."""
     return _current_process
 
 
-def active_children():
+def active_children() -> "list[BaseProcess]":
     """Return the list of this process's children that have not ended, joining those that have."""
     _cleanup()
     return list(_children)
 
 
-def parent_process():
+def parent_process() -> "BaseProcess | None":
     """Return the object that stands for the parent process; `None` in the main process."""
     return _parent_process
 
@@ -41,12 +48,35 @@ class BaseProcess:
 
     Pass a `target` to be called there with `args` and `kwargs`, or override `run`. The interface is
     that of `threading.Thread`.
+
+    >>> process = Process(target=print, args=("hello",))  # doctest: +SKIP
+    >>> process.start(); process.join(); process.exitcode  # doctest: +SKIP
+    0
     """
 
-    def _Popen(self):
+    #: The name of the start method that the class stands for.
+    _start_method: str | None
+    _identity: tuple[int, ...]
+    _config: "dict[str, Any]"
+    _parent_pid: int | None
+    _popen: "Any"
+    #: True while a child is being made from what its parent sent.
+    _inheriting: bool
+
+    @staticmethod
+    def _Popen(process_obj: "Any") -> "Any":
         raise NotImplementedError
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):
+    def __init__(
+        self,
+        group: None = None,
+        target: "Callable[..., object] | None" = None,
+        name: str | None = None,
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        *,
+        daemon: bool | None = None,
+    ) -> None:
         assert group is None, "group argument must be None for now"
         parent = _current_process
         self._identity = (*parent._identity, next(_process_counter))
@@ -67,21 +97,19 @@ class BaseProcess:
         if self._closed:
             raise ValueError("process object is closed")
 
-    def run(self):
+    def run(self) -> None:
         """Do the work of the process: call the target. Override it to do something else."""
         if self._target:
             self._target(*self._args, **self._kwargs)
 
-    def start(self):
+    def start(self) -> None:
         """Start the process. To be called at most once for an object.
 
         A daemonic process may have children too; they end with it.
         """
         self._check_closed()
         assert self._popen is None, "cannot start a process twice"
-        assert self._parent_pid == os.getpid(), (
-            "can only start a process object created by current process"
-        )
+        assert self._parent_pid == os.getpid(), "can only start a process object created by current process"
         _cleanup()
         self._popen = self._Popen(self)
         self._sentinel = self._popen.sentinel
@@ -89,22 +117,22 @@ class BaseProcess:
         del self._target, self._args, self._kwargs
         _children.add(self)
 
-    def interrupt(self):
+    def interrupt(self) -> None:
         """Ask the process to stop as Ctrl-C would: send it `SIGINT`."""
         self._check_closed()
         self._popen.interrupt()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """Ask the process to end: send it `SIGTERM`."""
         self._check_closed()
         self._popen.terminate()
 
-    def kill(self):
+    def kill(self) -> None:
         """End the process: send it `SIGKILL`."""
         self._check_closed()
         self._popen.kill()
 
-    def join(self, timeout=None):
+    def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, or `timeout` seconds."""
         self._check_closed()
         assert self._parent_pid == os.getpid(), "can only join a child process"
@@ -112,7 +140,7 @@ class BaseProcess:
         if self._popen.wait(timeout) is not None:
             _children.discard(self)
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         """Return whether the process runs."""
         self._check_closed()
         if self is _current_process:
@@ -125,7 +153,7 @@ class BaseProcess:
         _children.discard(self)
         return False
 
-    def close(self):
+    def close(self) -> None:
         """Give up the resources of a process that has ended, or was never started.
 
         Raises `ValueError` while it runs. Of the methods and attributes most raise `ValueError`
@@ -144,42 +172,42 @@ class BaseProcess:
         self._closed = True
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The process's name; it has no meaning and need not be unique."""
         return self._name
 
     @name.setter
-    def name(self, name):
+    def name(self, name: str) -> None:
         assert isinstance(name, str), "name must be a string"
         self._name = name
 
     @property
-    def daemon(self):
+    def daemon(self) -> bool:
         """Whether the process is terminated when its parent exits, in place of being waited for."""
         return self._config.get("daemon", False)
 
     @daemon.setter
-    def daemon(self, daemonic):
+    def daemon(self, daemonic: bool) -> None:
         assert self._popen is None, "process has already started"
         self._config["daemon"] = daemonic
 
     @property
-    def authkey(self):
+    def authkey(self) -> bytes:
         """The key by which connections of this family of processes authenticate."""
         return self._config["authkey"]
 
     @authkey.setter
-    def authkey(self, authkey):
+    def authkey(self, authkey: bytes) -> None:
         self._config["authkey"] = AuthenticationString(authkey)
 
     @property
-    def exitcode(self):
+    def exitcode(self) -> int | None:
         """How the process ended: its code, or a signal's negative number; `None` before."""
         self._check_closed()
         return None if self._popen is None else self._popen.poll()
 
     @property
-    def ident(self):
+    def ident(self) -> int | None:
         """The process id; `None` before the start."""
         self._check_closed()
         if self is _current_process:
@@ -189,7 +217,7 @@ class BaseProcess:
     pid = ident
 
     @property
-    def sentinel(self):
+    def sentinel(self) -> int:
         """A descriptor that is readable once the process has ended."""
         self._check_closed()
         try:
@@ -286,7 +314,7 @@ def _tell_neighbours(name):
         threading.main_thread()._set_native_id()
     neighbour = sys.modules.get("multiprocessing.process")
     if neighbour is not None:
-        neighbour._children = set()
+        neighbour._children = set()  # type: ignore[attr-defined]
         # Log records take the name from here.
         neighbour.current_process()._name = name
 
@@ -313,9 +341,7 @@ class AuthenticationString(bytes):
         from .context import get_spawning_popen
 
         if get_spawning_popen() is None:
-            raise TypeError(
-                "Pickling an AuthenticationString object is disallowed for security reasons"
-            )
+            raise TypeError("Pickling an AuthenticationString object is disallowed for security reasons")
         return AuthenticationString, (bytes(self),)
 
 
@@ -332,20 +358,20 @@ class _ParentProcess(BaseProcess):
         self._sentinel = sentinel
         self._config = {}
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         """Return whether the parent process runs."""
         from ._core import wait_for_parent
 
         return not wait_for_parent(0)
 
     @property
-    def ident(self):
+    def ident(self) -> int | None:
         """The parent's process id."""
         return self._pid
 
     pid = ident
 
-    def join(self, timeout=None):
+    def join(self, timeout: float | None = None) -> None:
         """Wait until the parent has ended, or `timeout` seconds."""
         from ._core import wait_for_parent
 
@@ -364,25 +390,23 @@ class _MainProcess(BaseProcess):
         # All of it is inherited by descendants.
         self._config = {"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"}
 
-    def close(self):
+    def close(self) -> None:
         """Do nothing: the main process cannot be closed."""
 
 
-_parent_process = None
-_current_process = _MainProcess()
+_parent_process: "_ParentProcess | None" = None
+_current_process: BaseProcess = _MainProcess()
 _process_counter = itertools.count(1)
-_children = set()
+_children: set[BaseProcess] = set()
 del _MainProcess
 
 
 def _exitcode_names():
     """Map negative exit codes to the names of signals."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     return {
-        -number: f"-{name}"
-        for name, number in vars(_signal).items()
-        if name[:3] == "SIG" and "_" not in name
+        -number: f"-{name}" for name, number in vars(_signal).items() if name[:3] == "SIG" and "_" not in name
     }
 
 

@@ -7,15 +7,23 @@ may end at once after `put` without losing anything.
 
 from . import _core
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from queue import Empty as Empty, Full as Full
+
+    from .context import BaseContext
+
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 
-def __getattr__(name):
-    if name in ("Empty", "Full"):
-        import queue
+if not TYPE_CHECKING:
 
-        return getattr(queue, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in ("Empty", "Full"):
+            import queue
+
+            return getattr(queue, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _rebuild(cls, offset):
@@ -29,6 +37,10 @@ class _Shared:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+
+        def _share(self) -> int: ...
+
     def __reduce__(self):
         from . import context
 
@@ -39,14 +51,14 @@ class _Shared:
 class Queue(_Shared, _core.Queue):
     """A queue for at most `maxsize` objects, or any number if that is 0 or less."""
 
-    def __init__(self, maxsize=0, *, ctx=None):
+    def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
         self._create(maxsize)
 
-    def join_thread(self):
+    def join_thread(self) -> None:
         """Do nothing: there is no background thread. Only for a queue that has been closed."""
         assert self._closed, f"Queue {self!r} not closed"
 
-    def cancel_join_thread(self):
+    def cancel_join_thread(self) -> None:
         """Do nothing: a process that ends never waits for its queues."""
 
 
@@ -60,5 +72,5 @@ class JoinableQueue(Queue):
 class SimpleQueue(_Shared, _core.Queue):
     """A queue for any number of objects."""
 
-    def __init__(self, *, ctx=None):
+    def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         self._create(0)

@@ -2,12 +2,16 @@
 
 import io
 import sys
-from abc import ABCMeta
-
 from _pickle import Pickler, loads as _loads
+from abc import ABCMeta
 
 from . import context
 from ._core import receive_fds, register_reducer, send_fds
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 __all__ = ["send_handle", "recv_handle", "ForkingPickler", "register", "dump"]
 __all__ += ["DupFd", "sendfds", "recvfds"]
@@ -19,7 +23,7 @@ ACKNOWLEDGE = False
 class ForkingPickler(Pickler):
     """The pickler of what travels between processes; knows the reducers that were registered."""
 
-    _extra_reducers = {}
+    _extra_reducers: "dict[type, Callable[[Any], Any]]" = {}  # noqa: RUF012
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -28,13 +32,13 @@ class ForkingPickler(Pickler):
         self.dispatch_table = {**copyreg.dispatch_table, **self._extra_reducers}
 
     @classmethod
-    def register(cls, type, reduce):
+    def register(cls, type: "type[Any]", reduce: "Callable[[Any], Any]") -> None:
         """Let `reduce(obj)` reduce objects of exactly this type, wherever phalanx pickles them."""
         cls._extra_reducers[type] = reduce
         register_reducer(type, reduce)
 
     @classmethod
-    def dumps(cls, obj, protocol=None):
+    def dumps(cls, obj: "Any", protocol: int | None = None) -> memoryview:
         """Return the pickle of an object, as a buffer."""
         buffer = io.BytesIO()
         cls(buffer, protocol).dump(obj)
@@ -46,38 +50,41 @@ class ForkingPickler(Pickler):
 register = ForkingPickler.register
 
 
-def dump(obj, file, protocol=None):
+def dump(obj: "Any", file: "Any", protocol: int | None = None) -> None:
     """Pickle an object to a file."""
     ForkingPickler(file, protocol).dump(obj)
 
 
-def sendfds(sock, fds):
+def sendfds(sock: "Any", fds: "Iterable[int]") -> None:
     """Send descriptors over a local socket."""
     send_fds(sock.fileno(), list(fds))
 
 
-def recvfds(sock, size):
+def recvfds(sock: "Any", size: int) -> list[int]:
     """Receive at most `size` descriptors from a local socket."""
     return receive_fds(sock.fileno(), size)
 
 
-def send_handle(conn, handle, destination_pid):
+def send_handle(conn: "Any", handle: int, destination_pid: int | None) -> None:
     """Send a descriptor over a connection; the process id is of no use here."""
     send_fds(conn.fileno(), [handle])
 
 
-def recv_handle(conn):
+def recv_handle(conn: "Any") -> int:
     """Receive a descriptor from a connection."""
     return receive_fds(conn.fileno(), 1)[0]
 
 
 def DupFd(fd):
-    """Return a picklable stand-in for a descriptor, for the child that is being started."""
+    """Return a picklable stand-in for a descriptor, for the child that is being started.
+
+    When none is, the stand-in may be sent to one other process that runs already.
+    """
     popen = context.get_spawning_popen()
     if popen is None:
-        raise RuntimeError(
-            "a descriptor can only be passed to a process while that is being started"
-        )
+        from ._passing import pass_fd
+
+        return pass_fd(fd)
     return popen.DupFd(popen.duplicate_for_child(fd))
 
 
@@ -115,7 +122,7 @@ def adopt_neighbours():
                 register(kind, reduce)
 
 
-class AbstractReducer(metaclass=ABCMeta):
+class AbstractReducer(metaclass=ABCMeta):  # noqa: B024 - as in multiprocessing
     """The base of what may be set as a context's `reducer`."""
 
     ForkingPickler = ForkingPickler

@@ -3,10 +3,30 @@
 from . import _core
 from .context import assert_spawning
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .context import BaseContext
+
 __all__ = ["RawValue", "RawArray", "Value", "Array", "copy", "synchronized"]
 
 #: Type codes whose values need no `ctypes` object to be read and written, and their sizes.
-_NUMBERS = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "f": 4, "d": 8, "?": 1}
+_NUMBERS = {
+    "b": 1,
+    "B": 1,
+    "h": 2,
+    "H": 2,
+    "i": 4,
+    "I": 4,
+    "l": 8,
+    "L": 8,
+    "q": 8,
+    "Q": 8,
+    "f": 4,
+    "d": 8,
+    "?": 1,
+}
 
 _CTYPES = {
     "c": "c_char",
@@ -48,14 +68,14 @@ def _new_value(type_):
     return rebuild_ctype(type_, _core.SharedBlock(ctypes.sizeof(type_)), None)
 
 
-def RawValue(typecode_or_type, *args):
+def RawValue(typecode_or_type: "Any", *args: "Any") -> "Any":
     """Return a `ctypes` object in shared memory."""
     obj = _new_value(_type_of(typecode_or_type))
     obj.__init__(*args)
     return obj
 
 
-def RawArray(typecode_or_type, size_or_initializer):
+def RawArray(typecode_or_type: "Any", size_or_initializer: "Any") -> "Any":
     """Return a `ctypes` array in shared memory, zeroed or with the given items."""
     type_ = _type_of(typecode_or_type)
     if isinstance(size_or_initializer, int):
@@ -77,7 +97,9 @@ def _lock_for(lock, ctx):
     return lock
 
 
-def Value(typecode_or_type, *args, lock=True, ctx=None):
+def Value(
+    typecode_or_type: "Any", *args: "Any", lock: "Any" = True, ctx: "BaseContext | None" = None
+) -> "Any":
     """Return a `ctypes` object in shared memory, with a lock unless `lock` is false."""
     if lock is False:
         return RawValue(typecode_or_type, *args)
@@ -106,13 +128,19 @@ def _number(block, code, kind, lock):
     return value
 
 
-def Array(typecode_or_type, size_or_initializer, *, lock=True, ctx=None):
+def Array(
+    typecode_or_type: "Any",
+    size_or_initializer: "Any",
+    *,
+    lock: "Any" = True,
+    ctx: "BaseContext | None" = None,
+) -> "Any":
     """Return a `ctypes` array in shared memory, with a lock unless `lock` is false."""
     array = RawArray(typecode_or_type, size_or_initializer)
     return array if lock is False else synchronized(array, _lock_for(lock, ctx), ctx)
 
 
-def copy(obj):
+def copy(obj: "Any") -> "Any":
     """Return a copy of a `ctypes` object, in shared memory."""
     import ctypes
 
@@ -121,7 +149,7 @@ def copy(obj):
     return new
 
 
-def synchronized(obj, lock=None, ctx=None):
+def synchronized(obj: "Any", lock: "Any" = None, ctx: "BaseContext | None" = None) -> "Any":
     """Return a wrapper of a `ctypes` object that takes a lock for each access."""
     import ctypes
 
@@ -140,7 +168,7 @@ def synchronized(obj, lock=None, ctx=None):
     return cls(obj, lock, ctx)
 
 
-class_cache = {}
+class_cache: dict[type, type] = {}
 
 
 def make_property(name):
@@ -172,7 +200,7 @@ def rebuild_ctype(type_, wrapper, length):
 class SynchronizedBase(_core.SynchronizedBase):
     """A `ctypes` object in shared memory together with its lock."""
 
-    def __init__(self, obj, lock=None, ctx=None):
+    def __init__(self, obj: "Any", lock: "Any" = None, ctx: "BaseContext | None" = None) -> None:
         self._wrap(obj, _lock_for(lock, ctx))
 
     def __reduce__(self):
@@ -183,7 +211,7 @@ class SynchronizedBase(_core.SynchronizedBase):
 class Synchronized(SynchronizedBase):
     """A single value with its lock."""
 
-    value = _core.SynchronizedBase._value
+    value = _core._value_property()
 
     def __reduce__(self):
         assert_spawning(self)
@@ -200,7 +228,7 @@ class SynchronizedArray(SynchronizedBase):
     __getitem__ = _core.SynchronizedBase._get_item
     __setitem__ = _core.SynchronizedBase._set_item
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._obj)
 
     def __getslice__(self, start, stop):

@@ -6,6 +6,10 @@ import sys
 from . import process, util
 from .context import _default_context, set_spawning_popen
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "_main",
     "freeze_support",
@@ -22,13 +26,13 @@ WINSERVICE = False
 _python_exe = os.fsencode(sys.executable) if sys.executable else None
 
 
-def set_executable(exe):
+def set_executable(exe: str | bytes | None) -> None:
     """Set the path of the interpreter to start in place of `sys.executable`."""
     global _python_exe
     _python_exe = None if exe is None else os.fsencode(exe)
 
 
-def get_executable():
+def get_executable() -> bytes | None:
     """Return the path of the interpreter to start."""
     return _python_exe
 
@@ -38,7 +42,7 @@ def is_forking(argv):
     return len(argv) >= 2 and argv[1] == "--multiprocessing-fork"
 
 
-def freeze_support():
+def freeze_support() -> None:
     """In a frozen program that was started as a child: do the child's work and exit."""
     if is_forking(sys.argv):
         from . import _bootstrap
@@ -49,23 +53,21 @@ def freeze_support():
         sys.exit()
 
 
-def get_command_line(*, run="spawn_main", **arguments):
+def get_command_line(*, run: str = "spawn_main", **arguments: object) -> "list[Any]":
     """Return the command that starts a child: the interpreter with this one's flags."""
     if getattr(sys, "frozen", False):
         pairs = [f"{name}={value}" for name, value in {"run": run, **arguments}.items()]
         return [sys.executable, "--multiprocessing-fork", *pairs]
-    pairs = ", ".join(f"{name}={value}" for name, value in arguments.items())
-    program = f"from phalanx._bootstrap import {run}; {run}({pairs})"
+    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    program = f"from phalanx._bootstrap import {run}; {run}({given})"
     flags = util._args_from_interpreter_flags()
     return [get_executable(), *flags, "-c", program, "--multiprocessing-fork"]
 
 
-def encode_command(command):
+def encode_command(command: "list[Any]") -> tuple[bytes, list[bytes]]:
     """Return the path of a command's program and its arguments, as bytes."""
     if command[0] is None:
-        raise RuntimeError(
-            "the path of the interpreter is not known: call phalanx.set_executable() first"
-        )
+        raise RuntimeError("the path of the interpreter is not known: call phalanx.set_executable() first")
     arguments = [os.fsencode(argument) for argument in command]
     return arguments[0], arguments
 
@@ -120,7 +122,8 @@ def _plain(process_obj):
     target, and what it inherits.
     """
     state = dict(vars(process_obj))
-    kind, target = type(process_obj), state.pop("_target", None)
+    kind = type(process_obj)
+    target: Any = state.pop("_target", None)
     config = dict(state.pop("_config", ()))
     args, identity = state.pop("_args", None), state.pop("_identity", ())
     if (
@@ -133,7 +136,7 @@ def _plain(process_obj):
     ):
         return None
     config["authkey"] = bytes(config["authkey"])
-    names = (kind.__name__, target.__module__, target.__name__)
+    names = (kind.__name__, target.__module__, target.__name__)  # type: ignore[union-attr]
     return names, state, identity, args, config
 
 
@@ -183,13 +186,9 @@ def _main(payload, parent_sentinel):
     return self._bootstrap(parent_sentinel)
 
 
-class MissingGuardError(RuntimeError):
-    """The main module starts processes when it is imported."""
-
-
 def _check_not_importing_main():
     if getattr(process.current_process(), "_inheriting", False):
-        raise MissingGuardError(
+        raise RuntimeError(
             """
         An attempt has been made to start a new process before the
         current process has finished its bootstrapping phase.
@@ -221,7 +220,7 @@ def get_preparation_data(name):
     if util._logger is not None:
         data["log_level"] = util._logger.getEffectiveLevel()
     path = sys.path.copy()
-    if "" in path:
+    if "" in path and process.ORIGINAL_DIR is not None:
         path[path.index("")] = process.ORIGINAL_DIR
     data.update(
         name=name,
@@ -261,7 +260,7 @@ def _is_ipython(path):
     return os.path.splitext(os.path.basename(path))[0] == "ipython"
 
 
-old_main_modules = []
+old_main_modules: list[object] = []
 
 
 def prepare(data):

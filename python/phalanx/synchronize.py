@@ -9,6 +9,13 @@ has raised it, nobody does, since the body has not run. `on_owner_death` chooses
 
 from . import _core
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._core import _Policy
+    from .context import BaseContext
+
 __all__ = [
     "Barrier",
     "BoundedSemaphore",
@@ -56,8 +63,12 @@ class SemLock:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+        # What the classes of the engine bring.
+        def _share(self) -> int: ...
+
     @property
-    def _semlock(self):
+    def _semlock(self) -> "SemLock":
         return self
 
     def __reduce__(self):
@@ -70,7 +81,7 @@ class Lock(_core.Lock, SemLock):
 
     kind, maxvalue = SEMAPHORE, 1
 
-    def __init__(self, *, ctx=None, on_owner_death="raise"):
+    def __init__(self, *, ctx: "BaseContext | None" = None, on_owner_death: "_Policy" = "raise") -> None:
         self._create(on_owner_death)
 
     def __repr__(self):
@@ -82,7 +93,7 @@ class RLock(_core.RLock, SemLock):
 
     kind, maxvalue = RECURSIVE_MUTEX, 1
 
-    def __init__(self, *, ctx=None, on_owner_death="raise"):
+    def __init__(self, *, ctx: "BaseContext | None" = None, on_owner_death: "_Policy" = "raise") -> None:
         self._create(on_owner_death)
 
     def __repr__(self):
@@ -96,9 +107,15 @@ class Semaphore(_core.Semaphore, SemLock):
     A release by a process that holds none adds a permit.
     """
 
-    kind, maxvalue = SEMAPHORE, SEM_VALUE_MAX
+    kind = SEMAPHORE
 
-    def __init__(self, value=1, *, ctx=None, on_owner_death="raise"):
+    @property
+    def maxvalue(self) -> int:
+        return SEM_VALUE_MAX
+
+    def __init__(
+        self, value: int = 1, *, ctx: "BaseContext | None" = None, on_owner_death: "_Policy" = "raise"
+    ) -> None:
         self._create(value, False, on_owner_death)
 
     def __repr__(self):
@@ -108,11 +125,13 @@ class Semaphore(_core.Semaphore, SemLock):
 class BoundedSemaphore(Semaphore):
     """A semaphore whose value never exceeds the one it began with."""
 
-    def __init__(self, value=1, *, ctx=None, on_owner_death="raise"):
+    def __init__(
+        self, value: int = 1, *, ctx: "BaseContext | None" = None, on_owner_death: "_Policy" = "raise"
+    ) -> None:
         self._create(value, True, on_owner_death)
 
     @property
-    def maxvalue(self):
+    def maxvalue(self) -> int:
         return self._start_value()
 
     def __repr__(self):
@@ -123,7 +142,9 @@ class BoundedSemaphore(Semaphore):
 class Condition(_core.Condition):
     """Waiting, under a lock, for a change that another process makes under the same lock."""
 
-    def __init__(self, lock=None, *, ctx=None):
+    def __init__(
+        self, lock: "_core.Lock | _core.RLock | None" = None, *, ctx: "BaseContext | None" = None
+    ) -> None:
         self._create(RLock(ctx=ctx) if lock is None else lock)
 
     def __reduce__(self):
@@ -137,7 +158,7 @@ class Condition(_core.Condition):
 class Event(_core.Event):
     """A flag that processes can wait for."""
 
-    def __init__(self, *, ctx=None):
+    def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         self._create()
 
     def __reduce__(self):
@@ -156,7 +177,14 @@ class Barrier(_core.Barrier):
     dies. `action` is called by the last to arrive, before anybody passes.
     """
 
-    def __init__(self, parties, action=None, timeout=None, *, ctx=None):
+    def __init__(
+        self,
+        parties: int,
+        action: "Callable[[], object] | None" = None,
+        timeout: float | None = None,
+        *,
+        ctx: "BaseContext | None" = None,
+    ) -> None:
         self._create(parties, action, timeout)
 
     def __reduce__(self):

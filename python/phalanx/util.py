@@ -9,6 +9,12 @@ from _weakref import ref
 
 from . import process
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from logging import Logger
+    from typing import Any
+
 __all__ = [
     "sub_debug",
     "debug",
@@ -36,29 +42,29 @@ SUBWARNING = 25
 LOGGER_NAME = "phalanx"
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
-_logger = None
+_logger: "Logger | None" = None
 _log_to_stderr = False
 
 
-def sub_debug(msg, *args):
+def sub_debug(msg: object, *args: object) -> None:
     """Log a message below the level `DEBUG`."""
     if _logger:
         _logger.log(SUBDEBUG, msg, *args, stacklevel=2)
 
 
-def debug(msg, *args):
+def debug(msg: object, *args: object) -> None:
     """Log a message at the level `DEBUG`."""
     if _logger:
         _logger.log(DEBUG, msg, *args, stacklevel=2)
 
 
-def info(msg, *args):
+def info(msg: object, *args: object) -> None:
     """Log a message at the level `INFO`."""
     if _logger:
         _logger.log(INFO, msg, *args, stacklevel=2)
 
 
-def sub_warning(msg, *args):
+def sub_warning(msg: object, *args: object) -> None:
     """Log a message below the level `WARNING`."""
     if _logger:
         _logger.log(SUBWARNING, msg, *args, stacklevel=2)
@@ -70,7 +76,7 @@ def _name_process(record):
     return True
 
 
-def get_logger():
+def get_logger() -> "Logger":
     """Return the package's logger, which is made at the first call."""
     global _logger
     import logging
@@ -86,7 +92,7 @@ def get_logger():
     return _logger
 
 
-def log_to_stderr(level=None):
+def log_to_stderr(level: int | str | None = None) -> "Logger":
     """Let the package's logger write to standard error; return it."""
     global _log_to_stderr
     import logging
@@ -122,7 +128,7 @@ def _remove_temp_dir(rmtree, tempdir):
         current._config["tempdir"] = None
 
 
-def get_temp_dir():
+def get_temp_dir() -> str:
     """Return a folder that is removed when the process exits."""
     config = process.current_process()._config
     tempdir = config.get("tempdir")
@@ -149,7 +155,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def register_after_fork(obj, func):
+def register_after_fork(obj: "Any", func: "Callable[[Any], object]") -> None:
     """Call `func(obj)` in forked children at their start, as long as `obj` lives."""
     registry = __getattr__("_afterfork_registry")
     registry[(next(_afterfork_counter), id(obj), func)] = obj
@@ -166,7 +172,7 @@ def _run_after_forkers():
             info("after forker raised exception %s", e)
 
 
-_finalizer_registry = {}
+_finalizer_registry: "dict[Any, Finalize]" = {}
 _finalizer_counter = itertools.count()
 
 
@@ -177,11 +183,23 @@ class Finalize:
     latest first among equals. A forked child does not call what its parent registered.
     """
 
-    def __init__(self, obj, callback, args=(), kwargs=None, exitpriority=None):
+    def __init__(
+        self,
+        obj: "Any",
+        callback: "Callable[..., Any]",
+        args: "Iterable[Any]" = (),
+        kwargs: "dict[str, Any] | None" = None,
+        exitpriority: int | None = None,
+    ) -> None:
         if exitpriority is not None and not isinstance(exitpriority, int):
             raise TypeError(
                 f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)!s}"
             )
+        self._weakref: Any
+        self._args: Any
+        self._kwargs: Any
+        self._callback: Any
+        self._key: Any
         if obj is not None:
             self._weakref = ref(obj, self)
         elif exitpriority is None:
@@ -207,12 +225,12 @@ class Finalize:
     def _forget(self):
         self._weakref = self._callback = self._args = self._kwargs = self._key = None
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Never call the function."""
         if _finalizer_registry.pop(self._key, None) is not None:
             self._forget()
 
-    def still_active(self):
+    def still_active(self) -> bool:
         """Return whether the function may still be called."""
         return self._key in _finalizer_registry
 
@@ -237,7 +255,7 @@ class Finalize:
 def _run_finalizers(minpriority=None):
     """Call the finalizers that have a priority, and at least the given one."""
     if _finalizer_registry is None:  # The interpreter has taken this module apart.
-        return
+        return  # type: ignore[unreachable]
     due = [
         key
         for key in list(_finalizer_registry)
@@ -259,7 +277,7 @@ def _run_finalizers(minpriority=None):
 _exiting = False
 
 
-def is_exiting():
+def is_exiting() -> bool:
     """Return whether the process is about to exit."""
     return _exiting or _exiting is None
 
@@ -303,7 +321,7 @@ class ForkAwareThreadLock:
         register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
 
     def _at_fork_reinit(self):
-        self._lock._at_fork_reinit()
+        self._lock._at_fork_reinit()  # type: ignore[attr-defined]
 
     def __enter__(self):
         return self._lock.__enter__()
@@ -328,7 +346,7 @@ except (OSError, ValueError):
     MAXFD = 256
 
 
-def close_all_fds_except(fds):
+def close_all_fds_except(fds: "Iterable[int]") -> None:
     """Close all descriptors but the given ones."""
     last = -1
     for fd in [*sorted(fds), MAXFD]:
@@ -354,7 +372,7 @@ def _prepare_stdin():
     global _empty_stdin
     if _empty_stdin is None:
         try:
-            _empty_stdin = open(0, encoding="utf-8", closefd=False)
+            _empty_stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
         except OSError:
             pass
 
@@ -380,7 +398,7 @@ def _close_stdin():
     try:
         fd = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(fd, encoding="utf-8", closefd=False)
+            sys.stdin = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
         except BaseException:
             os.close(fd)
             raise

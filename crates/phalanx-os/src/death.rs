@@ -10,7 +10,7 @@
 //! A parent that executes another program counts as gone.
 //!
 //! The descriptors of this module live in process-wide atomics: a fork copies them, and the
-//! handlers that [`prepare`] registers turn the parent's into the child's view of its parent.
+//! handlers that `prepare` registers turn the parent's into the child's view of its parent.
 
 #![allow(unsafe_code)]
 
@@ -36,6 +36,9 @@ static LIFELINE: AtomicI64 = AtomicI64::new(-1);
 /// In a forked child: the reading end of the parent's lifeline.
 static PARENT_LIFELINE: AtomicI32 = AtomicI32::new(NONE);
 
+/// Descriptors that forked children must not keep open.
+static PRIVATE: [AtomicI32; 4] = [const { AtomicI32::new(NONE) }; 4];
+
 const F_SETSIG: i32 = 10;
 
 /// Registers the handlers that keep this module's state right across a fork. Idempotent.
@@ -50,6 +53,9 @@ fn prepare() {
             // the parent's death would go unnoticed by its other children.
             unsafe { libc::close(write) };
             close(PARENT_LIFELINE.swap(read, Ordering::Relaxed));
+        }
+        for place in &PRIVATE {
+            close(place.swap(NONE, Ordering::Relaxed));
         }
         let pidfd = OWN_PIDFD.swap(NONE, Ordering::Relaxed);
         PARENT_PIDFD.store(pidfd, Ordering::Relaxed);
@@ -77,6 +83,23 @@ pub fn own_pidfd() -> io::Result<BorrowedFd<'static>> {
             close(new);
             Ok(forever(other))
         }
+    }
+}
+
+/// Takes a descriptor over for the rest of the process's life, closing it in every forked child:
+/// one whose closing tells others that this very process is gone. There are four places.
+///
+/// # Errors
+/// Gives the descriptor back when all places are taken.
+pub fn keep_private(fd: OwnedFd) -> Result<BorrowedFd<'static>, OwnedFd> {
+    prepare();
+    let raw = fd.as_raw_fd();
+    let free = |place: &&AtomicI32| {
+        place.compare_exchange(NONE, raw, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    };
+    match PRIVATE.iter().find(free) {
+        Some(_) => Ok(forever(fd.into_raw_fd())),
+        None => Err(fd),
     }
 }
 

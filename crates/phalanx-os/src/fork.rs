@@ -40,6 +40,24 @@ pub unsafe fn fork() -> io::Result<Option<u32>> {
     }
 }
 
+/// Duplicates a process that has one thread, with which the child goes on: `None` in the child,
+/// the child's process id in the parent.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] if there are other threads; or when the kernel refuses another
+/// process.
+pub fn fork_alone() -> io::Result<Option<u32>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "cannot fork a process that has several threads: fork before starting them",
+        ));
+    }
+    // SAFETY: no other thread holds a lock or owns a value that the child could miss, and none can
+    // have been started since, but by this one. A death on either side concerns nobody else.
+    unsafe { fork() }
+}
+
 /// Ends the process at once, without running destructors or `atexit` handlers: what a forked
 /// child does, since those belong to its parent.
 pub fn exit_now(code: i32) -> ! {

@@ -187,6 +187,72 @@ impl SharedRegion {
     }
 }
 
+/// A private copy-on-write view of a part of a region: reads see the shared pages, the first write
+/// to a page makes a copy of it that only this process sees.
+#[derive(Debug)]
+pub struct PrivateView {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: plain memory of this process; who may touch it is the owner's business.
+unsafe impl Send for PrivateView {}
+// SAFETY: as above.
+unsafe impl Sync for PrivateView {}
+
+impl SharedRegion {
+    /// Maps `len` bytes from `offset`, a multiple of [`PAGE`], privately. Nobody may write to the
+    /// shared pages as long as the view exists: whether it would show is undefined.
+    ///
+    /// # Errors
+    /// When the kernel refuses the address space, or the range lies outside the region.
+    pub fn private_view(&self, offset: usize, len: usize) -> io::Result<PrivateView> {
+        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
+        if !inside || len == 0 || !offset.is_multiple_of(PAGE) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice, of pages that exist.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+                &self.fd,
+                offset as u64,
+            )?
+        };
+        Ok(PrivateView { base: base.cast(), len })
+    }
+}
+
+impl PrivateView {
+    /// Where the view begins in this process.
+    #[must_use]
+    pub fn address(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes, which it never is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for PrivateView {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and whoever drops the view holds no pointer into it.
+        let _ = unsafe { munmap(self.base.cast(), self.len) };
+    }
+}
+
 impl AsFd for SharedRegion {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

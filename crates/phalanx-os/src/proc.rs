@@ -79,6 +79,12 @@ pub fn raise(signal: i32) {
     }
 }
 
+/// The number of the user whose rights the calling process has.
+#[must_use]
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Sends `signal` to the process `pid`. Only for a child that the caller has not reaped: another
 /// process may have got the pid otherwise.
 pub fn kill(pid: u32, signal: i32) {

@@ -1,11 +1,8 @@
-//! Signal masks of the calling thread, and signals as readable descriptors.
+//! Signal masks of the calling thread.
 
 #![allow(unsafe_code)]
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::ptr;
 
 /// The number of the signal that tells of a child's end.
 pub const SIGCHLD: i32 = libc::SIGCHLD;
@@ -34,6 +31,13 @@ impl SignalSet {
             }
             Self(set.assume_init())
         }
+    }
+
+    /// The set of all signals that can be blocked.
+    #[must_use]
+    pub fn all() -> Self {
+        let numbers: Vec<i32> = (1..=64).collect();
+        Self::of(&numbers)
     }
 
     /// The same set without one signal.
@@ -77,6 +81,12 @@ pub fn block(set: &SignalSet) -> SignalSet {
     change(libc::SIG_BLOCK, set)
 }
 
+/// Lets signals of the set through again that the calling thread had blocked; one that came
+/// meanwhile is delivered before this returns.
+pub fn unblock(set: &SignalSet) {
+    let _ = change(libc::SIG_UNBLOCK, set);
+}
+
 /// Makes the set the calling thread's mask: exactly its signals are blocked from now on.
 pub fn set_mask(set: &SignalSet) {
     let _ = change(libc::SIG_SETMASK, set);
@@ -93,26 +103,4 @@ fn change(how: i32, set: &SignalSet) -> SignalSet {
     // SAFETY: two initialised sets; the mask belongs to this thread and ends with it.
     unsafe { libc::pthread_sigmask(how, set.as_raw(), &raw mut old.0) };
     old
-}
-
-/// A descriptor that is readable while a signal of the set is pending: `signalfd(2)`. The set
-/// should be blocked, or handlers get the signals first.
-///
-/// # Errors
-/// When the kernel refuses the descriptor.
-pub fn as_fd(set: &SignalSet) -> io::Result<OwnedFd> {
-    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: an initialised set; the new descriptor is owned by nobody else.
-    unsafe {
-        match libc::signalfd(-1, ptr::from_ref(set.as_raw()), flags) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok(OwnedFd::from_raw_fd(fd)),
-        }
-    }
-}
-
-/// Takes all pending signals out of a descriptor made by [`as_fd`].
-pub fn drain(fd: &OwnedFd) {
-    let mut buffer = [0u8; 8 * std::mem::size_of::<libc::signalfd_siginfo>()];
-    while rustix::io::read(fd, &mut buffer).is_ok() {}
 }

@@ -1,6 +1,7 @@
 //! Pairs of connected local sockets that carry messages and descriptors: `socketpair(2)`.
 //!
-//! Nothing here has a name: no other process of the machine can connect.
+//! Pairs have no name: no other process of the machine can connect. A listener has one outside
+//! of the file system, so whoever accepts has to ask who came ([`peer`]) and for a secret.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -8,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    recvmsg, sendmsg,
 };
 
 /// The most descriptors that one message can carry (the kernel's `SCM_MAX_FD`).
@@ -35,6 +36,44 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// A socket that others of the machine can connect to by an abstract name, which vanishes with
+/// the last process that has it open.
+///
+/// # Errors
+/// `AddrInUse` when the name is taken, or the kernel's refusal.
+pub fn listen(name: &[u8]) -> io::Result<OwnedFd> {
+    let socket = unconnected()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    rustix::net::listen(&socket, 128)?;
+    Ok(socket)
+}
+
+/// Connects to a listener by its name. Does not wait for its answer.
+///
+/// # Errors
+/// `ConnectionRefused` when nobody listens, `WouldBlock` when too many wait to be accepted, or
+/// the kernel's refusal.
+pub fn connect(name: &[u8]) -> io::Result<OwnedFd> {
+    let socket = unconnected()?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    Ok(socket)
+}
+
+/// Accepts one connection to a listener that is ready.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?)
+}
+
+fn unconnected() -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 /// What [`receive`] got.

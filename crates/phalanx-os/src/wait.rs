@@ -79,22 +79,6 @@ pub fn reap(pidfd: impl AsFd) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// The next child of this process that has ended and its status, or `None` when no child has
-/// ended or there are none. Only for a process that owns all of its children.
-#[must_use]
-pub fn reap_any() -> Option<(u32, ExitStatus)> {
-    loop {
-        match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) => {
-                let pid = Pid::as_raw(Some(pid)).cast_unsigned();
-                return Some((pid, ExitStatus::from_raw(status.as_raw())));
-            }
-            Err(Errno::INTR) => {}
-            Ok(None) | Err(_) => return None,
-        }
-    }
-}
-
 /// Waits for the child `pid` to end and collects its status.
 ///
 /// # Errors

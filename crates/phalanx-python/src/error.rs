@@ -1,18 +1,18 @@
-//! Errors of the engine as Python exceptions.
+//! The kernel's refusals as Python's exceptions.
 
 use std::io;
 
+use pyo3::PyErr;
 use pyo3::exceptions::PyOSError;
-use pyo3::prelude::*;
 
-/// An error of a system call, with its number, so that Python picks the class that fits
-/// (`FileNotFoundError`, `BrokenPipeError` and so on).
-#[cold]
+/// Turns a refusal into the `OSError` of its number, which Python makes the fitting subclass.
+///
+/// The conversion that comes with PyO3 knows only the kind, and leaves `errno` unset.
 pub(crate) fn os_error(error: io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(number) => {
             let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
+            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
             PyOSError::new_err((number, text))
         }
         None => error.into(),

@@ -31,13 +31,15 @@ mod _core {
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
     #[pymodule_export]
+    use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
+    #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
     use crate::types::queue::{Queue, QueueReader};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::value::SynchronizedBase;
+    use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]
     use crate::types::wait::wait;
     #[pymodule_export]

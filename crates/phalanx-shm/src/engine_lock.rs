@@ -12,18 +12,21 @@
 //! | anywhere between take and release | the word names a dead slot | a waiter notices (1 ms slices) and asks [`Peers::check`], whose sweep settles the intent and releases the word |
 //! | after release, before waking | a sleeper without a wake-up | it wakes by itself at the end of its slice |
 
+use std::time::Duration;
+
 use crate::patience::{GaveUp, Patience, Slices};
 use crate::peers::{Peers, SlotId};
 use crate::spin::Spin;
-use crate::sync::{AtomicU32, Ordering, futex_wait, futex_wake};
+use crate::sync::{AtomicU32, Deadline, Ordering, futex_wait, futex_wake};
 
 const HOLDER: u32 = 0xffff;
 const SLEEPERS: u32 = 0x1_0000;
 const TIMES: u32 = !(HOLDER | SLEEPERS);
 const ONCE: u32 = SLEEPERS << 1;
 
-/// Sleeps that found the same holder before a deadline counts.
-const GRACE: u32 = 4;
+/// A critical section takes microseconds even when its holder is preempted for a time slice or
+/// two. So the caller's own deadline counts only after this: "do not wait" is no instant refusal.
+const GRACE: Duration = Duration::from_millis(15);
 
 static SPIN: Spin = Spin::new();
 
@@ -69,7 +72,7 @@ impl EngineLock {
             return Ok(());
         }
         let mut slices = Slices::for_engine();
-        let mut sleeps = 0;
+        let grace = Deadline::after(GRACE);
         loop {
             let word = self.0.load(Ordering::Relaxed);
             if word & HOLDER == 0 {
@@ -88,21 +91,20 @@ impl EngineLock {
             {
                 continue;
             }
-            // A critical section takes microseconds even when its holder is preempted for a time
-            // slice, so "do not wait" still means a few slices here, not an instant refusal.
-            sleeps += 1;
-            let end = if sleeps <= GRACE {
-                slices.next_deadline(&Patience::forever())
-            } else {
+            let end = if grace.has_passed() {
                 slices.next_deadline(patience)
+            } else {
+                slices.next_deadline(&Patience::forever())
             };
             let _ = futex_wait(&self.0, asleep, Some(end));
             let now = self.0.load(Ordering::Relaxed);
             if now & HOLDER == word & HOLDER
-                && SlotId::from_raw((now & HOLDER) as u16).is_some_and(|h| peers.check(h))
-                && sleeps >= GRACE
+                && let Some(holder) = SlotId::from_raw((now & HOLDER) as u16)
             {
-                patience.check()?;
+                peers.check(holder);
+                if grace.has_passed() && self.is_held_by(holder) {
+                    patience.check()?;
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::arena::{AllocError, Arena, Chunk, ChunkState, Magazines};
 use crate::failpoint;
@@ -176,10 +177,23 @@ impl Family {
     /// without anybody telling.
     fn reserve(&self) -> Option<SlotId> {
         let (table, me) = (self.arena.table(), self.me().raw());
-        table.reserve(me).or_else(|| {
-            self.sweep_all();
-            table.reserve(me)
-        })
+        let any = || {
+            table.reserve(me).or_else(|| {
+                self.sweep_all();
+                table.reserve(me)
+            })
+        };
+        // Not one of a child that others have swept and whose end this process has yet to learn of:
+        // it would take that for the end of the new one.
+        let mut aside = Vec::new();
+        let place = loop {
+            match any() {
+                Some(place) if self.local().children.contains_key(&place) => aside.push(place),
+                other => break other.or_else(|| aside.pop()),
+            }
+        };
+        aside.into_iter().for_each(|place| table.unreserve(place));
+        place
     }
 
     /// Asks after every process of the family, and repairs what the dead ones left.
@@ -232,7 +246,9 @@ impl Family {
         let known = self.local().children.remove(&place);
         match known {
             Some(generation) => sweep::bury_as(self, place, generation),
-            None => sweep::bury(self, place),
+            None => {
+                sweep::bury(self, place);
+            }
         }
     }
 
@@ -298,12 +314,13 @@ impl Family {
 
     /// Takes the lock under which dead processes are swept and objects destroyed. Its holder may
     /// itself have died half way; then what it was doing is done first.
-    pub(crate) fn housekeeping(&self) -> Housekeeping<'_> {
-        let lock = self.arena.housekeeping();
+    ///
+    /// `None` after `limit`: then its holder is stopped. What was to be done is left to the next
+    /// who has the lock.
+    pub(crate) fn housekeeping(&self, limit: Duration) -> Option<Housekeeping<'_>> {
         let waiter = HousekeepingPeers(self);
-        // Not given up: its holder is alive and at work, or dead and taken over from.
-        while lock.lock(&waiter, &Patience::forever()).is_err() {}
-        Housekeeping(self)
+        let patience = Patience::timeout(Some(limit));
+        self.arena.housekeeping().lock(&waiter, &patience).is_ok().then(|| Housekeeping(self))
     }
 }
 
@@ -360,14 +377,10 @@ impl Peers for Family {
         }
         match self.arena.table().life(slot) {
             Life::Alive => true,
-            Life::Vacant => {
-                sweep::repair_after(self, slot);
-                false
-            }
-            Life::Dead => {
-                sweep::bury(self, slot);
-                false
-            }
+            // Where the repair cannot be done now the answer is yes: the caller asks again, and looks
+            // at its own deadline meanwhile.
+            Life::Vacant => !sweep::repair_after(self, slot),
+            Life::Dead => !sweep::bury(self, slot),
         }
     }
 }
@@ -381,7 +394,7 @@ impl Family {
                 self.me.store(place.raw(), Ordering::Relaxed);
                 return place;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod failpoint;
 pub mod family;
 #[cfg(not(loom))]
 pub mod leases;
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(not(loom))]
 pub mod object;
 pub mod patience;

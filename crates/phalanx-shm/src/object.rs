@@ -343,6 +343,24 @@ impl Shared<Bytes> {
         Self::publish(family, chunk, len)
     }
 
+    /// Takes a hold on the object at `offset` that somebody else holds meanwhile, if its tag is
+    /// still `tag`, which must be unique among all objects there ever were.
+    ///
+    /// # Errors
+    /// [`NotHeld`] when the object is gone.
+    pub fn join(family: &'static Family, offset: u64, tag: u64) -> Result<Self, NotHeld> {
+        // Objects are destroyed under this lock only: what is held now is held when we are done.
+        let patience = std::time::Duration::from_secs(5);
+        let _no_end = family.housekeeping(patience).ok_or(NotHeld)?;
+        let (found, _, _) = Bytes::peek(family, offset).ok_or(NotHeld)?;
+        let header: &ObjectHeader = family.arena().at(offset);
+        if found != tag || !header.is_held() {
+            return Err(NotHeld);
+        }
+        header.hold(family.me());
+        Self::from_offset(family, offset)
+    }
+
     /// Writes the bytes of a new object that nobody else looks at yet.
     ///
     /// # Panics

@@ -28,7 +28,8 @@ pub trait Peers {
 
     /// Looks whether the process in `slot` is alive and, if it has died, repairs everything that
     /// it left behind: structures it was changing, memory it owned, holds, locks (by calling each
-    /// structure's `on_death`). Returns whether it was alive. A stopped process is alive.
+    /// structure's `on_death`). Returns whether it was alive, or could not be repaired just now
+    /// because the process that is about to is stopped. A stopped process is alive.
     ///
     /// Costs a few microseconds; for slow paths only. Idempotent.
     fn check(&self, slot: SlotId) -> bool;

@@ -7,18 +7,28 @@
 //! process table given out again. Each step may be repeated, so a sweeper that dies half way does no
 //! harm: the place stays marked as dead, and the next sweeper begins again.
 
+use std::time::Duration;
+
 use crate::arena::{Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
 use crate::peers::{Peers, SlotId};
+use crate::table::ProcessTable;
 
-/// Sweeps the process at `slot` if it has ended, and gives its place out again.
-pub(crate) fn bury(family: &Family, slot: SlotId) {
-    if slot != family.me() && family.arena().table().bury_if_dead(slot) {
-        failpoint!("sweep.marked");
-        clean_up_all(family);
+/// How long a waiter for something lets another process finish its sweep. It asks again.
+const WAITER: Duration = Duration::from_millis(20);
+/// How long others do, before they leave their part to the next sweep.
+const OTHERS: Duration = Duration::from_secs(2);
+
+/// Sweeps the process at `slot` if it has ended, and gives its place out again. False if that has to
+/// wait.
+pub(crate) fn bury(family: &Family, slot: SlotId) -> bool {
+    if slot == family.me() || !family.arena().table().bury_if_dead(slot) {
+        return true;
     }
+    failpoint!("sweep.marked");
+    clean_up_all(family, WAITER)
 }
 
 /// The same for a process that is known to have ended, unless its place, which had that
@@ -26,28 +36,38 @@ pub(crate) fn bury(family: &Family, slot: SlotId) {
 pub(crate) fn bury_as(family: &Family, slot: SlotId, generation: u32) {
     if slot != family.me() && family.arena().table().bury_as(slot, generation) {
         failpoint!("sweep.marked");
-        clean_up_all(family);
+        clean_up_all(family, OTHERS);
     }
 }
 
-/// Repairs what a process left that was swept already but is still named in some word.
-pub(crate) fn repair_after(family: &Family, slot: SlotId) {
+/// Repairs what a process left that was swept already but is still named in some word. False if
+/// that has to wait.
+pub(crate) fn repair_after(family: &Family, slot: SlotId) -> bool {
     // Out of use first: a process that got the place now must not be swept with it.
-    if family.arena().table().bury_vacant(slot) {
-        clean_up_all(family);
+    if !ProcessTable::has(slot) {
+        // No process ever had such a place: somebody has written over the word.
+        let right = family.housekeeping(WAITER);
+        family.arena().for_each_object(|chunk| {
+            if right.is_some() {
+                on_death(family, chunk, slot);
+            }
+        });
+        return right.is_some();
     }
+    !family.arena().table().bury_vacant(slot) || clean_up_all(family, WAITER)
 }
 
-/// Sweeps all places marked as ended: also those whose sweeper died.
-fn clean_up_all(family: &Family) {
-    let _right = family.housekeeping();
+/// Sweeps all places marked as ended: also those whose sweeper died, or gave up waiting.
+fn clean_up_all(family: &Family, limit: Duration) -> bool {
+    let Some(_right) = family.housekeeping(limit) else { return false };
     let table = family.arena().table();
-    for dead in table.buried() {
+    while let Some(dead) = table.buried() {
         clean_up(family, dead);
         failpoint!("sweep.cleaned");
         table.vacate(dead);
         failpoint!("sweep.vacated");
     }
+    true
 }
 
 fn clean_up(family: &Family, dead: SlotId) {
@@ -74,7 +94,7 @@ fn clean_up(family: &Family, dead: SlotId) {
 
 /// Destroys the object at `offset` if still nobody holds it.
 pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
-    let _right = family.housekeeping();
+    let Some(_right) = family.housekeeping(OTHERS) else { return };
     let Some(chunk) = family.arena().chunk_at(offset) else {
         return;
     };

@@ -163,7 +163,7 @@ impl ProcessTable {
     }
 
     /// Whether there is such a place: a damaged word can name any.
-    fn has(id: SlotId) -> bool {
+    pub(crate) fn has(id: SlotId) -> bool {
         usize::from(id.raw()) < MAX_PROCESSES
     }
 
@@ -208,6 +208,15 @@ impl ProcessTable {
             return Some(id);
         }
         None
+    }
+
+    /// Gives a place back that the caller has just reserved and told nobody of.
+    pub(crate) fn unreserve(&self, id: SlotId) {
+        let slot = self.slot(id);
+        let state = slot.state.load(Ordering::Acquire);
+        let free = (state & !STATE).wrapping_add(GENERATION) | FREE;
+        slot.name.store(Name::nobody(free).0, Ordering::Release);
+        let _ = slot.state.compare_exchange(state, free, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// The generation of a place: who reserved it remembers it, to tell it from the same place
@@ -343,10 +352,10 @@ impl ProcessTable {
             && word.compare_exchange(state, dead, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The slots whose sweep has begun and not ended.
-    pub(crate) fn buried(&self) -> Vec<SlotId> {
+    /// A slot whose sweep has begun and not ended.
+    pub(crate) fn buried(&self) -> Option<SlotId> {
         let dead = |id: &SlotId| self.slot(*id).state.load(Ordering::Acquire) & STATE == DEAD;
-        self.ids().filter(dead).collect()
+        self.ids().find(dead)
     }
 
     /// Gives a swept slot out again. Needs the housekeeping lock.

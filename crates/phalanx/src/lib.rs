@@ -1,14 +1,75 @@
 //! Process parallelism that is fast and never hangs: the engine.
+//!
+//! Processes are the parallelism that survives a crash: what one of them does to itself, by a bug in
+//! a native library, by exhausting memory or by being killed, need not concern the others. phalanx makes
+//! them cheap to use together. Queues, locks, pipes and pools lie in memory that a *family* of processes
+//! shares; taking a lock or a message that is there makes no system call; and every structure can be
+//! repaired by whoever survives, so that **no wait outlives the process it waits for**.
+//!
+//! ```
+//! use phalanx::pool::Pool;
+//!
+//! fn is_prime(n: u64) -> bool {
+//!     n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+//! }
+//!
+//! // Four forked workers, ordered results.
+//! let pool = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! assert_eq!(primes, 6);
+//! # Ok::<(), phalanx::pool::PoolError>(())
+//! ```
+//!
+//! # What there is
+//!
+//! | module | what |
+//! |---|---|
+//! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
+//! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
+//! | [`pipe`] | messages between two ends, with an end of file when one is gone |
+//! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`value`] | plain bytes and numbers that processes share |
+//! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`wait`] | one wait for any of several queues, pipes and descriptors |
+//! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
+//! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
+//!
+//! # What happens when a process dies
+//!
+//! Killed, crashed or ended, at any instruction; the survivors find out within milliseconds if they wait
+//! for it, and at the next use otherwise.
+//!
+//! | it died | what the others see |
+//! |---|---|
+//! | holding a [`Lock`](sync::Lock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
+//! | waiting for a lock, a condition, a queue | nothing: a wake-up that was meant for it goes to somebody else |
+//! | before a [barrier](sync::Barrier) let it pass | the barrier is broken, for all who wait there |
+//! | putting a message | the message is there as a whole, or not at all |
+//! | taking a message | the message is still there, or gone with it; never twice, never in part |
+//! | holding the last other end of a [pipe](mod@pipe) | what it sent, then end of file |
+//! | as a pool's worker, idle | nothing: another worker takes its place |
+//! | as a pool's worker, in a task | that task fails with [`WorkerDied`](pool::WorkerDied), which names the task, the worker and how it ended; no other task is lost, and none is run twice |
+//! | having children | they are killed with it |
+//! | at all | its memory and descriptors are freed; there is nothing in the file system to be left |
+//!
+//! # Waiting
+//!
+//! Every wait takes a [`Patience`]: for ever, until a deadline on the monotonic clock, or until a
+//! question of the caller's is answered with yes.
 
 #![forbid(unsafe_code)]
 
+pub mod entry;
 pub mod message;
 pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod stash;
 pub mod sync;
 pub mod value;
 pub mod wait;
 
+pub use entry::init;
+pub use phalanx_macros::{main, task};
 pub use phalanx_shm::patience::{GaveUp, Patience};

@@ -1,10 +1,11 @@
 //! Children made by forking: their life, their end, and what ends them.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use phalanx::process::{Child, ExitStatus, WaitError, fork, wait_readable};
+use phalanx::process::{Child, ExitStatus, WaitError, fork, passing, wait_readable};
 use phalanx::{GaveUp, Patience};
 
 /// Ends the test process if it hangs.
@@ -103,6 +104,66 @@ fn a_child_that_somebody_else_reaped_has_ended_with_an_unknown_status() -> io::R
     let child = fork::run(|| 3)?;
     phalanx_os::wait::reap_blocking(child.pid())?;
     assert_eq!(wait(&child), ExitStatus::Unknown);
+    Ok(())
+}
+
+/// Starts a child that collects the descriptor of each ticket it is sent and writes into it; it
+/// answers with a byte for each: 1 if that was possible.
+fn collector(mut orders: &io::PipeReader, mut answers: &io::PipeWriter) -> io::Result<Child> {
+    fork::run(|| {
+        let mut ticket = [0; passing::TICKET];
+        for _ in 0..2 {
+            let done = orders.read_exact(&mut ticket).is_ok()
+                && passing::collect(&ticket, Patience::forever())
+                    .is_ok_and(|fd| File::from(fd).write_all(b"passed").is_ok());
+            let _ = answers.write_all(&[u8::from(done)]);
+        }
+        0
+    })
+}
+
+#[test]
+fn a_descriptor_is_passed_to_a_running_process_once() -> io::Result<()> {
+    watchdog();
+    let (orders, mut send) = io::pipe()?;
+    let (mut receive, answers) = io::pipe()?;
+    let child = collector(&orders, &answers)?;
+    let (mut ours, theirs) = io::pipe()?;
+    let (tell, told) = std::sync::mpsc::channel();
+    let ticket = passing::deposit(theirs.into(), move |slot| tell.send(slot).unwrap_or(()))?;
+    send.write_all(&ticket)?;
+    send.write_all(&ticket)?;
+    let mut done = [0; 2];
+    receive.read_exact(&mut done)?;
+    assert_eq!(done, [1, 0], "once, and not twice");
+    assert_eq!(told.recv().ok(), Some(child.slot()));
+    let mut text = String::new();
+    ours.read_to_string(&mut text)?;
+    assert_eq!(text, "passed", "and nobody else has it open any more");
+    wait(&child);
+    Ok(())
+}
+
+#[test]
+fn what_a_dead_process_laid_out_is_gone() -> io::Result<()> {
+    watchdog();
+    let (mut ours, theirs) = io::pipe()?;
+    let sender = fork::run(|| {
+        let ticket = io::pipe().and_then(|(_, fd)| passing::deposit(fd.into(), |_| ()));
+        // A child of the sender must not keep its desk's name alive.
+        let heir = fork::run(idle);
+        let sent = ticket.and_then(|ticket| (&theirs).write_all(&ticket));
+        if sent.is_ok() && heir.is_ok() { idle() } else { 1 }
+    })?;
+    let mut ticket = [0; passing::TICKET];
+    ours.read_exact(&mut ticket)?;
+    sender.kill()?;
+    wait(&sender);
+    let error = match passing::collect(&ticket, Patience::forever()) {
+        Err(WaitError::Io(e)) => e.kind(),
+        other => panic!("collected from the dead: {other:?}"),
+    };
+    assert_eq!(error, io::ErrorKind::ConnectionRefused);
     Ok(())
 }
 

@@ -36,9 +36,7 @@ def linger():
 def run_script(tmp_path, source, *arguments):
     path = tmp_path / "program.py"
     path.write_text(textwrap.dedent(source))
-    return subprocess.run(
-        [sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_start_join_and_exit_code(ctx):
@@ -110,7 +108,7 @@ def test_a_missing_guard_is_one_clear_error(tmp_path, method):
         method,
     )
     assert done.stdout == "exit code 1\n"
-    assert done.stderr.count("\nRuntimeError:") == 1
+    assert done.stderr.count("MissingGuardError:") == 1
     assert "if __name__ == '__main__':" in done.stderr
 
 
@@ -127,9 +125,7 @@ process.start()
 process.join()
 print(process.exitcode)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
     assert done.stdout == "hello Thing 3\n0\n", done.stderr
 
 
@@ -153,6 +149,35 @@ def test_a_main_module_with_threads_is_not_loaded_into_the_forkserver(tmp_path):
         """,
     )
     assert done.stdout == "worked\n0\n", done.stderr
+
+
+def test_preloaded_modules_are_there_in_children(tmp_path):
+    (tmp_path / "slow_module.py").write_text("import os\nloaded_by = os.getpid()\n")
+    done = run_script(
+        tmp_path,
+        """
+        import os, sys
+        import phalanx as mp
+
+        def work():
+            print("slow_module" in sys.modules, sys.modules["slow_module"].loaded_by == os.getppid())
+
+        if __name__ == "__main__":
+            mp.set_forkserver_preload(["slow_module", "no_such_module"])
+            process = mp.get_context("forkserver").Process(target=work)
+            process.start()
+            process.join()
+        """,
+    )
+    assert done.stdout == "True True\n", done.stderr
+
+
+def test_processors_are_counted(monkeypatch):
+    usable = mp.cpu_count()
+    assert 1 <= usable <= len(os.sched_getaffinity(0))
+    assert 1 <= mp.cpu_count(physical=True) <= usable
+    monkeypatch.setenv("PHALANX_CPU_COUNT", "7")
+    assert mp.cpu_count() == 7
 
 
 def test_the_forkserver_is_replaced_when_it_was_killed():

@@ -14,6 +14,7 @@ mod fork;
 mod function;
 mod lock_methods;
 mod payload;
+mod quick_property;
 mod shared_buffer;
 mod view;
 
@@ -25,5 +26,6 @@ pub(crate) use fork::fork;
 pub(crate) use function::FunctionParts;
 pub(crate) use lock_methods::{QuickLock, quicken};
 pub(crate) use payload::Payload;
+pub(crate) use quick_property::{QuickProperty, quick_property};
 pub(crate) use shared_buffer::SharedBuffer;
 pub(crate) use view::{View, each_item, is_shared, utf8, view};

@@ -2,6 +2,7 @@
 use std::ffi::{c_int, c_void};
 
 use phalanx::message::SharedSlice;
+use phalanx::stash::StashView;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -9,11 +10,32 @@ use pyo3::prelude::*;
 ///
 /// Arrays that were unpickled over it hold it as their base.
 #[pyclass(frozen, module = "phalanx._core")]
-pub(crate) struct SharedBuffer(SharedSlice);
+pub(crate) struct SharedBuffer(Source);
+
+/// Where the bytes lie.
+enum Source {
+    /// In memory that was sent to this process alone.
+    Own(SharedSlice),
+    /// In a private view of memory that several were given.
+    Stashed(StashView),
+}
+
+impl Source {
+    fn place(&self) -> (*mut u8, usize) {
+        match self {
+            Self::Own(slice) => (slice.address(), slice.len()),
+            Self::Stashed(view) => (view.address(), view.len()),
+        }
+    }
+}
 
 impl SharedBuffer {
     pub(crate) fn new(slice: SharedSlice) -> Self {
-        Self(slice)
+        Self(Source::Own(slice))
+    }
+
+    pub(crate) fn stashed(view: StashView) -> Self {
+        Self(Source::Stashed(view))
     }
 
     /// Calls `read` with the bytes, which nobody but this process can reach.
@@ -30,7 +52,7 @@ impl SharedBuffer {
 #[pymethods]
 impl SharedBuffer {
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.0.place().1
     }
 
     // SAFETY (of the signature): called by CPython with a `Py_buffer` to fill.
@@ -39,9 +61,9 @@ impl SharedBuffer {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let slice = &slf.get().0;
-        let len = ffi::Py_ssize_t::try_from(slice.len())?;
-        let address = slice.address().cast::<c_void>();
+        let (address, len) = slf.get().0.place();
+        let len = ffi::Py_ssize_t::try_from(len)?;
+        let address = address.cast::<c_void>();
         // SAFETY: `view` is CPython's to fill, and the view takes a reference to this object, which
         // keeps the memory. Whoever writes there writes to memory that stays mapped and backed as
         // long as this process lives, whatever other processes do.

@@ -10,6 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::shared::SharedArguments;
 use super::wire::{Kind, Mode, ResultLabel};
 use crate::codec::decode_exception;
 use crate::message::object;
@@ -28,6 +29,8 @@ pub(super) struct Job {
     is_called_back: AtomicBool,
     state: Mutex<State>,
     outcome: Mutex<Option<Outcome>>,
+    /// What the items of a `map` have in common.
+    pub(super) shared: Mutex<SharedArguments>,
     /// The values of a `map` as far as they have been decoded.
     values: Mutex<Option<Py<PyList>>>,
 }
@@ -150,6 +153,7 @@ impl Job {
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
+            shared: Mutex::default(),
             values: Mutex::default(),
         }
     }
@@ -212,7 +216,7 @@ impl Job {
         }
         self.decode_pieces(py, pieces)?;
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(values.map_or_else(|| PyList::empty(py).unbind(), |values| values).into_any())
+        Ok(values.unwrap_or_else(|| PyList::empty(py).unbind()).into_any())
     }
 
     /// Decodes what has arrived of a job whose results travel together, so that it does not pile

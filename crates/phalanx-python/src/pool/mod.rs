@@ -3,15 +3,19 @@
 //! The thread that wants results collects them, decodes its own and looks after the workers while
 //! it waits; only calls with callbacks have a thread of their own, started with the first of them.
 
+mod core;
 mod death;
+mod inbox;
 mod job;
 mod owner;
 mod results;
+mod sending;
+mod shared;
 mod stream;
 mod wire;
 mod worker;
 
-pub(crate) use owner::PoolCore;
+pub(crate) use self::core::PoolCore;
 pub(crate) use results::{ApplyResult, MapResult};
 pub(crate) use stream::IMapIterator;
 pub(crate) use worker::WorkerBench;

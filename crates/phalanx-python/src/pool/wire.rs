@@ -16,6 +16,9 @@ pub(super) enum Mode {
 /// Results of a batch travel together, and the first error ends it (as in a chunk of `map`).
 const TOGETHER: u64 = 1 << 8;
 
+/// The batch's buffers lie in stashes, whose addresses stand before its frame.
+pub(super) const STASHED: u64 = 1 << 9;
+
 impl Mode {
     pub(super) fn flags(self, together: bool) -> u64 {
         self as u64 | if together { TOGETHER } else { 0 }

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -11,9 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::owner::family;
-use super::wire::{Kind, Mode, ResultLabel};
+use super::shared::decode_stashed;
+use super::wire::{Kind, Mode, ResultLabel, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
-use crate::message::{object, out_of_memory, outgoing};
+use crate::message::{damaged, object, out_of_memory, outgoing};
 
 /// A worker's place in a pool. Given to the worker's process when it is started.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -25,6 +27,9 @@ impl WorkerBench {
     }
 }
 
+/// What `WorkerBench::_at` takes.
+type Address = (u64, u64, u64, u64);
+
 #[pymethods]
 impl WorkerBench {
     /// The bench behind an address, in a process that was started with it.
@@ -35,9 +40,7 @@ impl WorkerBench {
             .map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (u64, u64, u64, u64))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Address)> {
         let bench = &slf.get().0;
         let Some(place) = phalanx::process::spawning_slot() else {
             return Err(PyRuntimeError::new_err(
@@ -154,7 +157,12 @@ impl<'a> Worker<'a> {
         }
         let function = self.function(py, batch.tag[0]);
         let bytes = std::mem::take(&mut self.batch);
-        let tasks = object(py, bytes.get(Leased::BODY..).unwrap_or(&[]), batch.parcel);
+        let body = bytes.get(Leased::BODY..).unwrap_or(&[]);
+        let tasks = if batch.tag[1] & STASHED == 0 {
+            object(py, body, batch.parcel)
+        } else {
+            self.stashed(py, body, batch.parcel)
+        };
         self.batch = bytes;
         match (function, tasks) {
             (Ok(function), Ok(tasks)) => {
@@ -199,6 +207,16 @@ impl<'a> Worker<'a> {
         let took = Deadline::now().as_nanos() - began;
         self.bench.done(took, u64::from(span.count));
         Ok(if together { 1 } else { u64::from(span.count) })
+    }
+
+    /// The tasks of a batch whose buffers are shared with others.
+    fn stashed(&self, py: Python<'_>, body: &[u8], parcel: Option<Arrived>) -> PyResult<Py<PyAny>> {
+        let Some(parcel) = parcel else {
+            return decode_stashed(py, self.family, body);
+        };
+        let mut frame = Vec::new();
+        parcel.read_frame(&mut frame).map_err(damaged)?;
+        decode_stashed(py, self.family, &frame)
     }
 
     fn function(&mut self, py: Python<'_>, offset: u64) -> PyResult<Py<PyAny>> {

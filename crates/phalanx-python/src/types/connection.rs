@@ -8,6 +8,7 @@ use phalanx::message::{Incoming, Outgoing, Parcel};
 use phalanx::pipe::{self, End, EndParts, Stream};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::SlotId;
 use phalanx_shm::ring::INLINE_MAX;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -35,7 +36,14 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    fn raw_fd(&self) -> RawFd {
+    /// Lets another process have the end, before it is given the descriptor.
+    pub(crate) fn hold_for(&self, slot: SlotId) {
+        if let Self::Pipe(end) = self {
+            end.hold_for(slot);
+        }
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
         match self {
             Self::Pipe(end) => end.socket().as_raw_fd(),
             Self::Stream(stream) => stream.fd().as_raw_fd(),
@@ -399,10 +407,8 @@ impl Connection {
 
     /// Let the child that is being started have the end.
     fn _share(&self) -> PyResult<()> {
-        if let (Channel::Pipe(end), Some(slot)) =
-            (&*self.channel()?, phalanx::process::spawning_slot())
-        {
-            end.hold_for(slot);
+        if let Some(slot) = phalanx::process::spawning_slot() {
+            self.channel()?.hold_for(slot);
         }
         Ok(())
     }

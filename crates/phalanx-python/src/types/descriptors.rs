@@ -8,6 +8,8 @@ use phalanx_shm::patience::Patience;
 use pyo3::exceptions::{PyEOFError, PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
+use crate::error::os_error;
+
 /// Send descriptors over the local socket `socket`.
 #[pyfunction]
 pub(crate) fn send_fds(py: Python<'_>, socket: RawFd, fds: Vec<RawFd>) -> PyResult<()> {
@@ -15,7 +17,7 @@ pub(crate) fn send_fds(py: Python<'_>, socket: RawFd, fds: Vec<RawFd>) -> PyResu
     py.detach(|| {
         let fds = crate::ffi::borrow_fds(&fds);
         for target in crate::ffi::borrow_fds(&[socket]) {
-            socket::send(target, &[IoSlice::new(&count)], &fds, true)?;
+            socket::send(target, &[IoSlice::new(&count)], &fds, true).map_err(os_error)?;
         }
         Ok(())
     })
@@ -30,7 +32,7 @@ pub(crate) fn receive_fds(py: Python<'_>, socket: RawFd, size: usize) -> PyResul
         let source = source.first().ok_or_else(|| PyOSError::new_err("bad file descriptor"))?;
         let waited = phalanx::process::wait_readable(*source, patience);
         waited.map_err(|_| PyOSError::new_err("the wait for descriptors was given up"))?;
-        Ok::<_, PyErr>(socket::receive(source, &mut [0], false)?)
+        socket::receive(source, &mut [0], false).map_err(os_error)
     })??;
     if message.len == 0 && message.fds.is_empty() {
         return Err(PyEOFError::new_err(()));

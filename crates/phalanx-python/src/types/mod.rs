@@ -8,6 +8,7 @@ pub(crate) mod cpu;
 pub(crate) mod descriptors;
 pub(crate) mod event;
 pub(crate) mod lock;
+pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod rlock;

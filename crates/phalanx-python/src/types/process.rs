@@ -49,7 +49,7 @@ impl Child {
 
     /// Return the exit code if the process has ended, otherwise `None`.
     fn poll(&self) -> PyResult<Option<i32>> {
-        Ok(self.child()?.try_status()?.map(process::ExitStatus::as_exitcode))
+        Ok(self.child()?.try_status().map_err(os_error)?.map(process::ExitStatus::as_exitcode))
     }
 
     /// Wait for the end of the process and return its exit code; `None` if `timeout` is over.
@@ -66,7 +66,7 @@ impl Child {
 
     /// Send a signal to the process; do nothing if it has ended.
     fn send_signal(&self, signal: i32) -> PyResult<()> {
-        Ok(self.child()?.send_signal(signal)?)
+        self.child()?.send_signal(signal).map_err(os_error)
     }
 
     /// Give up the descriptor. Do this after the process has ended.

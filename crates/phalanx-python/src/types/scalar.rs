@@ -5,6 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
+use crate::ffi::{View, view};
+
 /// A type of number, by its code in the module `array`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
@@ -69,6 +71,23 @@ impl Scalar {
             Self::I16 | Self::U16 => integer(value)? & 0xffff,
             Self::I8 | Self::U8 => integer(value)? & 0xff,
         })
+    }
+}
+
+impl Scalar {
+    /// As `store`, for numbers of the exact type that fit; declines all others.
+    #[inline]
+    pub(super) fn quick_store(self, value: &Bound<'_, PyAny>) -> Option<u64> {
+        match (self, view(value.as_borrowed())) {
+            (Self::F64, View::Float(number)) => Some(number.to_bits()),
+            (Self::I64, View::Int(number)) => Some(number.cast_unsigned()),
+            (Self::I32 | Self::U32, View::Int(number)) => {
+                Some(number.cast_unsigned() & 0xffff_ffff)
+            }
+            (Self::I16 | Self::U16, View::Int(number)) => Some(number.cast_unsigned() & 0xffff),
+            (Self::I8 | Self::U8, View::Int(number)) => Some(number.cast_unsigned() & 0xff),
+            _ => None,
+        }
     }
 }
 

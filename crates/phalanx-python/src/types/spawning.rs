@@ -14,6 +14,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 
 use super::process::Child;
 use crate::codec::{self, Main};
+use crate::error::os_error;
 
 /// A place kept for a process that is about to be started, while values are packed for it.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -30,7 +31,7 @@ impl Spawning {
 impl Spawning {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Mutex::new(Some(Reservation::new()?))))
+        Ok(Self(Mutex::new(Some(Reservation::new().map_err(os_error)?))))
     }
 
     /// Pack an object for the process; shared objects in it are held for it from now on.
@@ -60,7 +61,7 @@ impl Spawning {
         let command = Command::new(path, arguments)?;
         let child = py
             .detach(|| command.with(|program| spawn::spawn(program, place, payload, &keep)))
-            .map_err(crate::error::os_error)?;
+            .map_err(os_error)?;
         Ok(Child::new(child))
     }
 
@@ -103,7 +104,7 @@ pub(super) fn launching<T: Send>(
     });
     match raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(raised) => Err(raised),
-        None => Ok(result?),
+        None => result.map_err(os_error),
     }
 }
 
@@ -192,7 +193,7 @@ pub(crate) fn accept_handover<'py>(
     number: RawFd,
     zygote: bool,
 ) -> PyResult<(Bound<'py, PyBytes>, Option<RawFd>)> {
-    let accepted = handover::accept(number, zygote)?;
+    let accepted = handover::accept(number, zygote).map_err(os_error)?;
     let door = accepted.door.map(IntoRawFd::into_raw_fd);
     Ok((PyBytes::new(py, &accepted.payload), door))
 }
@@ -204,8 +205,8 @@ pub(crate) fn serve_zygote<'py>(
     py: Python<'py>,
     door: RawFd,
 ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyTuple>)>> {
-    let door = inherit::take(door)?;
-    match zygote::serve(door, &mut || crate::ffi::fork(py))? {
+    let door = inherit::take(door).map_err(os_error)?;
+    match zygote::serve(door, &mut || crate::ffi::fork(py)).map_err(os_error)? {
         zygote::Served::Done => Ok(None),
         zygote::Served::Child(born) => {
             let fds = born.fds.into_iter().map(IntoRawFd::into_raw_fd);

@@ -15,7 +15,7 @@ use super::lock::Lock;
 use super::rlock::RLock;
 use super::scalar::Scalar;
 use super::shared::{acquire_slowly, owner_died};
-use crate::ffi::SharedBlock;
+use crate::ffi::{QuickProperty, SharedBlock, quick_property};
 
 /// What an instance is made of, once it has been initialized.
 struct Parts {
@@ -82,17 +82,6 @@ impl Parts {
                 result
             }
         }
-    }
-
-    /// Runs `action`, a few instructions without Python, while the lock is held.
-    #[inline]
-    fn briefly<R>(&self, py: Python<'_>, action: impl Fn() -> R) -> PyResult<R> {
-        if let Quick::RLock(lock) = &self.quick
-            && let Some(result) = lock.get().engine()?.try_briefly(&action)
-        {
-            return Ok(result);
-        }
-        self.locked(py, || Ok(action()))
     }
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
@@ -218,37 +207,6 @@ impl SynchronizedBase {
         })
     }
 
-    /// The object's value, read and written while the lock is held.
-    #[getter]
-    fn _value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let parts = self.parts(py)?;
-        match &parts.number {
-            Some((block, scalar)) => {
-                let word = parts.briefly(py, || block.get().block().load())?;
-                scalar.load(py, word)
-            }
-            None => {
-                let object = parts.object(py)?;
-                parts.locked(py, || object.getattr(intern!(py, "value")))
-            }
-        }
-    }
-
-    #[setter(_value)]
-    fn set_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let parts = self.parts(py)?;
-        match &parts.number {
-            Some((block, scalar)) => {
-                let word = scalar.store(value)?;
-                parts.briefly(py, || block.get().block().store(word))
-            }
-            None => {
-                let object = parts.object(py)?;
-                parts.locked(py, || object.setattr(intern!(py, "value"), value))
-            }
-        }
-    }
-
     /// An attribute of the object, read while the lock is held.
     fn _get_attribute<'py>(
         &self,
@@ -344,4 +302,69 @@ impl SynchronizedBase {
         let name = slf.get_type().name()?;
         Ok(format!("<{name} wrapper for {}>", slf.get().get_obj(slf.py())?.str()?))
     }
+}
+
+impl QuickProperty for SynchronizedBase {
+    #[inline]
+    fn quick_get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let parts = self.0.get(py)?;
+        let (Some((block, scalar)), Quick::RLock(lock)) = (&parts.number, &parts.quick) else {
+            return None;
+        };
+        let engine = lock.get().engine().ok()?;
+        let word = engine.try_briefly(|| block.get().block().load())?;
+        scalar.load(py, word).ok()
+    }
+
+    #[cold]
+    fn slow_get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let parts = self.parts(py)?;
+        match &parts.number {
+            Some((block, scalar)) => {
+                let word = parts.locked(py, || Ok(block.get().block().load()))?;
+                scalar.load(py, word)
+            }
+            None => {
+                let object = parts.object(py)?;
+                parts.locked(py, || object.getattr(intern!(py, "value")))
+            }
+        }
+    }
+
+    #[inline]
+    fn quick_set(&self, value: Borrowed<'_, '_, PyAny>) -> bool {
+        let Some(parts) = self.0.get(value.py()) else { return false };
+        let (Some((block, scalar)), Quick::RLock(lock)) = (&parts.number, &parts.quick) else {
+            return false;
+        };
+        let (Some(word), Ok(engine)) = (scalar.quick_store(&value), lock.get().engine()) else {
+            return false;
+        };
+        engine.try_briefly(|| block.get().block().store(word)).is_some()
+    }
+
+    #[cold]
+    fn slow_set(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let parts = self.parts(py)?;
+        match &parts.number {
+            Some((block, scalar)) => {
+                let word = scalar.store(value)?;
+                parts.locked(py, || {
+                    block.get().block().store(word);
+                    Ok(())
+                })
+            }
+            None => {
+                let object = parts.object(py)?;
+                parts.locked(py, || object.setattr(intern!(py, "value"), value))
+            }
+        }
+    }
+}
+
+/// The property `value`, for the class of single values.
+#[pyfunction]
+pub(crate) fn _value_property(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    quick_property::<SynchronizedBase>(py, c"The value, read and written while the lock is held.")
 }

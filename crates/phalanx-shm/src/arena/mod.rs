@@ -37,7 +37,7 @@ mod magazine;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use phalanx_os::memory::{PAGE, SharedRegion};
+use phalanx_os::memory::{PAGE, PrivateView, SharedRegion};
 
 pub use crate::alloc_error::AllocError;
 pub use layout::{Chunk, MAX_CLASSES};
@@ -312,14 +312,17 @@ impl Arena {
                 self.region.punch(chunk.offset() as usize + counted, rest);
             }
         }
-        pending.store(0, Ordering::SeqCst);
         failpoint!("arena.settle.emptied");
-        self.recount();
+        self.recount(dead);
+        failpoint!("arena.settle.recounted");
+        pending.store(0, Ordering::SeqCst);
     }
 
-    /// Sets the committed bytes to what the words say, unless somebody is changing both right now.
-    fn recount(&self) {
-        let pending = |slot: SlotId| self.table().pending(slot).load(Ordering::SeqCst) != 0;
+    /// Sets the committed bytes to what the words say, unless somebody but `dead` is changing both
+    /// right now.
+    fn recount(&self, dead: SlotId) {
+        let pending =
+            |slot: SlotId| slot != dead && self.table().pending(slot).load(Ordering::SeqCst) != 0;
         for _ in 0..100 {
             let before = self.header().committed();
             let quiet = !self.table().ids().any(pending);
@@ -601,6 +604,15 @@ impl Arena {
         unsafe {
             self.region.base().add(chunk.offset() as usize).write_bytes(0, len);
         }
+    }
+
+    /// A private copy-on-write view of bytes that nobody writes any more; `offset` is a multiple of
+    /// the page size.
+    ///
+    /// # Errors
+    /// When the kernel refuses the address space.
+    pub fn private_view(&self, offset: u64, len: usize) -> io::Result<PrivateView> {
+        self.region.private_view(offset as usize, len)
     }
 
     /// The address of the byte at `offset` in this process.

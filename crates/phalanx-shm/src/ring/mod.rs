@@ -1,6 +1,8 @@
 //! A many-to-many queue of records, unbounded or bounded, that survives the death of any process at
 //! any instruction. The algorithm and its repair are told in `README.md` beside this file.
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod memory;
 mod put;
 mod repair;

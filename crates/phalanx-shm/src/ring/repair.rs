@@ -91,7 +91,12 @@ impl Ring {
         self.settle_put(memory);
         self.settle_get(memory);
         if self.get.segment.load(Ordering::Acquire) == 0 {
-            return;
+            // Never prepared, or half: then the put side is ahead. (Below it is forgotten first.)
+            let only = self.put.segment.load(Ordering::Acquire);
+            if only == 0 {
+                return;
+            }
+            self.get.segment.store(only, Ordering::Release);
         }
         let mut bytes = Vec::new();
         while let Some(taken) = self.remove(memory, &mut bytes, &mut |_| {}) {
@@ -104,9 +109,9 @@ impl Ring {
         let last = self.get.segment.load(Ordering::Acquire);
         let ours = memory.detach(last);
         failpoint!("ring.destroy.detached");
-        forget(&self.get);
-        failpoint!("ring.destroy.get_forgotten");
         forget(&self.put);
+        failpoint!("ring.destroy.put_forgotten");
+        forget(&self.get);
         failpoint!("ring.destroy.forgotten");
         if ours {
             memory.free_chunk(last);

@@ -6,7 +6,7 @@ use crate::view::ShmSafe;
 /// Bytes of a segment before its records.
 pub const SEGMENT_HEADER: usize = std::mem::size_of::<Segment>();
 /// Room for records in the first segment of a ring, in bytes.
-pub const FIRST_CAPACITY: usize = 2048;
+pub const FIRST_CAPACITY: usize = if cfg!(loom) { 64 } else { 2048 };
 /// Room in the largest segment, unless one record needs more.
 const LARGEST_CAPACITY: usize = 1 << 20;
 

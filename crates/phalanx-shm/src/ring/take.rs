@@ -135,11 +135,15 @@ impl Ring {
             let at = self.get.segment.load(Ordering::Relaxed);
             let segment = memory.segment(at);
             let head = segment.head();
-            if head.position == segment.tail().position {
+            let used = segment.tail().position.wrapping_sub(head.position);
+            // Records, whatever is in them, take the reader on; this bounds how often.
+            assert!(used <= segment.units(), "a ring's segment is overfull: {DAMAGED}");
+            if used == 0 {
                 let next = segment.next.load(Ordering::Acquire);
                 if next == 0 {
                     return None;
                 }
+                assert!(next != at, "a ring's segment follows itself: {DAMAGED}");
                 // Linked: nothing is added to this segment any more, but something may have been
                 // between our two looks.
                 if head.position == segment.tail().position {

@@ -2,7 +2,7 @@
 //!
 //! # States and transitions
 //! `free -> held(slot)` by one compare-and-swap, which names the holder (acquire). `held -> free`
-//! by one compare-and-swap of *any* process (release): a lock of Python's `multiprocessing` may be
+//! by one compare-and-swap of *any* process (release): such a lock may be
 //! released by others than its holder. `held(slot) -> ended(pid)` by [`LockWord::on_death`], and
 //! `ended(pid) -> held(slot)` by the next to acquire, who learns of it.
 //!

@@ -13,7 +13,7 @@
 //! # Which permit
 //! Acquire prefers a free cell, then the surplus, then a cell whose holder died (which it is told of).
 //! Release gives back a cell of the caller's own process; else one whose holder is gone (the caller
-//! releases on its behalf); else one of another process (Python allows it, and that process will
+//! releases on its behalf); else one of another process (which is allowed, and that process will
 //! release one of ours); else, if the semaphore is not bounded, it adds to the surplus. A cell
 //! that is handed over like this may be charged to the wrong process when one dies.
 //!

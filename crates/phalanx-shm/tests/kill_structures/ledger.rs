@@ -93,12 +93,13 @@ impl Clerk {
     pub(crate) fn new(ledger: &'static Ledger, who: usize, rings: usize) -> Self {
         let next = (0..RECORDS)
             .find(|n| ledger.puts[who][*n].load(Ordering::SeqCst) == 0)
-            .expect("room in the ledger");
+            .unwrap_or(RECORDS);
         ledger.taking[who].store(false, Ordering::SeqCst);
         Self { who, next, last: vec![[0; PRODUCERS]; rings], ledger }
     }
 
-    /// Puts one record of `len` bytes; beyond what fits inline, as a payload. False if refused.
+    /// Puts one record of `len` bytes; beyond what fits inline, as a payload. False if refused, or
+    /// if the ledger is full.
     pub(crate) fn put(
         &mut self,
         ring: &Ring,
@@ -107,6 +108,9 @@ impl Clerk {
         p: &Patience<'_>,
     ) -> bool {
         let n = self.next;
+        if n == RECORDS {
+            return false;
+        }
         self.next += 1;
         let put = &self.ledger.puts[self.who][n];
         put.store(BEGUN, Ordering::SeqCst);
@@ -117,7 +121,7 @@ impl Clerk {
             let chunk = family.alloc(len).expect("memory");
             family.arena().write(chunk, 0, &bytes);
             let (at, len) = (chunk.offset(), len as u64);
-            let record = if n % 2 == 0 {
+            let record = if n.is_multiple_of(2) {
                 Record::Payload { chunk: at, len }
             } else {
                 Record::Labelled { label: &bytes[..8], chunk: at, len }

@@ -2,6 +2,7 @@
 //! sources a process dies (or is stopped) there, and the others repair and go on.
 
 #![allow(unsafe_code, reason = "tests fork, kill and wait")]
+#![allow(clippy::print_stdout, reason = "its counts are part of its report")]
 
 mod ledger;
 mod random;
@@ -220,6 +221,39 @@ fn sweeper_run(step: &str, ghost: &str, nth: u32, mode: Mode) -> Outcome {
     })
 }
 
+/// A producer dies or is stopped while it lets a ring grow; consumers go past the place where it
+/// stands, and what it stands on is used for something else.
+fn overtaking_run(step: &str, mode: Mode) -> Outcome {
+    play(LIMIT, || {
+        let scene = Scene::set();
+        let family = scene.family;
+        let signal = if mode == Mode::Stopped { libc::SIGSTOP } else { libc::SIGKILL };
+        let victim = scene.victim(step, signal, 0);
+        match (mode, victim.wait()) {
+            (Mode::Stopped, Fate::Stopped) | (Mode::Reaped, Fate::Killed(_)) => {}
+            _ => return NOT_REACHED,
+        }
+        let mut clerk = Clerk::new(scene.ledger, 0, scene.rings.len());
+        while clerk.take(0, &scene.rings[0], family, &soon(0)) {}
+        let reused: Vec<_> = (0..80)
+            .map(|_| {
+                let chunk = family.alloc(2300).expect("memory");
+                family.arena().write(chunk, 0, &[0xab; 2300]);
+                chunk
+            })
+            .collect();
+        assert_eq!(scene.rings[0].len(family), 0, "nothing is left in the ring");
+        if mode == Mode::Stopped {
+            victim.signal(libc::SIGCONT);
+            assert_eq!(victim.wait(), Fate::Exited(0), "after SIGCONT");
+        }
+        family.on_child_end(victim.place);
+        reused.into_iter().for_each(|chunk| family.free(chunk));
+        scene.close(&[victim.place], &[1]);
+        REACHED
+    })
+}
+
 /// A child dies or is stopped before it has a name of its own in the table.
 fn nascent_run(step: &str, _nth: u32, mode: Mode) -> Outcome {
     play(LIMIT, || {
@@ -269,8 +303,10 @@ fn steps() -> BTreeSet<String> {
     fn collect(folder: &Path, steps: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).expect("the sources are there") {
             let path = entry.expect("readable").path();
-            // The words have a matrix of their own; the macro's own page names one as an example.
-            let other = path.ends_with("words") || path.ends_with("failpoint.rs");
+            // The words and the pool's leases have matrices of their own; the macro's own page names
+            // a step as an example.
+            let others = ["words", "leases.rs", "failpoint.rs"];
+            let other = others.iter().any(|name| path.ends_with(name));
             if path.is_dir() && !other {
                 collect(&path, steps);
             } else if !other {
@@ -332,6 +368,12 @@ fn main() {
                     tally.note(step, format!("{step} {mode:?} {nth}"), outcome);
                 }
             }
+        }
+    }
+    for step in steps.iter().filter(|s| s.starts_with("ring.grow.") && s.contains(&only)) {
+        for mode in [Mode::Reaped, Mode::Stopped] {
+            let outcome = overtaking_run(step, mode);
+            tally.note(step, format!("{step} {mode:?}, overtaken"), outcome);
         }
     }
     let never: Vec<_> =

@@ -17,7 +17,7 @@
 //! | a process dies | what remains | who repairs |
 //! |---|---|---|
 //! | sender, message published, before RINGING | a sleeper not woken | the next sender; the sleeper's slice; the end of file, if it was the last sender |
-//! | sender, RINGING, before or after the byte | RINGING(dead) | the next sender rings in its place; at worst a byte too many |
+//! | sender, RINGING, before or after the byte | RINGING(dead) | the next sender rings in its place, at worst a byte too many; a receiver that finds the ring empty ends the ringing |
 //! | receiver, IDLE again, before it removed the byte | a byte too many | whoever is woken by it for nothing removes it |
 //! | either, between a message and its units | units too many | the count is ignored while the ring is empty |
 
@@ -26,6 +26,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use phalanx_os::socket;
+use phalanx_shm::failpoint;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::peers::{Peers, SlotId};
 
@@ -55,6 +56,7 @@ impl<'a> Bell<'a> {
     /// For the receiver: it goes to sleep, and looks at the ring again before it does.
     pub(super) fn park(self) {
         self.word().fetch_or(PARKED, Ordering::SeqCst);
+        failpoint!("pipe.park.announced");
     }
 
     /// For the receiver: from now on it may sleep at any time, in a `select` that we know nothing of.
@@ -84,10 +86,7 @@ impl<'a> Bell<'a> {
         loop {
             match word & STATE {
                 IDLE if word & (WATCHED | PARKED) != 0 => {}
-                RINGING => match SlotId::from_raw((word >> SLOT_SHIFT) as u16) {
-                    Some(ringer) if ringer != family.me() && !family.check(ringer) => {}
-                    _ => return,
-                },
+                _ if self.has_dead_ringer(word) => {}
                 _ => return,
             }
             let new = (word & !(STATE | SLOT | PARKED)) | RINGING | mine;
@@ -96,9 +95,12 @@ impl<'a> Bell<'a> {
                 Err(now) => word = now,
             }
         }
+        failpoint!("pipe.bell.claimed");
         // Nothing to wake if the other end is closed; room there is, for one byte or two.
         let _ = socket::send(socket, &[IoSlice::new(b"!")], &[], false);
+        failpoint!("pipe.bell.sent");
         self.word().fetch_xor(RINGING ^ RUNG, Ordering::SeqCst);
+        failpoint!("pipe.bell.rung");
     }
 
     /// For the receiver, which saw the ring empty: removes the byte. It looks at the ring again
@@ -106,13 +108,26 @@ impl<'a> Bell<'a> {
     #[cold]
     pub(super) fn settle(self, socket: BorrowedFd<'_>) {
         let mut word = self.word().load(Ordering::SeqCst);
-        while word & STATE == RUNG {
+        while word & STATE == RUNG || self.has_dead_ringer(word) {
             let new = word & !(STATE | SLOT);
             match self.word().compare_exchange(word, new, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return Self::remove_byte(socket),
+                Ok(_) => {
+                    failpoint!("pipe.settle.idle");
+                    Self::remove_byte(socket);
+                    failpoint!("pipe.settle.removed");
+                    return;
+                }
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Whether somebody died while it rang: nobody knows then whether a byte is there.
+    fn has_dead_ringer(self, word: u64) -> bool {
+        let family = self.0.family();
+        let ringer = SlotId::from_raw((word >> SLOT_SHIFT) as u16);
+        word & STATE == RINGING
+            && ringer.is_some_and(|ringer| ringer != family.me() && !family.check(ringer))
     }
 
     /// For a receiver that was woken for nothing although the word says that no byte is there.

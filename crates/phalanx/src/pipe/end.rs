@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use phalanx_os::poll::{self, Interest};
 use phalanx_os::socket;
@@ -272,19 +272,25 @@ impl End {
     }
 
     /// A descriptor of this process for `select` and the like: readable while there is a message
-    /// or the other end is closed. It belongs to this end.
+    /// or the other end is closed. It is kept open as long as the result lives.
     ///
     /// # Errors
     /// When the kernel refuses the descriptors that it is made of.
-    pub fn fileno(&self) -> io::Result<RawFd> {
-        use std::os::fd::AsRawFd;
-        let Some(half) = &self.incoming else {
-            return Ok(self.socket.as_raw_fd());
-        };
+    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
         let watch = self.watch.get_or_make(self.socket.as_fd())?;
-        half.bell().watch();
-        self.tidy(half);
-        Ok(watch.fd())
+        if let Some(half) = &self.incoming {
+            half.bell().watch();
+            self.tidy(half);
+        }
+        Ok(watch)
+    }
+
+    /// The number of the descriptor of [`End::doorbell`], which stays open as long as this end.
+    ///
+    /// # Errors
+    /// As for [`End::doorbell`].
+    pub fn fileno(&self) -> io::Result<RawFd> {
+        Ok(self.doorbell()?.as_fd().as_raw_fd())
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use phalanx_os::poll::{self, Interest};
+use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
@@ -90,8 +91,10 @@ impl Half {
             }
             self.wait_for_room(socket, units, patience, &mut slices)?;
         }
+        failpoint!("pipe.send.put");
         if units > 0 {
             self.bell().add_units(units);
+            failpoint!("pipe.send.counted");
         }
         if let Some(message) = message.take() {
             message.sent();
@@ -161,7 +164,9 @@ impl Half {
         };
         let units = units_of(len);
         if units > 0 {
+            failpoint!("pipe.recv.taken");
             self.bell().remove_units(units);
+            failpoint!("pipe.recv.counted");
             self.ring.not_full().notify_one();
         }
         Some(Incoming::new(family, taken))

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,15 +75,17 @@ pub(super) struct Watch {
     ringing: AtomicBool,
 }
 
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}
+
 impl Watch {
     fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
         let bell = Doorbell::new()?;
         let set = poll::set_of(&[socket, bell.as_fd()])?;
         Ok(Self { set, bell, ringing: AtomicBool::new(false) })
-    }
-
-    pub(super) fn fd(&self) -> RawFd {
-        self.set.as_raw_fd()
     }
 
     /// There are messages.

@@ -9,13 +9,31 @@
 //! (see [`pacer`]). What it takes it signs for on the [lease board](phalanx_shm::leases), so that its
 //! death costs exactly the task that was running.
 //!
-//! This module moves bytes. What they mean, how a worker is started and how a function is called is
-//! the business of the layer above.
+//! Two layers:
+//!
+//! * [`Pool`], for Rust: typed, its workers forked from the calling process.
+//! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
+//!   and how a function is called is the business of the layer above.
 
 mod crew;
+mod error;
+mod front;
+mod function;
+mod ledger;
 pub mod pacer;
+mod payload;
+mod serve;
+mod stream;
+mod task;
+mod team;
 mod worker;
 
 pub use crew::{Crew, Ended, News};
+pub use error::{Panicked, PoolError, WorkerDied};
+pub use front::{Builder, Pool};
+pub use function::{Callable, Function};
+pub use payload::Payload;
 pub use phalanx_shm::leases::{MAX_SEATS, Span};
+pub use stream::{Imap, ImapUnordered};
+pub use task::Task;
 pub use worker::{Bench, Leased};

@@ -107,7 +107,7 @@ impl Bench {
         self.mailbox.hold_for(place);
     }
 
-    fn family(&self) -> &'static Family {
+    pub(super) fn family(&self) -> &'static Family {
         self.tasks.family()
     }
 

@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use phalanx_os::parcel::Parcel;
+use phalanx_os::signal::{self, SIGINT, SignalSet};
 use phalanx_os::{death, inherit};
 use phalanx_shm::peers::SlotId;
 
 use super::{table, zygote};
 
 const MAGIC: u32 = u32::from_ne_bytes(*b"phx1");
-const HEAD: usize = 24;
+const HEAD: usize = 28;
 
 /// A handover that is ready to be inherited by a child.
 #[derive(Debug)]
@@ -39,13 +40,16 @@ impl Handover {
             (death::lifeline()?.as_raw_fd(), death::own_pidfd()?.as_raw_fd())
         };
         let door = door.map_or(-1, |d| d.as_raw_fd());
+        let deaf = i32::from(signal::mask().contains(SIGINT));
         let mut head = [0u8; HEAD];
-        let words = [MAGIC.cast_signed(), i32::from(slot.raw()), arena, lifeline, parent, door];
+        let fds = [arena, lifeline, parent, door];
+        let words = [MAGIC.cast_signed(), i32::from(slot.raw()), deaf];
+        let words = words.into_iter().chain(fds);
         for (place, word) in head.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
         let parcel = Parcel::pack("phalanx-handover", &[&head, payload])?;
-        let mut fds: Vec<RawFd> = words[2..].iter().copied().filter(|&fd| fd >= 0).collect();
+        let mut fds: Vec<RawFd> = fds.into_iter().filter(|&fd| fd >= 0).collect();
         fds.push(parcel.fd().as_raw_fd());
         Ok(Self { parcel, fds })
     }
@@ -71,7 +75,7 @@ pub struct Accepted {
 }
 
 /// In a fresh process: takes the handover behind the descriptor `number`, joins the parent's
-/// family, and binds this process's life to its parent's.
+/// family, and binds this process's life to its parent's. From then on Ctrl-C is heard.
 ///
 /// To be called once, before anything else of phalanx.
 ///
@@ -94,7 +98,7 @@ pub fn accept(number: RawFd, as_zygote: bool) -> io::Result<Accepted> {
     for (word, place) in words.iter_mut().zip(payload.chunks_exact(4)) {
         *word = place.try_into().map_or(0, i32::from_ne_bytes);
     }
-    let [magic, slot, arena, lifeline, parent, door] = words;
+    let [magic, slot, deaf, arena, lifeline, parent, door] = words;
     let slot = u16::try_from(slot).ok().and_then(SlotId::from_raw);
     let Some(slot) = slot.filter(|_| magic.cast_unsigned() == MAGIC) else {
         return Err(bad("other content"));
@@ -112,6 +116,10 @@ pub fn accept(number: RawFd, as_zygote: bool) -> io::Result<Accepted> {
     }
     if !as_zygote && let Some(door) = door.take() {
         zygote::know_door(door);
+    }
+    // Blocked by the parent, so that Ctrl-C does not meet a program that is about to start.
+    if !as_zygote && deaf == 0 {
+        signal::unblock(&SignalSet::of(&[SIGINT]));
     }
     Ok(Accepted { payload, door })
 }

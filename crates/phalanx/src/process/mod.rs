@@ -10,6 +10,7 @@
 mod child;
 pub mod fork;
 pub mod handover;
+pub mod passing;
 pub mod spawn;
 mod spawning;
 mod table;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, RawFd};
 
-use phalanx_os::signal::SignalSet;
+use phalanx_os::signal::{self, SIGINT};
 use phalanx_os::spawn as os;
 
 use super::handover::Handover;
@@ -40,7 +40,7 @@ pub fn spawn(
     let door = zygote::door();
     let door = door.as_ref().map(AsFd::as_fd);
     let handover = Handover::pack(reservation.slot()?, door, false, payload)?;
-    let pid = execute(program, &handover, keep, None)?;
+    let pid = execute(program, &handover, keep)?;
     Child::started(pid, reservation)
 }
 
@@ -48,8 +48,10 @@ pub(super) fn execute(
     program: &Program<'_>,
     handover: &Handover,
     keep: &[RawFd],
-    mask: Option<SignalSet>,
 ) -> io::Result<u32> {
+    // Ctrl-C is for programs that are ready for it: a child lets it through once it has accepted
+    // its handover, a zygote in its children.
+    let mask = Some(signal::mask().with(SIGINT));
     let arguments = (program.arguments)(handover.number());
     let mut all: Vec<RawFd> = handover.fds().iter().chain(keep).copied().collect();
     all.sort_unstable();

@@ -19,7 +19,7 @@ const QUIET: u32 = 0;
 const RINGING: u32 = 1;
 
 /// What the bridge watches: a ring and the descriptor that stands for it.
-pub(crate) struct Watched {
+pub(super) struct Watched {
     pub(super) id: u64,
     pub(super) ring: Shared<Ring>,
     bell: Doorbell,

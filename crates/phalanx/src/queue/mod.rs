@@ -36,7 +36,6 @@ use phalanx_shm::spin::Spin;
 
 use crate::message::{Incoming, Outgoing};
 use doorbell::Bell;
-pub(crate) use doorbell::Watched;
 
 static SPIN: Spin = Spin::new();
 
@@ -257,8 +256,11 @@ impl Queue {
         Ok(self.bell.watch()?.as_fd().as_raw_fd())
     }
 
-    /// What keeps the descriptor of [`Queue::fileno`].
-    pub(crate) fn doorbell(&self) -> io::Result<Arc<Watched>> {
+    /// The descriptor of [`Queue::fileno`], kept open as long as the result lives.
+    ///
+    /// # Errors
+    /// As for [`Queue::fileno`].
+    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
         self.bell.watch()
     }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use phalanx_os::parcel::Parcel;
 use phalanx_os::per_process::PerProcess;
-use phalanx_os::signal::{self, SIGINT};
 use phalanx_os::{death, inherit, socket};
 
 use phalanx_os::wait::ExitStatus;
@@ -98,9 +97,7 @@ impl Known {
         let slot = reservation.slot()?;
         let (near, far) = socket::seqpacket_pair()?;
         let handover = Handover::pack(slot, Some(far.as_fd()), true, &payload)?;
-        // Ctrl-C is for the programs, not for what they are copied from.
-        let mask = signal::mask().with(SIGINT);
-        let pid = execute(&launch.program, &handover, &[], Some(mask))?;
+        let pid = execute(&launch.program, &handover, &[])?;
         self.zygote = Some(Child::started(pid, reservation)?);
         self.set_door(Some(near));
         Ok(())

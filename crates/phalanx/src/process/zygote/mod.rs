@@ -8,7 +8,7 @@
 //!   requester --- door: "here is my end of a pair" ---> zygote
 //!   requester === pair: start(payload, descriptors) ==> zygote -- fork --> child
 //!   requester <== pair: started(pid, pidfd) ===========
-//!   requester <== pair: ended(status) =================   (SIGCHLD)
+//!   requester <== pair: ended(status) =================   (sentinel readable)
 //! ```
 //!
 //! The near end of the door is inherited by all processes of the family, so any of them can

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use phalanx_os::parcel::Parcel;
 use phalanx_os::poll::{self, Interest, Readiness};
-use phalanx_os::signal::{self, SIGCHLD, SIGINT, SignalSet};
+use phalanx_os::signal::{self, SIGINT, SignalSet};
 use phalanx_os::socket;
 use phalanx_os::{death, pidfd, wait};
 use phalanx_shm::peers::SlotId;
@@ -38,11 +39,14 @@ const EAGAIN: i32 = 11;
 struct Client {
     socket: OwnedFd,
     /// What the client's socket had no room for yet.
-    unsent: VecDeque<(Reply, Option<OwnedFd>)>,
+    unsent: VecDeque<(Reply, Option<Rc<OwnedFd>>)>,
     gone: bool,
 }
 
+/// A child. Its end is seen by its sentinel: `SIGCHLD` could be swallowed by a thread that a
+/// loaded library has started.
 struct Running {
+    sentinel: Rc<OwnedFd>,
     client: u64,
     id: u64,
     slot: SlotId,
@@ -67,9 +71,7 @@ pub fn serve(
     door: OwnedFd,
     fork: &mut dyn FnMut() -> io::Result<Option<u32>>,
 ) -> io::Result<Served> {
-    let ours = SignalSet::of(&[SIGCHLD, SIGINT]);
-    let before = signal::block(&ours).without(SIGCHLD).without(SIGINT);
-    let ends = signal::as_fd(&SignalSet::of(&[SIGCHLD]))?;
+    let before = signal::block(&SignalSet::of(&[SIGINT])).without(SIGINT);
     let mut server = Server {
         door: Some(door),
         clients: HashMap::new(),
@@ -78,10 +80,9 @@ pub fn serve(
         buffer: vec![0; LONGEST],
     };
     while server.door.is_some() || !server.clients.is_empty() {
-        let (ended, knocked, ready) = server.wait(&ends)?;
-        if ended {
-            signal::drain(&ends);
-            server.tell_ends();
+        let Awake { ended, knocked, ready } = server.wait()?;
+        for pid in ended {
+            server.tell_end(pid)?;
         }
         if knocked {
             server.admit();
@@ -91,7 +92,7 @@ pub fn serve(
             while let Some((request, rest)) = server.next_request(key) {
                 if let Some(born) = server.start(key, request, rest, fork)? {
                     // The child: nothing of the zygote's may stay open in it.
-                    drop((server, ends));
+                    drop(server);
                     signal::set_mask(&before);
                     return Ok(Served::Child(born));
                 }
@@ -100,6 +101,20 @@ pub fn serve(
         server.clients.retain(|_, client| !client.gone);
     }
     Ok(Served::Done)
+}
+
+/// Why the zygote woke up: children by their pids, clients by their keys.
+struct Awake {
+    ended: Vec<u32>,
+    knocked: bool,
+    ready: Vec<u64>,
+}
+
+fn ready<'a, K: Copy + 'a>(
+    keys: impl Iterator<Item = &'a K>,
+    interests: &[Interest<'_>],
+) -> Vec<K> {
+    keys.zip(interests).filter(|(_, interest)| interest.is_ready()).map(|(key, _)| *key).collect()
 }
 
 /// The rest of a request: its payload and its descriptors.
@@ -114,22 +129,22 @@ struct Enclosed {
 impl Server {
     /// Sleeps until a child has ended, somebody knocks, or a client has something to say or can
     /// be told something.
-    fn wait(&self, ends: &OwnedFd) -> io::Result<(bool, bool, Vec<u64>)> {
-        let keys: Vec<u64> = self.clients.keys().copied().collect();
-        let mut list = vec![Interest::read(ends.as_fd())];
-        list.extend(self.door.as_ref().map(|door| Interest::read(door.as_fd())));
-        let first = list.len();
-        for client in self.clients.values() {
+    fn wait(&self) -> io::Result<Awake> {
+        let children = self.running.values().map(|child| Interest::read(child.sentinel.as_fd()));
+        let clients = self.clients.values().map(|client| {
             let fd = client.socket.as_fd();
-            list.push(if client.unsent.is_empty() {
-                Interest::read(fd)
-            } else {
-                Interest::write(fd)
-            });
-        }
+            if client.unsent.is_empty() { Interest::read(fd) } else { Interest::write(fd) }
+        });
+        let door = self.door.iter().map(|door| Interest::read(door.as_fd()));
+        let mut list: Vec<Interest<'_>> = children.chain(clients).chain(door).collect();
         while poll::wait(&mut list, None)? != Readiness::Ready {}
-        let ready = keys.into_iter().zip(&list[first..]).filter(|(_, i)| i.is_ready());
-        Ok((list[0].is_ready(), first == 2 && list[1].is_ready(), ready.map(|(k, _)| k).collect()))
+        let (children, rest) = list.split_at(self.running.len());
+        let (clients, door) = rest.split_at(self.clients.len());
+        Ok(Awake {
+            ended: ready(self.running.keys(), children),
+            knocked: door.iter().any(Interest::is_ready),
+            ready: ready(self.clients.keys(), clients),
+        })
     }
 
     /// Takes new clients in; closes the door when nobody is left outside.
@@ -199,7 +214,9 @@ impl Server {
         match started {
             Ok((pid, sentinel)) => {
                 table::name(slot, pid);
-                self.running.insert(pid, Running { client: key, id, slot });
+                let sentinel = Rc::new(sentinel);
+                let kept = Rc::clone(&sentinel);
+                self.running.insert(pid, Running { sentinel: kept, client: key, id, slot });
                 self.tell(key, Reply::Started { id, pid }, Some(sentinel));
             }
             Err(e) => {
@@ -210,20 +227,23 @@ impl Server {
         Ok(None)
     }
 
-    /// Collects all children that have ended, and tells those who asked for them.
-    fn tell_ends(&mut self) {
-        while let Some((pid, status)) = wait::reap_any() {
-            let Some(Running { client, id, slot }) = self.running.remove(&pid) else { continue };
-            table::set_status(slot, status);
-            // Its requester frees the place, once it has seen the status.
-            if !self.tell(client, Reply::Ended { id, status }, None) {
-                table::ended(slot, status);
-            }
+    /// Collects the status of a child that has ended, and tells it to who asked for the child.
+    fn tell_end(&mut self, pid: u32) -> io::Result<()> {
+        let Some(child) = self.running.get(&pid) else { return Ok(()) };
+        let Some(status) = wait::reap(child.sentinel.as_ref())? else { return Ok(()) };
+        let Some(Running { client, id, slot, .. }) = self.running.remove(&pid) else {
+            return Ok(());
+        };
+        table::set_status(slot, status);
+        // Its requester frees the place, once it has seen the status.
+        if !self.tell(client, Reply::Ended { id, status }, None) {
+            table::ended(slot, status);
         }
+        Ok(())
     }
 
     /// Queues and sends a reply; returns whether the client is still there.
-    fn tell(&mut self, key: u64, reply: Reply, fd: Option<OwnedFd>) -> bool {
+    fn tell(&mut self, key: u64, reply: Reply, fd: Option<Rc<OwnedFd>>) -> bool {
         let Some(client) = self.clients.get_mut(&key) else { return false };
         client.unsent.push_back((reply, fd));
         self.flush(key);
@@ -233,7 +253,7 @@ impl Server {
     fn flush(&mut self, key: u64) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         while let Some((reply, fd)) = client.unsent.front() {
-            let fds: Vec<BorrowedFd<'_>> = fd.iter().map(AsFd::as_fd).collect();
+            let fds: Vec<BorrowedFd<'_>> = fd.iter().map(|fd| fd.as_fd()).collect();
             match socket::send(&client.socket, &[IoSlice::new(&reply.encode())], &fds, false) {
                 Ok(_) => drop(client.unsent.pop_front()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,

@@ -1,0 +1,208 @@
+//! The class behind `phalanx.pool.Pool`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use phalanx::pool::pacer;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::job::{Callbacks, Job};
+use super::owner::{Owner, locked};
+use super::results::{ApplyResult, MapResult};
+use super::shared::SharedArguments;
+use super::stream::IMapIterator;
+use super::wire::Mode;
+
+/// A pool of worker processes, as its owner holds it.
+#[pyclass(frozen, weakref, module = "phalanx._core")]
+pub(crate) struct PoolCore(Arc<Owner>);
+
+impl PoolCore {
+    fn open_map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+        callbacks: Callbacks,
+    ) -> PyResult<Arc<Job>> {
+        let mode = if star { Mode::Star } else { Mode::Each };
+        let total = items.len();
+        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
+        *locked(&job.shared) = SharedArguments::of(items);
+        job.state().unsent = match chunksize {
+            Some(size) => pacer::even(total, size).collect(),
+            None => pacer::guided(total, self.0.seats).collect(),
+        };
+        Ok(job)
+    }
+}
+
+#[pymethods]
+impl PoolCore {
+    /// A pool with `seats` workers, each started by `start(bench)`.
+    #[new]
+    fn new(py: Python<'_>, seats: usize, start: Py<PyAny>) -> PyResult<Self> {
+        let owner = Owner::new(seats, start)?;
+        let seats = owner.seats;
+        let core = Self(Arc::new(owner));
+        for seat in 0..seats {
+            core.0.hire(py, seat)?;
+        }
+        Ok(core)
+    }
+
+    /// Sends one call.
+    #[pyo3(signature = (function, args, kwds, callback=None, error_callback=None))]
+    fn apply(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyAny>,
+        kwds: Option<&Bound<'_, PyDict>>,
+        callback: Option<Py<PyAny>>,
+        error_callback: Option<Py<PyAny>>,
+    ) -> PyResult<ApplyResult> {
+        let callbacks = Callbacks { value: callback, error: error_callback };
+        let args = match args.cast::<PyTuple>() {
+            Ok(args) => args.clone(),
+            Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
+        let (mode, task) = match kwds.filter(|kwds| !kwds.is_empty()) {
+            None => (Mode::Apply, args.into_any()),
+            Some(kwds) => {
+                let task = PyTuple::new(py, [args.into_any(), kwds.clone().into_any()])?;
+                (Mode::ApplyKeywords, task.into_any())
+            }
+        };
+        let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
+        self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
+        Ok(ApplyResult::new(Arc::clone(&self.0), job))
+    }
+
+    /// Sends a call for each item of a list, results together.
+    #[pyo3(signature = (function, items, star, chunksize=None, callback=None, error_callback=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+        callback: Option<Py<PyAny>>,
+        error_callback: Option<Py<PyAny>>,
+    ) -> PyResult<MapResult> {
+        let callbacks = Callbacks { value: callback, error: error_callback };
+        let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
+        let batches = std::mem::take(&mut job.state().unsent);
+        for (first, count) in batches {
+            self.0.send(py, &job, first as u64, items, first..first + count, true);
+        }
+        Ok(MapResult::new(Arc::clone(&self.0), job))
+    }
+
+    /// The same, waiting for the results: batches are sent as workers need them, and results
+    /// decoded as they come, so that neither piles up.
+    #[pyo3(signature = (function, items, star, chunksize=None))]
+    fn map_and_wait(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+    ) -> PyResult<Py<PyAny>> {
+        let owner = &self.0;
+        let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
+        let mut decoded = Ok(());
+        owner.wait_until(py, None, |py| {
+            owner.send_more(py, &job, items);
+            if decoded.is_ok() {
+                decoded = job.decode_early(py);
+            }
+            job.is_done()
+        })?;
+        decoded?;
+        job.outcome(py)
+    }
+
+    /// Sends a call for each item of an iterable, as results are fetched.
+    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None))]
+    fn imap(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        iterable: &Bound<'_, PyAny>,
+        chunksize: Option<usize>,
+        ordered: bool,
+        window: Option<usize>,
+    ) -> PyResult<IMapIterator> {
+        let job = self.0.open(py, function, Mode::Each, false, Callbacks::default(), None)?;
+        let iterator = iterable.try_iter()?.unbind().into_any();
+        IMapIterator::start(py, Arc::clone(&self.0), job, iterator, chunksize, ordered, window)
+    }
+
+    /// No more calls.
+    fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.close_if_done();
+        self.0.wake_callbacks();
+        self.0.crew.pass_on();
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.0.closed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything that was sent is done and the workers have left.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        let owner = &self.0;
+        owner.wait_until(py, None, |py| {
+            if owner.terminated.load(Ordering::Relaxed) {
+                return true;
+            }
+            owner.finish_sending(py);
+            locked(&owner.processes).iter().all(Option::is_none)
+                && *locked(&owner.with_callbacks) == 0
+        })?;
+        super::death::join_all(owner, py)
+    }
+
+    /// Ends the workers at once; what was in progress fails.
+    fn terminate(&self, py: Python<'_>) -> PyResult<()> {
+        super::death::terminate(&self.0, py)
+    }
+
+    /// The worker processes.
+    fn processes(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        locked(&self.0.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
+    }
+
+    /// Takes in what has arrived and looks after the workers, without waiting.
+    fn look(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.collect(py);
+        self.0.look_after_workers(py).map(drop)
+    }
+
+    /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the
+    /// pool's thread for callbacks.
+    fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
+        let owner = &self.0;
+        while py.detach(|| owner.wait_for_callbacks()) {
+            let mut next = None;
+            owner.wait_until(py, None, |_| {
+                next = locked(&owner.callbacks).pop_front();
+                next.is_some() || owner.terminated.load(Ordering::Relaxed)
+            })?;
+            let Some(job) = next else { return Ok(()) };
+            super::results::call_back(py, &job);
+            *locked(&owner.with_callbacks) -= 1;
+            owner.crew.pass_on();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Calls on their way to the workers.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use phalanx::pool::Span;
+use phalanx_shm::object::{Bytes, Shared};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::job::{Answer, Batch, Callbacks, Job, Piece};
+use super::owner::{Owner, locked};
+use super::wire::{Mode, STASHED};
+use crate::codec::{encode, encode_part, ship};
+use crate::message::{out_of_memory, outgoing, with_scratch};
+
+/// Functions kept in shared memory although no call in progress uses them.
+const FUNCTIONS_KEPT: usize = 64;
+/// Batches of a `map` that are on their way at a time, for each worker.
+const BATCHES_AHEAD: usize = 3;
+
+impl Owner {
+    fn function(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+    ) -> PyResult<Arc<Shared<Bytes>>> {
+        let shipped = ship(py, callable, None)?;
+        let mut functions = locked(&self.functions);
+        if let Some(kept) = functions.get(&shipped.id) {
+            return Ok(Arc::clone(kept));
+        }
+        if functions.len() >= FUNCTIONS_KEPT {
+            functions.retain(|_, kept| Arc::strong_count(kept) > 1);
+        }
+        let kept = Arc::new(self.crew.keep(shipped.id, &shipped.bytes).map_err(out_of_memory)?);
+        functions.insert(shipped.id, Arc::clone(&kept));
+        Ok(kept)
+    }
+
+    /// Opens a job. What cannot be sent of its function is an error of the call.
+    pub(super) fn open(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+        mode: Mode,
+        together: bool,
+        callbacks: Callbacks,
+        total: Option<u64>,
+    ) -> PyResult<Arc<Job>> {
+        self.check_running(py)?;
+        let function = self.function(py, callable)?;
+        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
+        if !callbacks.is_empty() {
+            *locked(&self.with_callbacks) += 1;
+            self.callback_bell.notify_all();
+        }
+        let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
+        job.state().total = total;
+        let job = Arc::new(job);
+        locked(&self.jobs).insert(id, Arc::clone(&job));
+        if total == Some(0) {
+            self.close_job(&job);
+        }
+        Ok(job)
+    }
+
+    /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
+    /// the reason.
+    pub(super) fn send(
+        &self,
+        py: Python<'_>,
+        job: &Arc<Job>,
+        first: u64,
+        tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
+        is_new: bool,
+    ) {
+        let count = part.len() as u64;
+        if is_new {
+            let (tasks, offset) = (tasks.clone().unbind(), part.start);
+            job.state().sent.push_back(Batch { first, count, tasks, offset, left: count });
+        }
+        let span = Span { job: job.id, first, count: count as u32 };
+        let Err(error) = self.try_send(py, job, span, tasks, part.clone()) else { return };
+        if count == 1 || job.together {
+            let answer = Answer::Raised(error);
+            self.settle(job, Piece { first, count, answer });
+            return;
+        }
+        for (index, place) in part.enumerate() {
+            self.send(py, job, first + index as u64, tasks, place..place + 1, false);
+        }
+    }
+
+    fn try_send(
+        &self,
+        py: Python<'_>,
+        job: &Job,
+        span: Span,
+        tasks: &Bound<'_, PyList>,
+        part: Range<usize>,
+    ) -> PyResult<()> {
+        if part.end > tasks.len() {
+            return Err(PyRuntimeError::new_err(
+                "the list became shorter while it was being mapped",
+            ));
+        }
+        with_scratch(|frame| {
+            let is_shared = job.together && locked(&job.shared).concerns(tasks, part.clone());
+            let mut buffers = match job.mode {
+                Mode::Each | Mode::Star => encode_part(py, tasks, part, frame)?,
+                Mode::Apply | Mode::ApplyKeywords => {
+                    encode(py, &tasks.get_item(part.start)?, frame)?
+                }
+            };
+            let mut flags = job.mode.flags(job.together);
+            if is_shared && !buffers.is_empty() {
+                locked(&job.shared).store(py, self.family, frame, &buffers)?;
+                flags |= STASHED;
+                buffers.clear();
+            }
+            let body = outgoing(py, self.family, frame, &buffers)?;
+            let tag = [job.function.offset(), flags];
+            with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
+                .map_err(out_of_memory)
+        })
+    }
+
+    /// Sends more of a `map` whose batches are sent as workers need them.
+    pub(super) fn send_more(&self, py: Python<'_>, job: &Arc<Job>, tasks: &Bound<'_, PyList>) {
+        loop {
+            let next = {
+                let mut state = job.state();
+                if state.sent.len() >= self.seats * BATCHES_AHEAD {
+                    return;
+                }
+                state.unsent.pop_front()
+            };
+            let Some((first, count)) = next else { return };
+            self.send(py, job, first as u64, tasks, first..first + count, true);
+        }
+    }
+}
+
+fn name_of(callable: &Bound<'_, PyAny>) -> String {
+    let name = callable.getattr("__qualname__").or_else(|_| callable.repr().map(Bound::into_any));
+    name.and_then(|name| name.extract()).unwrap_or_else(|_| "a function".to_owned())
+}

@@ -1,0 +1,171 @@
+//! Lazy calls: tasks are sent as results are fetched.
+//!
+//! Two limits. *On their way* are as many tasks as keep the workers supplied (see
+//! `pacer`): answered tasks do not count, so a long task at the head of the line does
+//! not starve the other workers. *Ahead* of the results that were fetched the iterator is read only so
+//! far, which is the back-pressure on it.
+
+use std::iter::Fuse;
+
+use phalanx_shm::patience::Patience;
+
+use super::error::PoolError;
+use super::front::{OpenJob, Pool, open_answer};
+use super::ledger::{Answer, Ledger};
+use super::pacer;
+use super::payload::Payload;
+use super::serve::push_task;
+
+/// Unless told otherwise an iterator is read so many batches a worker ahead, or this many items.
+const BATCHES_AHEAD: usize = 64;
+const ITEMS_AHEAD: usize = 256;
+
+struct Stream<'p, A, R, I: Iterator<Item = A>> {
+    pool: &'p Pool<A, R>,
+    job: Result<OpenJob, Option<PoolError>>,
+    items: Option<Fuse<I>>,
+    look_ahead: Option<usize>,
+    sent: u64,
+    fetched: u64,
+}
+
+/// What to do next.
+enum Step {
+    Take(u64, Answer),
+    Feed(usize),
+}
+
+impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> Stream<'p, A, R, I> {
+    fn new(pool: &'p Pool<A, R>, items: I) -> Self {
+        let job = OpenJob::new(&pool.team).map_err(Some);
+        Self { pool, job, items: Some(items.fuse()), look_ahead: None, sent: 0, fetched: 0 }
+    }
+
+    /// Tasks that could be sent now in one batch, given how many have no answer.
+    fn room(&self, unanswered: u64) -> usize {
+        if self.items.is_none() {
+            return 0;
+        }
+        let workers = self.pool.workers();
+        let (busy, tasks) = self.pool.team.work_done();
+        let batch = pacer::stream_batch(busy, tasks);
+        let ahead = (BATCHES_AHEAD * workers * batch).max(ITEMS_AHEAD);
+        let ahead =
+            self.look_ahead.unwrap_or(ahead).saturating_sub((self.sent - self.fetched) as usize);
+        let window = pacer::stream_window(batch, workers);
+        if unanswered as usize + batch > window { 0 } else { batch.min(ahead) }
+    }
+
+    /// Reads some items and sends them as one batch.
+    fn feed(&mut self, job: u64, room: usize) -> Result<(), PoolError> {
+        let Some(items) = &mut self.items else { return Ok(()) };
+        let mut body = Vec::new();
+        let mut count = 0;
+        for item in items.by_ref().take(room) {
+            push_task(&mut body, |out| item.encode(out));
+            count += 1;
+        }
+        if (count as usize) < room {
+            self.items = None;
+        }
+        if count > 0 {
+            self.pool.team.send(job, count, body)?;
+            self.sent += u64::from(count);
+        }
+        Ok(())
+    }
+
+    fn advance(
+        &mut self,
+        fetch: impl Fn(&mut Ledger, u64, u64) -> Option<(u64, Answer)>,
+    ) -> Option<(u64, Result<R, PoolError>)> {
+        let id = match &mut self.job {
+            Ok(job) => job.id,
+            // Told once.
+            Err(error) => return error.take().map(|error| (0, Err(error))),
+        };
+        loop {
+            if self.items.is_none() && self.sent == self.fetched {
+                return None;
+            }
+            let step = self.pool.team.wait_for(&Patience::forever(), |ledger| {
+                let room = self.room(ledger.unanswered_of(id));
+                if room > 0 {
+                    return Some(Step::Feed(room));
+                }
+                fetch(ledger, id, self.fetched).map(|(task, answer)| Step::Take(task, answer))
+            });
+            let failed = match step {
+                Ok(Ok(Step::Take(task, answer))) => {
+                    self.fetched += 1;
+                    return Some((task, open_answer(answer, task)));
+                }
+                Ok(Ok(Step::Feed(room))) => self.feed(id, room),
+                Ok(Err(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = failed {
+                // Nothing more can be sent: that is the last result.
+                self.job = Err(None);
+                return Some((self.sent, Err(error)));
+            }
+        }
+    }
+}
+
+/// The results of [`Pool::imap`], in the order of the items.
+#[must_use = "nothing is sent before the first result is asked for"]
+pub struct Imap<'p, A: Payload, R: Payload, I: Iterator<Item = A>>(Stream<'p, A, R, I>);
+
+/// The results of [`Pool::imap_unordered`] as they arrive, each with the index of its item.
+#[must_use = "nothing is sent before the first result is asked for"]
+pub struct ImapUnordered<'p, A: Payload, R: Payload, I: Iterator<Item = A>>(Stream<'p, A, R, I>);
+
+macro_rules! lazy {
+    ($name:ident) => {
+        impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> $name<'p, A, R, I> {
+            pub(super) fn new(pool: &'p Pool<A, R>, items: I) -> Self {
+                Self(Stream::new(pool, items))
+            }
+
+            /// Reads the iterator at most so many items ahead of the results that were fetched: at
+            /// least one.
+            ///
+            /// Unless this is called, that is as many as keep all workers busy while one task takes
+            /// long: some hundreds for costly tasks, some thousands for tiny ones.
+            pub fn look_ahead(mut self, items: usize) -> Self {
+                self.0.look_ahead = Some(items.max(1));
+                self
+            }
+        }
+
+        impl<A: Payload, R: Payload, I: Iterator<Item = A>> std::fmt::Debug for $name<'_, A, R, I> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("sent", &self.0.sent)
+                    .field("fetched", &self.0.fetched)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+lazy!(Imap);
+lazy!(ImapUnordered);
+
+impl<A: Payload, R: Payload, I: Iterator<Item = A>> Iterator for Imap<'_, A, R, I> {
+    type Item = Result<R, PoolError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let in_order =
+            |ledger: &mut Ledger, job, next| ledger.fetch(job, next).map(|answer| (next, answer));
+        self.0.advance(in_order).map(|(_, result)| result)
+    }
+}
+
+impl<A: Payload, R: Payload, I: Iterator<Item = A>> Iterator for ImapUnordered<'_, A, R, I> {
+    type Item = (u64, Result<R, PoolError>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.advance(|ledger, job, _| ledger.fetch_any(job))
+    }
+}

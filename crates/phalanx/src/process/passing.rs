@@ -1,0 +1,182 @@
+//! Passing descriptors to processes that run already.
+//!
+//! A child gets descriptors when it is started. Between processes that run, they can only travel
+//! over a local socket, and a queue in shared memory is none. So the sender lays the descriptor
+//! out at its *desk* and sends a ticket; whoever presents the ticket gets the descriptor, once.
+//!
+//! The desk is a thread of the sender, started at the first deposit, behind a socket with a random
+//! name outside of the file system. It serves only processes of the same user that show the
+//! ticket's secret, and the other side checks its user too. What is never collected stays until
+//! the sender ends. If the sender has ended, collecting fails at once.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use phalanx_os::clock::Deadline;
+use phalanx_os::per_process::PerProcess;
+use phalanx_os::poll::{self, Readiness};
+use phalanx_os::signal::{self, SignalSet};
+use phalanx_os::{death, socket};
+use phalanx_shm::family::Family;
+use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::{Peers, SlotId};
+
+use super::{WaitError, wait_readable};
+
+/// The length of a ticket in bytes.
+pub const TICKET: usize = NAME + SECRET + 8;
+
+const NAME: usize = 16;
+const SECRET: usize = 16;
+
+/// How long a visitor may take to show its ticket, and a desk to answer.
+const MANNERS: Duration = Duration::from_secs(10);
+
+/// What is laid out: the descriptor, and what is to be done when it is known who gets it.
+struct Deposit {
+    fd: OwnedFd,
+    granted: Box<dyn FnOnce(SlotId) + Send>,
+}
+
+struct Desk {
+    name: [u8; NAME],
+    secret: [u8; SECRET],
+    shelf: Mutex<(u64, HashMap<u64, Deposit>)>,
+}
+
+static DESK: PerProcess<Mutex<Option<Arc<Desk>>>> = PerProcess::new();
+
+/// Lays a descriptor out and returns the ticket for it. `granted` is called, in a thread of its
+/// own, with the place of the process that comes for it, before that gets the descriptor.
+///
+/// # Errors
+/// When the kernel refuses a socket, a thread, or randomness.
+pub fn deposit(
+    fd: OwnedFd,
+    granted: impl FnOnce(SlotId) + Send + 'static,
+) -> io::Result<[u8; TICKET]> {
+    let desk = open_desk()?;
+    let number = {
+        let mut shelf = desk.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.0 += 1;
+        let number = shelf.0;
+        shelf.1.insert(number, Deposit { fd, granted: Box::new(granted) });
+        number
+    };
+    let mut ticket = [0; TICKET];
+    ticket[..NAME].copy_from_slice(&desk.name);
+    ticket[NAME..NAME + SECRET].copy_from_slice(&desk.secret);
+    ticket[NAME + SECRET..].copy_from_slice(&number.to_le_bytes());
+    Ok(ticket)
+}
+
+/// Gets the descriptor that a ticket is for.
+///
+/// # Errors
+/// [`WaitError::GaveUp`] when the patience is at its end; `ConnectionRefused` or `NotFound` (as
+/// [`WaitError::Io`]) when the sender has ended or the descriptor was collected before.
+pub fn collect(ticket: &[u8; TICKET], patience: Patience<'_>) -> Result<OwnedFd, WaitError> {
+    let (name, rest) = ticket.split_at(NAME);
+    let line = socket::connect(name).map_err(|e| gone(&e)).map_err(WaitError::Io)?;
+    let me = Family::get().map_err(WaitError::Io)?.me();
+    let ask = || -> io::Result<()> {
+        if socket::peer(&line)?.1 != own_user() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let me = me.raw().to_le_bytes();
+        let parts = [IoSlice::new(rest), IoSlice::new(&me)];
+        socket::send(&line, &parts, &[], true).map(drop)
+    };
+    ask().map_err(|e| gone(&e)).map_err(WaitError::Io)?;
+    wait_readable(line.as_fd(), patience)?;
+    let received = socket::receive(&line, &mut [0], false);
+    let received = received.map_err(|e| gone(&e)).map_err(WaitError::Io)?;
+    received.fds.into_iter().next().ok_or_else(|| {
+        let text = "the descriptor is not there: it has been collected already";
+        WaitError::Io(io::Error::new(io::ErrorKind::NotFound, text))
+    })
+}
+
+/// The sender may have ended before or after we reached its desk: the same to the caller.
+fn gone(error: &io::Error) -> io::Error {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            io::ErrorKind::ConnectionRefused
+        }
+        kind => kind,
+    };
+    let text = format!("the process that passed a descriptor cannot be reached: {error}");
+    io::Error::new(kind, text)
+}
+
+fn own_user() -> u32 {
+    phalanx_os::proc::effective_user()
+}
+
+fn open_desk() -> io::Result<Arc<Desk>> {
+    let mut place = DESK.get_or_make(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(desk) = place.as_ref() {
+        return Ok(Arc::clone(desk));
+    }
+    let mut random = [0; NAME + SECRET];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let mut desk = Desk { name: [0; NAME], secret: [0; SECRET], shelf: Mutex::default() };
+    desk.name.copy_from_slice(&random[..NAME]);
+    desk.secret.copy_from_slice(&random[NAME..]);
+    let desk = Arc::new(desk);
+
+    // A child that kept the listener open would keep the name, and visitors waiting.
+    let listener = death::keep_private(socket::listen(&desk.name)?)
+        .map_err(|_| io::Error::other("there is no place for another private descriptor"))?;
+    let served = Arc::clone(&desk);
+    // Signals are for the threads of the program.
+    let mask = signal::block(&SignalSet::all());
+    let thread = std::thread::Builder::new()
+        .name("phalanx-desk".to_owned())
+        .spawn(move || serve(&served, listener));
+    signal::set_mask(&mask);
+    thread?;
+    *place = Some(Arc::clone(&desk));
+    Ok(desk)
+}
+
+fn serve(desk: &Desk, listener: BorrowedFd<'static>) {
+    loop {
+        if matches!(poll::readable(listener, None), Ok(Readiness::Ready))
+            && let Ok(line) = socket::accept(listener)
+        {
+            // A visitor that misbehaves has failed for itself only.
+            let _ = hand_out(desk, &line);
+        }
+    }
+}
+
+fn hand_out(desk: &Desk, line: &OwnedFd) -> io::Result<()> {
+    if socket::peer(line)?.1 != own_user() {
+        return Ok(());
+    }
+    if poll::readable(line.as_fd(), Some(Deadline::after(MANNERS)))? != Readiness::Ready {
+        return Ok(());
+    }
+    let mut shown = [0; SECRET + 8 + 2];
+    let message = socket::receive(line, &mut shown, false)?;
+    let (secret, rest) = shown.split_at(SECRET);
+    let number = rest.first_chunk().map(|n| u64::from_le_bytes(*n));
+    let slot = rest.last_chunk().map(|s| u16::from_le_bytes(*s)).and_then(SlotId::from_raw);
+    let (Some(number), Some(slot)) = (number, slot) else { return Ok(()) };
+    if message.len != shown.len() || secret != desk.secret {
+        return Ok(());
+    }
+    let deposit = {
+        let mut shelf = desk.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.1.remove(&number)
+    };
+    if let Some(Deposit { fd, granted }) = deposit {
+        granted(slot);
+        socket::send(line, &[IoSlice::new(&[1])], &[fd.as_fd()], false)?;
+    }
+    Ok(())
+}
