@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import connection as _connection, pool as _pool, queues as _queues, synchronize as _sync
+    from ._core import _Policy
 
 __all__ = ()
 
@@ -50,17 +51,21 @@ class BaseContext:
 
         return Pipe(duplex)
 
-    def Lock(self) -> "_sync.Lock":
-        """Return a lock that cannot be taken twice by its owner."""
+    def Lock(self, *, on_owner_death: "_Policy" = "raise") -> "_sync.Lock":
+        """Return a lock that cannot be taken twice by its owner.
+
+        `on_owner_death` says what the next to acquire it gets if its holder has died: the lock with
+        `OwnerDiedError` (`"raise"`), the lock without a word (`"release"`), or nothing (`"wait"`).
+        """
         from .synchronize import Lock
 
-        return Lock(ctx=self.get_context())
+        return Lock(ctx=self.get_context(), on_owner_death=on_owner_death)
 
-    def RLock(self) -> "_sync.RLock":
-        """Return a lock that its owner can take again."""
+    def RLock(self, *, on_owner_death: "_Policy" = "raise") -> "_sync.RLock":
+        """Return a lock that its owner can take again. For `on_owner_death` see `Lock`."""
         from .synchronize import RLock
 
-        return RLock(ctx=self.get_context())
+        return RLock(ctx=self.get_context(), on_owner_death=on_owner_death)
 
     def Condition(self, lock: "_sync.Lock | _sync.RLock | None" = None) -> "_sync.Condition":
         """Return a condition variable."""
@@ -68,17 +73,22 @@ class BaseContext:
 
         return Condition(lock, ctx=self.get_context())
 
-    def Semaphore(self, value: int = 1) -> "_sync.Semaphore":
-        """Return a semaphore."""
+    def Semaphore(self, value: int = 1, *, on_owner_death: "_Policy" = "raise") -> "_sync.Semaphore":
+        """Return a semaphore. For `on_owner_death` see `Lock`."""
         from .synchronize import Semaphore
 
-        return Semaphore(value, ctx=self.get_context())
+        return Semaphore(value, ctx=self.get_context(), on_owner_death=on_owner_death)
 
-    def BoundedSemaphore(self, value: int = 1) -> "_sync.BoundedSemaphore":
-        """Return a semaphore that cannot be released more often than it was acquired."""
+    def BoundedSemaphore(
+        self, value: int = 1, *, on_owner_death: "_Policy" = "raise"
+    ) -> "_sync.BoundedSemaphore":
+        """Return a semaphore that cannot be released more often than it was acquired.
+
+        For `on_owner_death` see `Lock`.
+        """
         from .synchronize import BoundedSemaphore
 
-        return BoundedSemaphore(value, ctx=self.get_context())
+        return BoundedSemaphore(value, ctx=self.get_context(), on_owner_death=on_owner_death)
 
     def Event(self) -> "_sync.Event":
         """Return an event."""

@@ -30,72 +30,16 @@
 //! `barrier.reset.done`): `on_death` wakes all. A process that dies *between* two phases is not known to be
 //! a party: another may take its place.
 
+use super::barrier_layout::{ACTION, BROKEN, COUNT, next_phase, outcome, party, phase_of, tag};
+pub use super::barrier_layout::{BarrierHead, MAX_CELLS, PARTIES_MAX, cells_for};
 use super::holder::End;
-use crate::event_count::EventCount;
 use crate::failpoint;
 use crate::patience::{GaveUp, Patience, Slices};
 use crate::peers::{Peers, SlotId};
 use crate::spin::Spin;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Wake, fence};
-
-/// The largest number of parties whose deaths are noticed.
-pub const MAX_CELLS: u32 = 4096;
-/// The largest number of parties.
-pub const PARTIES_MAX: u32 = (1 << 20) - 1;
-
-const COUNT: u64 = (1 << 20) - 1;
-const BROKEN: u64 = 1 << 20;
-const ACTION: u64 = 1 << 21;
-const HISTORY_SHIFT: u32 = 24;
-const HISTORY: u64 = 0xffff << HISTORY_SHIFT;
-const PHASE_SHIFT: u32 = 40;
-const PHASE: u64 = 0xff_ffff;
+use crate::sync::{AtomicU64, Ordering, Wake, fence};
 
 static SPIN: Spin = Spin::new();
-
-/// The fixed part of a barrier; its cells follow.
-#[derive(Debug)]
-#[repr(C)]
-pub struct BarrierHead {
-    state: AtomicU64,
-    parties: AtomicU32,
-    changed: EventCount,
-}
-
-/// How many cells a barrier of `parties` needs behind its head.
-#[must_use]
-pub const fn cells_for(parties: u32) -> usize {
-    if parties > MAX_CELLS { 0 } else { parties as usize }
-}
-
-impl BarrierHead {
-    /// The head of a barrier of `parties` (1 to [`PARTIES_MAX`]).
-    #[must_use]
-    pub fn new(parties: u32) -> Self {
-        Self {
-            state: AtomicU64::new(0),
-            parties: AtomicU32::new(parties.clamp(1, PARTIES_MAX)),
-            changed: EventCount::new(),
-        }
-    }
-
-    /// Fills an all-zero head in place, before it is shared.
-    pub fn init(&self, parties: u32) {
-        self.parties.store(parties.clamp(1, PARTIES_MAX), Ordering::Release);
-    }
-
-    /// How many have to arrive.
-    #[must_use]
-    pub fn parties(&self) -> u32 {
-        self.parties.load(Ordering::Acquire)
-    }
-
-    /// How many cells follow the head.
-    #[must_use]
-    pub fn cells(&self) -> usize {
-        cells_for(self.parties())
-    }
-}
 
 /// Why nobody passed the barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,17 +72,6 @@ enum Step {
 enum Place {
     Arrived(Option<usize>),
     None,
-}
-
-fn phase_of(state: u64) -> u64 {
-    (state >> PHASE_SHIFT) & PHASE
-}
-
-/// The state in which the next phase begins.
-fn next_phase(state: u64, broken: bool) -> u64 {
-    let phase = (phase_of(state) + 1) & PHASE;
-    let history = ((state & HISTORY) << 1 | u64::from(broken) << HISTORY_SHIFT) & HISTORY;
-    phase << PHASE_SHIFT | history
 }
 
 impl<'a> Barrier<'a> {
@@ -347,16 +280,6 @@ impl<'a> Barrier<'a> {
         if tripped { Ok(()) } else { Err(NotPassed::Broken) }
     }
 
-    /// How the phase of `then` ended, as seen in `now`; `None` if it goes on.
-    fn outcome(then: u64, now: u64) -> Option<Result<(), NotPassed>> {
-        let passed = (phase_of(now).wrapping_sub(phase_of(then))) & PHASE;
-        if passed == 0 {
-            return (now & BROKEN != 0).then_some(Err(NotPassed::Broken));
-        }
-        let broken = passed <= 16 && now >> (HISTORY_SHIFT as u64 + passed - 1) & 1 != 0;
-        Some(if broken { Err(NotPassed::Broken) } else { Ok(()) })
-    }
-
     fn sleep<P: Peers + ?Sized>(
         &self,
         then: u64,
@@ -365,9 +288,9 @@ impl<'a> Barrier<'a> {
         patience: &Patience<'_>,
     ) -> Result<(), NotPassed> {
         let look = || {
-            let outcome = Self::outcome(then, self.head.state.load(Ordering::SeqCst));
+            let end = outcome(then, self.head.state.load(Ordering::SeqCst));
             let early = matches!(place, Place::None);
-            outcome.or_else(|| (early && self.has_room(then)).then_some(Ok(())))
+            end.or_else(|| (early && self.has_room(then)).then_some(Ok(())))
         };
         if let Some(end) = SPIN.until(look) {
             return end;
@@ -445,14 +368,4 @@ impl<'a> Barrier<'a> {
             }
         }
     }
-}
-
-/// What the cell of a party says.
-fn tag(slot: SlotId, phase: u64) -> u64 {
-    phase << 16 | u64::from(slot.raw())
-}
-
-/// The party that a cell names, if it is of this phase.
-fn party(cell: u64, phase: u64) -> Option<SlotId> {
-    if cell >> 16 == phase { SlotId::from_raw(cell as u16) } else { None }
 }

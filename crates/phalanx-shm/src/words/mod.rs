@@ -14,6 +14,7 @@
 //!   one that dies on its way: whoever comes next does the rest.
 
 pub mod barrier;
+mod barrier_layout;
 pub mod condition;
 pub mod event;
 pub mod holder;
