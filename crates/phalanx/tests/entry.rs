@@ -1,5 +1,7 @@
 //! `#[phalanx::main]` and `#[phalanx::task]`, as a program uses them.
 
+#![allow(clippy::print_stdout, reason = "it is its own test harness")]
+
 mod pool_support;
 
 use std::process::ExitCode;
