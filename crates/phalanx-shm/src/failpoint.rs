@@ -1,7 +1,7 @@
 //! Named steps at which a test can kill the process: the kill matrix.
 //!
 //! `failpoint!("ring.put.written")` compiles to nothing without the feature `failpoints`. With
-//! it, a process in which [`arm`] named that step sends itself SIGKILL (or SIGSTOP) there.
+//! it, a process in which `arm` named that step sends itself SIGKILL (or SIGSTOP) there.
 
 /// Marks a step between two writes to shared memory.
 #[macro_export]

@@ -209,7 +209,9 @@ impl Shared<LeaseBoard> {
     /// under the lock of the ring of tasks.
     pub fn sign(&self, number: usize, ordinal: u32, span: Span) {
         let before = self.signing.load(Ordering::Relaxed) as usize;
-        if before != 0 && before - 1 != number {
+        let seats = self.seats.load(Ordering::Relaxed) as usize;
+        // In range, whatever stands there: a panic here would leave the ring locked.
+        if (1..=seats).contains(&before) && before - 1 != number {
             self.seat(before - 1).strike(ordinal);
         }
         failpoint!("pool.lease.struck");

@@ -1,6 +1,6 @@
 //! `#[phalanx::main]` and `#[phalanx::task]`, as a program uses them.
 
-#![allow(clippy::print_stdout, reason = "it is its own test harness")]
+#![allow(clippy::print_stdout, reason = "it is its own harness")]
 
 mod pool_support;
 

@@ -277,6 +277,13 @@ fn a_pool_whose_workers_cannot_begin_says_so() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(pool.submit(1), Err(PoolError::WorkersKeepDying(_))));
+
+    // Also when it is closed and only has to finish.
+    let pool = Builder::new().workers(1).setup(|_| std::process::exit(7));
+    let pool = pool.start(|x: u64| x).expect("a pool");
+    let task = pool.submit(1).expect("sent");
+    pool.join().expect("the end");
+    assert!(matches!(task.wait(), Err(PoolError::WorkersKeepDying(_))));
 }
 
 #[test]
@@ -333,6 +340,24 @@ fn a_child_must_not_use_its_parents_pool() {
         drop(pool);
     });
     assert_eq!(child.wait(phalanx::Patience::forever()).expect("its end"), ExitStatus::Code(0));
+}
+
+#[test]
+fn a_child_that_comes_back_from_a_task_answers_nothing() {
+    let _watchdog = watchdog(60);
+    let pool = Pool::fork(1, |x: u64| {
+        // SAFETY: both go on with what a worker does, which needs no lock of another thread. A death
+        // on either side leaves two ordinary processes.
+        let child = unsafe { phalanx_os::fork::fork() }.expect("a child");
+        if let Some(child) = child {
+            let status = phalanx_os::wait::reap_blocking(child).expect("its end");
+            assert_eq!(status, ExitStatus::Code(0));
+        }
+        x
+    })
+    .expect("a pool");
+    assert_eq!(pool.map(0..5).expect("results"), [0, 1, 2, 3, 4]);
+    pool.join().expect("the end");
 }
 
 #[test]

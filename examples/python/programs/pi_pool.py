@@ -16,7 +16,7 @@ def hits(share):
 
 
 def program(mp, scale):
-    workers, throws = 4, int(10_000_000 * scale)
+    workers, throws = 4, int(6_000_000 * scale)
     with mp.Pool(processes=workers) as pool:
         inside = pool.map(hits, [(seed, throws // workers) for seed in range(workers)])
     return 4 * sum(inside) / throws

@@ -46,7 +46,7 @@ def enough(turns, spent, quick):
     if quick:
         return turns >= 1
     if turns < 3:
-        return turns >= 2 and spent > 8.0
+        return turns >= 2 and spent > 5.0
     return turns >= 15 or spent > 1.5
 
 

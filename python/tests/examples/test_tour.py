@@ -43,9 +43,10 @@ def tour_with_fault(tmp_path, fault, *options):
     return run("tour.py", "--quick", "--only", "squares_pool", "--second", "faulty", *options, path=tmp_path)
 
 
+@pytest.mark.watchdog(300)
 @pytest.mark.parametrize("method", START_METHODS)
 def test_all_answers_are_equal(method, programs):
-    done = run("tour.py", "--quick", "--start-method", method, limit=80)
+    done = run("tour.py", "--quick", "--start-method", method, limit=240)
     assert done.returncode == 0, done.stdout + done.stderr
     header, _, *rows = done.stdout.splitlines()
     assert header.split() == ["program", "standard", "library", "phalanx", "ratio", "answers", "equal?"]

@@ -108,7 +108,7 @@ def test_a_missing_guard_is_one_clear_error(tmp_path, method):
         method,
     )
     assert done.stdout == "exit code 1\n"
-    assert done.stderr.count("MissingGuardError:") == 1
+    assert done.stderr.count("\nRuntimeError:") == 1
     assert "if __name__ == '__main__':" in done.stderr
 
 
@@ -149,6 +149,28 @@ def test_a_main_module_with_threads_is_not_loaded_into_the_forkserver(tmp_path):
         """,
     )
     assert done.stdout == "worked\n0\n", done.stderr
+
+
+def test_ends_are_told_although_the_forkserver_has_a_native_thread(tmp_path):
+    """A thread of a library may take signals; several at a time, since it is a matter of luck."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        textwrap.dedent(
+            """
+            import faulthandler
+            import phalanx as mp
+
+            faulthandler.dump_traceback_later(1000)
+
+            if __name__ == "__main__":
+                process = mp.get_context("forkserver").Process(target=abs, args=(1,))
+                process.start()
+                process.join()
+            """
+        )
+    )
+    programs = [subprocess.Popen([sys.executable, str(path)]) for _ in range(12)]
+    assert [program.wait(60) for program in programs] == [0] * 12
 
 
 def test_preloaded_modules_are_there_in_children(tmp_path):

@@ -7,7 +7,7 @@ use crate::view::ShmSafe;
 pub const SEGMENT_HEADER: usize = std::mem::size_of::<Segment>();
 /// Room for records in the first segment of a ring, in bytes.
 pub const FIRST_CAPACITY: usize = if cfg!(loom) { 64 } else { 2048 };
-/// Room in the largest segment, unless one record needs more.
+/// Room in the largest segment; a record needs far less.
 const LARGEST_CAPACITY: usize = 1 << 20;
 
 /// The control words of a segment. Head and tail lie on cache lines of their own.
@@ -55,7 +55,11 @@ impl Segment {
     /// Room for records, in units of 8 bytes. A power of two even if shared memory is damaged.
     pub(super) fn units(&self) -> u32 {
         let capacity = self.capacity.load(Ordering::Relaxed) / 8;
-        if capacity.is_power_of_two() && capacity <= 1 << 28 { capacity as u32 } else { 8 }
+        if capacity.is_power_of_two() && capacity <= LARGEST_CAPACITY as u64 / 8 {
+            capacity as u32
+        } else {
+            8
+        }
     }
 
     pub(super) fn tail(&self) -> Mark {

@@ -21,9 +21,9 @@
 //! | receiver, IDLE again, before it removed the byte | a byte too many | whoever is woken by it for nothing removes it |
 //! | either, between a message and its units | units too many | the count is ignored while the ring is empty |
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use phalanx_os::socket;
 use phalanx_shm::failpoint;
@@ -56,12 +56,15 @@ impl<'a> Bell<'a> {
     /// For the receiver: it goes to sleep, and looks at the ring again before it does.
     pub(super) fn park(self) {
         self.word().fetch_or(PARKED, Ordering::SeqCst);
+        // The look at the ring that follows must not be moved before this write.
+        fence(Ordering::SeqCst);
         failpoint!("pipe.park.announced");
     }
 
     /// For the receiver: from now on it may sleep at any time, in a `select` that we know nothing of.
     pub(super) fn watch(self) {
         self.word().fetch_or(WATCHED, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Whether a byte may lie in the socket, or somebody may sleep.
@@ -70,16 +73,21 @@ impl<'a> Bell<'a> {
         self.word().load(Ordering::SeqCst) & (STATE | WATCHED | PARKED) == 0
     }
 
-    /// For the sender, after it has published a message: wakes the receiver if it may sleep.
+    /// Whether a message sent now would ring, by which the sender learns whether anybody is there.
+    pub(super) fn would_ring(self) -> bool {
+        let word = self.word().load(Ordering::SeqCst);
+        word & STATE == IDLE && word & (WATCHED | PARKED) != 0
+    }
+
+    /// For the sender, after it has published a message: wakes the receiver if it may sleep. False
+    /// if that showed that the other end is closed.
     #[inline]
-    pub(super) fn ring(self, socket: BorrowedFd<'_>) {
-        if !self.is_at_rest() {
-            self.ring_slow(socket);
-        }
+    pub(super) fn ring(self, socket: BorrowedFd<'_>) -> bool {
+        self.is_at_rest() || self.ring_slow(socket)
     }
 
     #[cold]
-    fn ring_slow(self, socket: BorrowedFd<'_>) {
+    fn ring_slow(self, socket: BorrowedFd<'_>) -> bool {
         let family = self.0.family();
         let mine = u64::from(family.me().raw()) << SLOT_SHIFT;
         let mut word = self.word().load(Ordering::SeqCst);
@@ -87,7 +95,7 @@ impl<'a> Bell<'a> {
             match word & STATE {
                 IDLE if word & (WATCHED | PARKED) != 0 => {}
                 _ if self.has_dead_ringer(word) => {}
-                _ => return,
+                _ => return true,
             }
             let new = (word & !(STATE | SLOT | PARKED)) | RINGING | mine;
             match self.word().compare_exchange(word, new, Ordering::SeqCst, Ordering::SeqCst) {
@@ -96,11 +104,12 @@ impl<'a> Bell<'a> {
             }
         }
         failpoint!("pipe.bell.claimed");
-        // Nothing to wake if the other end is closed; room there is, for one byte or two.
-        let _ = socket::send(socket, &[IoSlice::new(b"!")], &[], false);
+        // Room there is, for one byte or two.
+        let sent = socket::send(socket, &[IoSlice::new(b"!")], &[], false);
         failpoint!("pipe.bell.sent");
         self.word().fetch_xor(RINGING ^ RUNG, Ordering::SeqCst);
         failpoint!("pipe.bell.rung");
+        !sent.is_err_and(|e| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
     }
 
     /// For the receiver, which saw the ring empty: removes the byte. It looks at the ring again
@@ -114,6 +123,7 @@ impl<'a> Bell<'a> {
                 Ok(_) => {
                     failpoint!("pipe.settle.idle");
                     Self::remove_byte(socket);
+                    fence(Ordering::SeqCst);
                     failpoint!("pipe.settle.removed");
                     return;
                 }

@@ -116,7 +116,8 @@ impl End {
     /// `None` afterwards.
     ///
     /// # Errors
-    /// [`SendError`]; the message is still the caller's.
+    /// [`SendError`]; the message is still the caller's, or gone if nobody will ever receive it
+    /// ([`SendError::Broken`]).
     ///
     /// # Panics
     /// When `message` is `None`.
@@ -126,7 +127,8 @@ impl End {
         patience: &Patience<'_>,
     ) -> Result<(), SendError> {
         let half = self.outgoing.as_ref().ok_or(SendError::ReceiveOnly)?;
-        if is_hung_up(self.socket.as_fd()) {
+        // A system call that ringing the bell, which is one too, makes needless.
+        if !half.bell().would_ring() && is_hung_up(self.socket.as_fd()) {
             return Err(SendError::Broken);
         }
         half.send(self.socket.as_fd(), message, patience)

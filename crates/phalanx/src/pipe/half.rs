@@ -99,8 +99,7 @@ impl Half {
         if let Some(message) = message.take() {
             message.sent();
         }
-        self.bell().ring(socket);
-        Ok(())
+        if self.bell().ring(socket) { Ok(()) } else { Err(SendError::Broken) }
     }
 
     fn has_room_for(&self, units: u32) -> bool {

@@ -4,7 +4,7 @@
 //! when the receiver does not keep up. Beside it there is a connected pair of sockets, one at each end,
 //! for what only the kernel can tell: that the last process with the other end has closed it or
 //! died. The socket also wakes receivers that sleep (its protocol is told in `bell.rs`); while both sides are busy no
-//! message costs a system call, except that a sender asks once whether the other end is still there.
+//! message costs a system call, except that a sender asks whether the other end is still there.
 //!
 //! A message counts as sent when the ring has it. A sender that is killed has sent all of a message or
 //! nothing, and a receiver that is killed has received all of it or left it. What was sent before the

@@ -15,6 +15,8 @@
 //! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
 //!   and how a function is called is the business of the layer above.
 
+mod builder;
+mod call;
 mod crew;
 mod error;
 mod front;
@@ -28,9 +30,10 @@ mod task;
 mod team;
 mod worker;
 
+pub use builder::Builder;
 pub use crew::{Crew, Ended, News};
 pub use error::{Panicked, PoolError, WorkerDied};
-pub use front::{Builder, Pool};
+pub use front::Pool;
 pub use function::{Callable, Function};
 pub use payload::Payload;
 pub use phalanx_shm::leases::{MAX_SEATS, Span};

@@ -9,8 +9,9 @@ use std::iter::Fuse;
 
 use phalanx_shm::patience::Patience;
 
+use super::call::{OpenJob, open_answer};
 use super::error::PoolError;
-use super::front::{OpenJob, Pool, open_answer};
+use super::front::Pool;
 use super::ledger::{Answer, Ledger};
 use super::pacer;
 use super::payload::Payload;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use phalanx_shm::patience::Patience;
 
+use super::call::{OpenJob, open_answer};
 use super::error::PoolError;
-use super::front::{OpenJob, open_answer};
 use super::payload::Payload;
 
 /// A task that was sent by [`Pool::submit`](super::Pool::submit).

@@ -265,7 +265,7 @@ impl Team {
         }
         if ended.begun || ended.left {
             state.idle_deaths = 0;
-        } else if !state.closed {
+        } else {
             state.idle_deaths += 1;
             if state.idle_deaths > IDLE_DEATHS_FOR_EACH_SEAT * self.seats {
                 self.give_up(state, PoolError::WorkersKeepDying(died(None)));

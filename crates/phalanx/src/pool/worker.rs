@@ -1,12 +1,15 @@
 //! A worker's side of a pool: take a batch, run it task by task, publish what comes out.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
 use phalanx_shm::leases::{LeaseBoard, Seat, Span};
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
-use phalanx_shm::peers::SlotId;
+use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::ring::Ring;
 
 use super::crew::put;
@@ -51,6 +54,8 @@ pub struct Bench {
     tasks: Shared<Ring>,
     mailbox: Shared<Ring>,
     seat: usize,
+    /// The place of the process that leases batches here, once one has; 0 before.
+    worker: Arc<AtomicU16>,
 }
 
 /// A batch that this worker has leased.
@@ -77,7 +82,7 @@ impl Bench {
         mailbox: Shared<Ring>,
         seat: usize,
     ) -> Self {
-        Self { board, tasks, mailbox, seat }
+        Self { board, tasks, mailbox, seat, worker: Arc::default() }
     }
 
     /// What names the bench to a process that is spawned.
@@ -97,6 +102,7 @@ impl Bench {
             tasks: Shared::from_offset(family, tasks)?,
             mailbox: Shared::from_offset(family, mailbox)?,
             seat: seat as usize,
+            worker: Arc::default(),
         })
     }
 
@@ -115,6 +121,18 @@ impl Bench {
         self.board.seat(self.seat)
     }
 
+    /// A task may fork, and its child may come back from the task as its parent does: two would then
+    /// work at one seat and answer everything twice. The parent does; the child ends.
+    fn be_the_worker(&self) {
+        let me = self.family().me().raw();
+        let worker = self.worker.load(Ordering::Relaxed);
+        if worker == 0 {
+            self.worker.store(me, Ordering::Relaxed);
+        } else if worker != me {
+            phalanx_os::fork::exit_now(0);
+        }
+    }
+
     /// The number of the worker's seat.
     #[must_use]
     pub fn number(&self) -> usize {
@@ -131,6 +149,7 @@ impl Bench {
         patience: &Patience<'_>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Option<Leased>, GaveUp> {
+        self.be_the_worker();
         buffer.clear();
         let closing = || self.board.is_closing();
         let patience =
@@ -205,6 +224,7 @@ impl Bench {
         body: Outgoing<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AllocError> {
+        self.be_the_worker();
         failpoint!("pool.task.ran");
         let seat = self.seat();
         seat.promise(settles, self.mailbox.put_count(self.family()));
