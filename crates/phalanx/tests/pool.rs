@@ -346,9 +346,7 @@ fn a_child_must_not_use_its_parents_pool() {
 fn a_child_that_comes_back_from_a_task_answers_nothing() {
     let _watchdog = watchdog(60);
     let pool = Pool::fork(1, |x: u64| {
-        // SAFETY: both go on with what a worker does, which needs no lock of another thread. A death
-        // on either side leaves two ordinary processes.
-        let child = unsafe { phalanx_os::fork::fork() }.expect("a child");
+        let child = phalanx_os::fork::fork_alone().expect("a child");
         if let Some(child) = child {
             let status = phalanx_os::wait::reap_blocking(child).expect("its end");
             assert_eq!(status, ExitStatus::Code(0));

@@ -159,7 +159,13 @@ def test_an_idle_worker_dies(ctx):
             os.kill(worker.pid, signal.SIGKILL)
         still_works(pool)
         old = {worker.pid for worker in workers}
-        wait_until(lambda: len({w.pid for w in mp.active_children()} - old) == 2, "two new workers")
+
+        def is_whole():
+            # A death is noticed at the latest when the pool is used.
+            still_works(pool)
+            return len({w.pid for w in mp.active_children()} - old) == 2
+
+        wait_until(is_whole, "two new workers")
     pool.join()
 
 
