@@ -31,7 +31,7 @@ bench: ## measure phalanx against multiprocessing and print the table
 build: ## build phalanx into .venv/VERSION, ready to import
 	@scripts/build
 
-check: ## check format, lints, types, docs, layers and licences
+check: ## check format, lints, types, docs, layers, licences and the wheel
 	@scripts/check-all
 
 wheel: ## build a wheel into dist/ and check what is in it

@@ -7,7 +7,13 @@ __all__ = ["Connection", "Pipe", "wait"]
 
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
-    """Return the two ends of a new pipe; if it is not `duplex` the first only receives."""
+    """Return the two ends of a new pipe; if it is not `duplex` the first only receives.
+
+    >>> here, there = mp.Pipe()
+    >>> here.send({"a": 1})
+    >>> there.recv()
+    {'a': 1}
+    """
     return _core._make_pipe(bool(duplex))
 
 

@@ -65,7 +65,7 @@ class Pool:
     worker after that many tasks. A worker that dies costs exactly the task it was running, which
     raises `WorkerDiedError`; it is replaced and everything else goes on.
 
-    >>> with Pool(2) as pool:  # doctest: +SKIP
+    >>> with Pool(2) as pool:
     ...     pool.map(abs, [-1, -2])
     [1, 2]
     """

@@ -49,8 +49,10 @@ class BaseProcess:
     Pass a `target` to be called there with `args` and `kwargs`, or override `run`. The interface is
     that of `threading.Thread`.
 
-    >>> process = Process(target=print, args=("hello",))  # doctest: +SKIP
-    >>> process.start(); process.join(); process.exitcode  # doctest: +SKIP
+    >>> process = mp.Process(target=abs, args=(-1,))
+    >>> process.start()
+    >>> process.join()
+    >>> process.exitcode
     0
     """
 

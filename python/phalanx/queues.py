@@ -49,7 +49,16 @@ class _Shared:
 
 
 class Queue(_Shared, _core.Queue):
-    """A queue for at most `maxsize` objects, or any number if that is 0 or less."""
+    """A queue for at most `maxsize` objects, or any number if that is 0 or less.
+
+    Objects come out in the order in which they were put. `put` and `get` wait; with `block=False` or when
+    `timeout` seconds are over they raise `queue.Full` and `queue.Empty`.
+
+    >>> queue = mp.Queue()
+    >>> queue.put(["anything", 1])
+    >>> queue.get(timeout=10)
+    ['anything', 1]
+    """
 
     def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
         self._create(maxsize)
@@ -63,14 +72,31 @@ class Queue(_Shared, _core.Queue):
 
 
 class JoinableQueue(Queue):
-    """A queue that knows when everything that was put has been dealt with."""
+    """A queue that knows when everything that was put has been dealt with.
+
+    Call `task_done()` once for each object taken; once too often raises `ValueError`. `join()` waits until
+    it has been called for every object put.
+
+    >>> queue = mp.JoinableQueue()
+    >>> queue.put(1)
+    >>> queue.get()
+    1
+    >>> queue.task_done()
+    >>> queue.join()
+    """
 
     task_done = _core.Queue._task_done
     join = _core.Queue._join
 
 
 class SimpleQueue(_Shared, _core.Queue):
-    """A queue for any number of objects."""
+    """A queue for any number of objects.
+
+    >>> queue = mp.SimpleQueue()
+    >>> queue.put(1)
+    >>> queue.get(), queue.empty()
+    (1, True)
+    """
 
     def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         self._create(0)

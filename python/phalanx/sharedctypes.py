@@ -100,7 +100,17 @@ def _lock_for(lock, ctx):
 def Value(
     typecode_or_type: "Any", *args: "Any", lock: "Any" = True, ctx: "BaseContext | None" = None
 ) -> "Any":
-    """Return a `ctypes` object in shared memory, with a lock unless `lock` is false."""
+    """Return a `ctypes` object in shared memory, with a lock unless `lock` is false.
+
+    The first argument is a type of `ctypes` or the code of one, as in the module `array`; the others
+    initialise it.
+
+    >>> value = mp.Value("i", 3)
+    >>> with value.get_lock():
+    ...     value.value += 1
+    >>> value.value
+    4
+    """
     if lock is False:
         return RawValue(typecode_or_type, *args)
     code = _number_code(typecode_or_type)
@@ -135,7 +145,15 @@ def Array(
     lock: "Any" = True,
     ctx: "BaseContext | None" = None,
 ) -> "Any":
-    """Return a `ctypes` array in shared memory, with a lock unless `lock` is false."""
+    """Return a `ctypes` array in shared memory, with a lock unless `lock` is false.
+
+    The second argument is its length, for zeroes, or its items.
+
+    >>> array = mp.Array("d", [1.0, 2.0])
+    >>> array[1] = 5
+    >>> array[:]
+    [1.0, 5.0]
+    """
     array = RawArray(typecode_or_type, size_or_initializer)
     return array if lock is False else synchronized(array, _lock_for(lock, ctx), ctx)
 

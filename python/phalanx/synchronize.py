@@ -77,7 +77,15 @@ class SemLock:
 
 
 class Lock(_core.Lock, SemLock):
-    """A lock between processes. Any process may release it."""
+    """A lock between processes. Any process may release it.
+
+    `release()` of a free lock raises `ValueError`.
+
+    >>> lock = mp.Lock()
+    >>> with lock:
+    ...     lock.acquire(timeout=0)
+    False
+    """
 
     kind, maxvalue = SEMAPHORE, 1
 
@@ -89,7 +97,16 @@ class Lock(_core.Lock, SemLock):
 
 
 class RLock(_core.RLock, SemLock):
-    """A lock between processes that the thread which holds it may acquire again."""
+    """A lock between processes that the thread which holds it may acquire again.
+
+    It is free again when it has been released as often. `release()` by anybody but its holder raises
+    `AssertionError`.
+
+    >>> lock = mp.RLock()
+    >>> with lock, lock:
+    ...     print(lock)
+    <RLock(MainProcess, 2)>
+    """
 
     kind, maxvalue = RECURSIVE_MUTEX, 1
 
@@ -105,6 +122,10 @@ class Semaphore(_core.Semaphore, SemLock):
     """A number of permits that processes acquire and release.
 
     A release by a process that holds none adds a permit.
+
+    >>> semaphore = mp.Semaphore(2)
+    >>> [semaphore.acquire(block=False) for _ in range(3)]
+    [True, True, False]
     """
 
     kind = SEMAPHORE
@@ -123,7 +144,13 @@ class Semaphore(_core.Semaphore, SemLock):
 
 
 class BoundedSemaphore(Semaphore):
-    """A semaphore whose value never exceeds the one it began with."""
+    """A semaphore whose value never exceeds the one it began with.
+
+    >>> semaphore = mp.BoundedSemaphore(1)
+    >>> semaphore.release()
+    Traceback (most recent call last):
+    ValueError: semaphore or lock released too many times
+    """
 
     def __init__(
         self, value: int = 1, *, ctx: "BaseContext | None" = None, on_owner_death: "_Policy" = "raise"
@@ -140,7 +167,19 @@ class BoundedSemaphore(Semaphore):
 
 
 class Condition(_core.Condition):
-    """Waiting, under a lock, for a change that another process makes under the same lock."""
+    """Waiting, under a lock, for a change that another process makes under the same lock.
+
+    `lock` is a `Lock` or an `RLock`; without one, a new `RLock`. `wait`, `notify` and `notify_all` raise
+    `AssertionError` if the calling thread does not hold it.
+
+    >>> condition = mp.Condition()
+    >>> with condition:
+    ...     condition.wait_for(lambda: True)
+    True
+    >>> with condition:
+    ...     condition.wait(timeout=0.01)
+    False
+    """
 
     def __init__(
         self, lock: "_core.Lock | _core.RLock | None" = None, *, ctx: "BaseContext | None" = None
@@ -156,7 +195,15 @@ class Condition(_core.Condition):
 
 
 class Event(_core.Event):
-    """A flag that processes can wait for."""
+    """A flag that processes can wait for.
+
+    >>> event = mp.Event()
+    >>> event.wait(timeout=0.01)
+    False
+    >>> event.set()
+    >>> event.wait()
+    True
+    """
 
     def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         self._create()
@@ -175,6 +222,10 @@ class Barrier(_core.Barrier):
 
     It breaks, with `threading.BrokenBarrierError` for all, when one of those who wait times out or
     dies. `action` is called by the last to arrive, before anybody passes.
+
+    >>> barrier = mp.Barrier(1)
+    >>> barrier.wait()
+    0
     """
 
     def __init__(
