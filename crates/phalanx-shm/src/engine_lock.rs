@@ -28,7 +28,7 @@ const ONCE: u32 = SLEEPERS << 1;
 /// two. So the caller's own deadline counts only after this: "do not wait" is no instant refusal.
 const GRACE: Duration = Duration::from_millis(15);
 
-static SPIN: Spin = Spin::new();
+static SPIN: Spin = Spin::for_locks();
 
 /// A short-term lock in shared memory. All zero is a valid new one.
 #[derive(Debug, Default)]

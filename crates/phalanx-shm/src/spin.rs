@@ -4,18 +4,29 @@
 //! there is a processor to spare. The policy is adaptive: every process keeps a budget for each
 //! kind of wait, moves it towards twice the time that successful spins took, lowers it when spins
 //! fail, and probes again now and then. Rounds of pause instructions are separated by a
-//! `sched_yield`, whose own duration tells whether somebody else needed the core.
+//! `sched_yield`, whose own duration tells whether somebody else needed the core. The length of a
+//! round adapts as well: a peer on another processor answers while we spin, one on ours only when
+//! we give way. Long rounds make the scheduler move the peer to an idle processor, if there is one,
+//! and then answers take half a microsecond; if there is none they only cost time. So they are tried
+//! for some milliseconds three times a second, and kept as long as they work.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::sync::Deadline;
 
 /// Checks between two looks at the clock.
 const CHECKS: u32 = 16;
-/// The length of a round. Measured, not counted: a pause instruction takes anything from 5 to 140
-/// cycles, and the answers of a running peer come within a microsecond or two.
+/// A long round. Measured, not counted: a pause instruction takes anything from 5 to 140 cycles, and
+/// the answers of a running peer come within a microsecond or two.
 const ROUND_NS: u64 = 1_500;
+/// A short round: for peers that answer only when we give way, being on the same processor.
+const SHORT_ROUND_NS: u64 = 150;
+/// A round of a wait for a lock.
+const LOCK_ROUND_NS: u64 = 300;
+/// Long enough for the scheduler to move a peer to a processor that is idle.
+const LONG_PHASE_NS: u64 = 12_000_000;
+const SHORT_PHASE_NS: u64 = 300_000_000;
 const SLOW_YIELD_NS: u64 = 1_500;
 const PROBE_EVERY: u32 = 32;
 
@@ -28,6 +39,60 @@ pub struct Spin {
     budget_ns: AtomicU32,
     failures: AtomicU32,
     cap_ns: AtomicU32,
+    phase: Phase,
+    long_round_ns: u64,
+}
+
+/// Whether rounds are long or short at present, and what came of it.
+#[derive(Debug)]
+struct Phase {
+    is_short: AtomicU32,
+    /// On the monotonic clock, in nanoseconds.
+    end: AtomicU64,
+    waits: AtomicU32,
+    /// Waits that ended within their first round.
+    hits: AtomicU32,
+}
+
+impl Phase {
+    const fn new() -> Self {
+        Self {
+            is_short: AtomicU32::new(0),
+            end: AtomicU64::new(0),
+            waits: AtomicU32::new(0),
+            hits: AtomicU32::new(0),
+        }
+    }
+
+    /// The length of the rounds of a wait that begins now.
+    fn round(&self, now: u64, long: u64) -> u64 {
+        if now >= self.end.load(Ordering::Relaxed) {
+            self.turn(now);
+        }
+        if self.is_short.load(Ordering::Relaxed) == 0 { long } else { SHORT_ROUND_NS }
+    }
+
+    /// Long rounds go on if one wait in four ended within its first; otherwise they are tried again
+    /// after a while of short ones.
+    fn turn(&self, now: u64) {
+        let waits = self.waits.swap(0, Ordering::Relaxed);
+        let hits = self.hits.swap(0, Ordering::Relaxed);
+        let was_long = self.is_short.load(Ordering::Relaxed) == 0;
+        let goes_short = was_long && hits.saturating_mul(4) < waits;
+        self.is_short.store(u32::from(goes_short), Ordering::Relaxed);
+        let length = if goes_short { SHORT_PHASE_NS } else { LONG_PHASE_NS };
+        self.end.store(now + length, Ordering::Relaxed);
+    }
+
+    fn note(&self, is_first_round: bool) {
+        let add = |count: &AtomicU32| {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        };
+        add(&self.waits);
+        if is_first_round {
+            add(&self.hits);
+        }
+    }
 }
 
 impl Default for Spin {
@@ -45,7 +110,18 @@ impl Spin {
             budget_ns: AtomicU32::new(cap / 2),
             failures: AtomicU32::new(0),
             cap_ns: AtomicU32::new(cap),
+            phase: Phase::new(),
+            long_round_ns: ROUND_NS,
         }
+    }
+
+    /// One for locks, which are held for less than it takes to answer a message: rounds are short,
+    /// so that a holder that was preempted gets the processor back soon.
+    #[must_use]
+    pub const fn for_locks() -> Self {
+        let mut spin = Self::new();
+        spin.long_round_ns = LOCK_ROUND_NS;
+        spin
     }
 
     /// Sets the most that one wait may spin; zero turns spinning off.
@@ -66,15 +142,18 @@ impl Spin {
             budget = cap;
         }
         let start = Deadline::now().as_nanos();
+        let length = self.phase.round(start, self.long_round_ns);
         let mut charged = 0;
         let mut round = 0;
         loop {
             let mut before = Deadline::now().as_nanos();
-            let round_end = before + ROUND_NS;
+            let round_end = before + length;
             while before < round_end {
                 for _ in 0..CHECKS {
                     if let Some(value) = ready() {
-                        self.succeeded(Deadline::now().as_nanos() - start, cap);
+                        let used = Deadline::now().as_nanos() - start;
+                        self.phase.note(round == 0);
+                        self.succeeded(used, cap);
                         return Some(value);
                     }
                     std::hint::spin_loop();
@@ -84,6 +163,7 @@ impl Spin {
             round += 1;
             // Two rounds at least, whatever the budget has come to.
             if round >= 2 && before - start + charged >= budget {
+                self.phase.note(false);
                 self.failed();
                 return None;
             }

@@ -46,7 +46,7 @@ use crate::peers::{Peers, SlotId};
 use crate::spin::Spin;
 use crate::sync::{AtomicU32, Deadline, Ordering, Wake, futex_wait, futex_wake};
 
-static SPIN: Spin = Spin::new();
+static SPIN: Spin = Spin::for_locks();
 
 /// How long a sleeper is passed over before newcomers queue behind it.
 const STARVES_AFTER_NS: u64 = 1_000_000;
