@@ -162,15 +162,15 @@ fn victim_run(step: &str, nth: u32, mode: Mode) -> Outcome {
 }
 
 /// A process dies while it sweeps another, which died at the step `ghost`.
-fn sweeper_run(step: &str, ghost: &str, nth: u32, mode: Mode) -> Outcome {
+fn sweeper_run(step: &str, ghost: (&str, u32), mode: Mode) -> Outcome {
     play(LIMIT, || {
         let scene = Scene::set();
         let family = scene.family;
-        let ghost = scene.victim(ghost, libc::SIGKILL, 1);
+        let ghost = scene.victim(ghost.0, libc::SIGKILL, ghost.1);
         assert!(ghost.await_kill_unreaped(), "the ghost's step was not reached");
         let signal = if mode == Mode::Stopped { libc::SIGSTOP } else { libc::SIGKILL };
         let sweeper = actor(family, || {
-            failpoint::arm(step, signal, nth);
+            failpoint::arm(step, signal, 0);
             family.check(ghost.place);
         });
         match mode {
@@ -287,15 +287,20 @@ fn nascent_run(step: &str, _nth: u32, mode: Mode) -> Outcome {
 
 /// Steps that are reached by sweeping; and what the swept process had been doing.
 const SWEEPS: [&str; 4] = ["sweep.", "ring.repair.", "arena.settle.", "table.vacate."];
-const GHOSTS: [&str; 7] = [
-    "ring.put.attached",
-    "ring.take.moved",
-    "ring.grow.attached",
-    "ring.grow.linked",
-    "ring.move.moved",
-    "arena.back.populated",
-    "object.create.published",
+const GHOSTS: [(&str, u32); 9] = [
+    ("ring.put.attached", 1),
+    ("ring.take.moved", 1),
+    ("ring.grow.attached", 1),
+    ("ring.grow.linked", 1),
+    // In a ring of its own, with records in it.
+    ("ring.grow.moved", 4),
+    ("ring.prepare.put", 0),
+    ("ring.move.moved", 1),
+    ("arena.back.populated", 1),
+    ("object.create.published", 1),
 ];
+/// Steps that are reached by sweeping, and otherwise too.
+const DESTROYS: [&str; 2] = ["ring.destroy.", "object.destroy."];
 const NASCENT: [&str; 2] = ["family.fork.nameless", "table.adopt.named"];
 
 /// All steps that the sources name.
@@ -370,12 +375,16 @@ fn main() {
             if NASCENT.contains(&step.as_str()) {
                 let outcome = nascent_run(step, 0, mode);
                 tally.note(step, format!("{step} {mode:?}"), outcome);
-            } else if SWEEPS.iter().any(|prefix| step.starts_with(prefix)) {
+                continue;
+            }
+            let starts = |prefixes: &[&str]| prefixes.iter().any(|p| step.starts_with(p));
+            if starts(&SWEEPS) || starts(&DESTROYS) {
                 for ghost in GHOSTS {
-                    let outcome = sweeper_run(step, ghost, 0, mode);
-                    tally.note(step, format!("{step} {mode:?} after {ghost}"), outcome);
+                    let outcome = sweeper_run(step, ghost, mode);
+                    tally.note(step, format!("{step} {mode:?} after {ghost:?}"), outcome);
                 }
-            } else {
+            }
+            if !starts(&SWEEPS) {
                 for nth in [0, 5] {
                     let outcome = victim_run(step, nth, mode);
                     tally.note(step, format!("{step} {mode:?} {nth}"), outcome);
