@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use crate::sync::Deadline;
 
-const CHECKS_PER_ROUND: u32 = 24;
+/// Checks between two looks at the clock.
+const CHECKS: u32 = 16;
+/// The length of a round. Measured, not counted: a pause instruction takes anything from 5 to 140
+/// cycles, and the answers of a running peer come within a microsecond or two.
+const ROUND_NS: u64 = 1_500;
 const SLOW_YIELD_NS: u64 = 1_500;
 const PROBE_EVERY: u32 = 32;
 
-/// The most that one wait may spin unless `PHALANX_SPIN_US` says otherwise.
+/// The most that one wait may spin; see [`Spin::set_cap`].
 pub const DEFAULT_CAP: Duration = Duration::from_micros(40);
 
 /// An adaptive spin budget, private to the process.
@@ -65,16 +69,20 @@ impl Spin {
         let mut charged = 0;
         let mut round = 0;
         loop {
-            for _ in 0..CHECKS_PER_ROUND {
-                if let Some(value) = ready() {
-                    self.succeeded(Deadline::now().as_nanos() - start, cap);
-                    return Some(value);
+            let mut before = Deadline::now().as_nanos();
+            let round_end = before + ROUND_NS;
+            while before < round_end {
+                for _ in 0..CHECKS {
+                    if let Some(value) = ready() {
+                        self.succeeded(Deadline::now().as_nanos() - start, cap);
+                        return Some(value);
+                    }
+                    std::hint::spin_loop();
                 }
-                std::hint::spin_loop();
+                before = Deadline::now().as_nanos();
             }
             round += 1;
-            let before = Deadline::now().as_nanos();
-            // Two rounds at least: most answers of a running peer come within a microsecond.
+            // Two rounds at least, whatever the budget has come to.
             if round >= 2 && before - start + charged >= budget {
                 self.failed();
                 return None;
