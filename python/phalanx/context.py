@@ -104,19 +104,19 @@ class BaseContext:
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
-    def Queue(self, maxsize: int = 0) -> "_queues.Queue":
+    def Queue(self, maxsize: int = 0) -> "_queues.Queue[Any]":
         """Return a queue between any number of processes."""
         from .queues import Queue
 
         return Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize: int = 0) -> "_queues.JoinableQueue":
+    def JoinableQueue(self, maxsize: int = 0) -> "_queues.JoinableQueue[Any]":
         """Return a queue that can be waited for until all its items are done."""
         from .queues import JoinableQueue
 
         return JoinableQueue(maxsize, ctx=self.get_context())
 
-    def SimpleQueue(self) -> "_queues.SimpleQueue":
+    def SimpleQueue(self) -> "_queues.SimpleQueue[Any]":
         """Return a queue with nothing but `put`, `get` and `empty`."""
         from .queues import SimpleQueue
 

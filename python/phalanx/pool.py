@@ -19,7 +19,8 @@ from .errors import (
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from multiprocessing.pool import ThreadPool as ThreadPool
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     _S = TypeVar("_S")
     _T = TypeVar("_T")
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "ThreadPool"]
 
 RUN = "RUN"
 INIT = "INIT"
@@ -37,6 +38,17 @@ TERMINATE = "TERMINATE"
 
 AsyncResult = ApplyResult
 IMapUnorderedIterator = IMapIterator
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        # Threads need no engine: the standard library's pool of them is as good here.
+        if name == "ThreadPool":
+            from multiprocessing.pool import ThreadPool
+
+            return ThreadPool
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def worker(
@@ -118,7 +130,7 @@ class Pool:
         self,
         func: "Callable[..., _T]",
         args: "Iterable[Any]" = (),
-        kwds: "dict[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
     ) -> "_T":
         """Call `func(*args, **kwds)` in a worker and return what it returns."""
         return self.apply_async(func, args, kwds).get()
@@ -127,7 +139,7 @@ class Pool:
         self,
         func: "Callable[..., _T]",
         args: "Iterable[Any]" = (),
-        kwds: "dict[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
         callback: "Callable[[_T], object] | None" = None,
         error_callback: "Callable[[BaseException], object] | None" = None,
     ) -> "ApplyResult[_T]":
@@ -139,6 +151,8 @@ class Pool:
         self._check_running()
         if callback is not None or error_callback is not None:
             self._serve_callbacks()
+        if type(kwds) is not dict:
+            kwds = dict(kwds)
         return self._core.apply(func, args, kwds, callback, error_callback)
 
     # A call for each item

@@ -10,8 +10,11 @@ from . import _core
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from queue import Empty as Empty, Full as Full
+    from typing import TypeVar
 
     from .context import BaseContext
+
+    _T = TypeVar("_T")
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -48,7 +51,7 @@ class _Shared:
         return _rebuild, (type(self), self._share())
 
 
-class Queue(_Shared, _core.Queue):
+class Queue(_Shared, _core.Queue["_T"]):
     """A queue for at most `maxsize` objects, or any number if that is 0 or less.
 
     Objects come out in the order in which they were put. `put` and `get` wait; with `block=False` or when
@@ -71,7 +74,7 @@ class Queue(_Shared, _core.Queue):
         """Do nothing: a process that ends never waits for its queues."""
 
 
-class JoinableQueue(Queue):
+class JoinableQueue(Queue["_T"]):
     """A queue that knows when everything that was put has been dealt with.
 
     Call `task_done()` once for each object taken; once too often raises `ValueError`. `join()` waits until
@@ -89,7 +92,7 @@ class JoinableQueue(Queue):
     join = _core.Queue._join
 
 
-class SimpleQueue(_Shared, _core.Queue):
+class SimpleQueue(_Shared, _core.Queue["_T"]):
     """A queue for any number of objects.
 
     >>> queue = mp.SimpleQueue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import os
 import threading
@@ -634,3 +635,18 @@ def test_pool_after_pool(default_ctx):
     for _ in range(10):
         with default_ctx.Pool(2) as pool:
             assert pool.map(targets.square, range(4)) == [0, 1, 4, 9]
+
+
+def test_keywords_may_be_any_mapping(pool):
+    assert pool.apply(dict, (), collections.UserDict(a=1)) == {"a": 1}
+
+
+def test_thread_pool_is_there():
+    with submodule("pool").ThreadPool(2) as pool:
+        assert pool.map(lambda x: x + 1, [1, 2]) == [2, 3]
+
+
+@phalanx_only
+def test_too_many_workers_are_refused():
+    with pytest.raises(ValueError, match="the most is 1024"):
+        mp.Pool(100_000)

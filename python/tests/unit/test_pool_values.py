@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import pytest
 import targets
-from support import START_METHODS, mp, phalanx_only, run_script, submodule
+from support import START_METHODS, mp, phalanx_only, run_script, submodule, wait_until
 
 numpy = pytest.importorskip("numpy", reason="numpy is an optional companion")
 
@@ -207,9 +207,15 @@ def test_large_arrays_arrive_without_a_copy(pool):
     """The receiver's own memory does not grow by the array: it reads the shared one."""
     size = 80_000_000
     source = numpy.ones(size // 8)
-    before = dict(pool.map(private_memory, [None] * 8, 1))
+    before = {}
+
+    def both_were_asked():
+        before.update(pool.map(private_memory, [None] * 8, 1))
+        return len(before) == 2
+
+    wait_until(both_were_asked, "each worker has had a task")
     for pid, after in pool.map(private_memory, [source] * 2, 1):
-        assert after - before.get(pid, 0) < size // 2
+        assert after - before[pid] < size // 2
     mine = private_memory(None)[1]
     arrived = pool.apply(ones, (size // 8,))
     assert private_memory(None)[1] - mine < size // 2

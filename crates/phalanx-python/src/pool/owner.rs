@@ -68,7 +68,12 @@ impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
         let family = family()?;
-        let seats = seats.min(phalanx::pool::MAX_SEATS);
+        if seats > phalanx::pool::MAX_SEATS {
+            let most = phalanx::pool::MAX_SEATS;
+            return Err(PyValueError::new_err(format!(
+                "cannot make a pool of {seats} workers: the most is {most}"
+            )));
+        }
         Ok(Self {
             crew: Crew::new(family, seats).map_err(out_of_memory)?,
             family,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyGenericAlias, PyType};
 
 use super::job::Job;
 use super::owner::Owner;
@@ -70,6 +71,15 @@ macro_rules! result_class {
 
         #[pymethods]
         impl $name {
+        /// The class with a parameter, for annotations.
+        #[classmethod]
+        fn __class_getitem__<'py>(
+            cls: &Bound<'py, PyType>,
+            item: &Bound<'py, PyAny>,
+        ) -> PyResult<Bound<'py, PyGenericAlias>> {
+            PyGenericAlias::new(cls.py(), cls.as_any(), item)
+        }
+
             /// Whether the outcome is there.
             fn ready(&self, py: Python<'_>) -> PyResult<bool> {
                 self.0.is_ready(py)

@@ -13,7 +13,7 @@ use phalanx_shm::ring::PutError;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyGenericAlias, PyTuple, PyType};
 
 use crate::codec;
 use crate::interrupt;
@@ -49,6 +49,15 @@ impl Queue {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, pyo3::types::PyDict>>) -> Self {
         Self { engine: OnceLock::new(), closed: AtomicBool::new(false) }
+    }
+
+    /// The class with a parameter, for annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
+        PyGenericAlias::new(cls.py(), cls.as_any(), item)
     }
 
     /// Make the queue itself, for at most `maxsize` objects; 0 or less is no limit.
