@@ -30,6 +30,8 @@
 //! Memory is backed *before* it is used (`MADV_POPULATE_WRITE`), so a machine or a memory cgroup
 //! without memory makes [`AllocError`], never SIGBUS.
 
+mod access;
+mod allocate;
 mod budget;
 mod layout;
 mod magazine;
@@ -37,7 +39,7 @@ mod magazine;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use phalanx_os::memory::{PAGE, PrivateView, SharedRegion};
+use phalanx_os::memory::{PAGE, SharedRegion};
 
 pub use crate::alloc_error::AllocError;
 pub use layout::{Chunk, MAX_CLASSES};
@@ -86,9 +88,6 @@ fn identity(state: ChunkState, owner: Option<SlotId>) -> u64 {
 
 /// Fewer pages than this are not worth a system call to give back.
 const DISCARD_PAGES: u64 = 16;
-
-/// How many words a search for a free chunk looks at before it takes a fresh one instead.
-const SEARCH: u32 = 256;
 
 /// The shared memory of a family of processes, as mapped by one of them.
 pub struct Arena {
@@ -191,40 +190,6 @@ impl Arena {
     #[must_use]
     pub fn committed_bytes(&self) -> u64 {
         self.header().committed()
-    }
-
-    /// Takes a chunk of at least `len` bytes, backed by memory. Contents are arbitrary.
-    ///
-    /// # Errors
-    /// [`AllocError`] when the memory is not there.
-    pub fn alloc(
-        &self,
-        len: usize,
-        me: SlotId,
-        magazines: &mut Magazines,
-    ) -> Result<Chunk, AllocError> {
-        let class = self.layout.class_for(len).ok_or_else(|| self.refused(len))?;
-        let chunk = match magazines.pop(class) {
-            Some(index) => self.layout.chunk(class, index),
-            None => self
-                .claim(class, me)
-                .or_else(|| {
-                    self.give_back(me, magazines);
-                    self.claim(class, me)
-                })
-                .ok_or_else(|| self.refused(len))?,
-        };
-        failpoint!("arena.alloc.claimed");
-        if self.back(chunk, len, me).is_ok() {
-            return Ok(chunk);
-        }
-        // Free chunks keep their memory while there is plenty; now there is not.
-        self.give_back(me, magazines);
-        if let Err(e) = self.back(chunk, len, me) {
-            self.release(chunk);
-            return Err(e);
-        }
-        Ok(chunk)
     }
 
     /// Returns the memory behind free chunks to the system: this process's and nobody's. Called
@@ -358,104 +323,6 @@ impl Arena {
         self.layout.state(&self.region, chunk.class()).lower_hint(chunk.index());
     }
 
-    /// Finds a free chunk of the class and makes it ours.
-    fn claim(&self, class: usize, me: SlotId) -> Option<Chunk> {
-        let state = self.layout.state(&self.region, class);
-        let owned = identity(ChunkState::Owned, Some(me));
-        let take = |index: u32| {
-            let chunk = self.layout.chunk(class, index);
-            let word = self.word(chunk);
-            let now = word.load(Ordering::Relaxed);
-            (now & IDENTITY == 0
-                && word
-                    .compare_exchange(now, now | owned, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok())
-            .then_some(chunk)
-        };
-        loop {
-            let (from, used) = state.search_range(self.layout.used(&self.region, class), SEARCH);
-            for index in from..used {
-                if let Some(chunk) = take(index) {
-                    state.raise_hint(from, index + 1);
-                    return Some(chunk);
-                }
-            }
-            state.raise_hint(from, used);
-            if !self.extend(class, me) {
-                // The region is used up to its end: look everywhere before giving up.
-                return (0..self.layout.used(&self.region, class)).find_map(take);
-            }
-        }
-    }
-
-    /// Makes a few more chunks of the class available. False when its region is used up or there
-    /// is no memory for it.
-    fn extend(&self, class: usize, me: SlotId) -> bool {
-        let state = self.layout.state(&self.region, class);
-        let used = self.layout.used(&self.region, class);
-        let step = self.layout.extension(class, used);
-        if step == 0 {
-            return false;
-        }
-        let (words_at, words_len) = self.layout.words_range(class, used, step);
-        if self.region.populate(words_at, words_len).is_err() {
-            return false;
-        }
-        if !self.layout.is_small(class) {
-            state.raise_used(used, used + step);
-            return true;
-        }
-        // Chunks below a page are backed together, when they are first made available.
-        let (at, len) = self.layout.chunks_range(class, used, step);
-        let _pending = self.pend(me, EXTENSION);
-        if self.header().commit(len as u64).is_err() {
-            return false;
-        }
-        failpoint!("arena.extend.committed");
-        let backed = self.region.populate(at, len).is_ok();
-        failpoint!("arena.extend.backed");
-        let ours = backed && state.raise_used(used, used + step);
-        failpoint!("arena.extend.raised");
-        if !ours {
-            // Either no memory, or somebody else added and counted the same chunks.
-            self.header().uncommit(len as u64);
-        }
-        backed
-    }
-
-    /// Backs the first `len` bytes of a chunk with memory.
-    fn back(&self, chunk: Chunk, len: usize, me: SlotId) -> Result<(), AllocError> {
-        if self.layout.is_small(chunk.class()) {
-            return Ok(());
-        }
-        let word = self.word(chunk);
-        let have = word.load(Ordering::Relaxed) >> PAGES_SHIFT;
-        let need = len.div_ceil(PAGE) as u64;
-        if have >= need {
-            return Ok(());
-        }
-        let (at, more) = (have as usize * PAGE, (need - have) as usize * PAGE);
-        let _pending = self.pend(me, chunk.offset());
-        failpoint!("arena.back.pending");
-        self.header().commit(more as u64).map_err(|()| self.refused(len))?;
-        failpoint!("arena.back.committed");
-        if self.region.populate(chunk.offset() as usize + at, more).is_err() {
-            // Some of it may be there.
-            self.region.punch(chunk.offset() as usize + at, more);
-            self.header().uncommit(more as u64);
-            return Err(self.refused(len));
-        }
-        failpoint!("arena.back.populated");
-        word.fetch_add((need - have) << PAGES_SHIFT, Ordering::AcqRel);
-        failpoint!("arena.back.counted");
-        Ok(())
-    }
-
-    #[cold]
-    fn refused(&self, len: usize) -> AllocError {
-        self.header().refusal(len)
-    }
-
     fn word(&self, chunk: Chunk) -> &AtomicU64 {
         self.at(self.layout.word_offset(chunk))
     }
@@ -533,99 +400,6 @@ impl Arena {
     #[must_use]
     pub fn chunk_at(&self, offset: u64) -> Option<Chunk> {
         self.layout.chunk_at(offset)
-    }
-
-    /// Copies bytes into a chunk. Panics when they do not fit.
-    ///
-    /// The caller must be the only one who uses that part of the chunk now: its owner, or who
-    /// holds the lock of the structure it is a part of.
-    pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()));
-        // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
-        // reads or writes these bytes now. If this process dies here they are garbage, and no
-        // word that would publish them has been written.
-        #[allow(unsafe_code)]
-        unsafe {
-            let to = self.region.base().add(chunk.offset() as usize + at);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-        }
-    }
-
-    /// Writes a word and, right behind it, bytes. The same right is needed as for
-    /// [`Arena::write`].
-    #[inline]
-    pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
-        let at = offset as usize;
-        assert!(at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()));
-        // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
-        // garbage that no word publishes.
-        #[allow(unsafe_code)]
-        unsafe {
-            let to = self.region.base().add(at);
-            to.cast::<u64>().write_unaligned(word);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.add(8), bytes.len());
-        }
-    }
-
-    /// Reads a word. The same right is needed as for [`Arena::write`].
-    #[inline]
-    #[must_use]
-    pub fn read_word(&self, offset: u64) -> u64 {
-        let at = offset as usize;
-        assert!(at.checked_add(8).is_some_and(|end| end <= self.region.len()));
-        // SAFETY: in bounds; every bit pattern is a word.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.region.base().add(at).cast::<u64>().read_unaligned()
-        }
-    }
-
-    /// Appends bytes to `out`. The same right is needed as for [`Arena::write`].
-    #[inline]
-    pub fn read_bytes(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
-        let at = offset as usize;
-        assert!(at.checked_add(len).is_some_and(|end| end <= self.region.len()));
-        out.reserve(len);
-        // SAFETY: in bounds; the destination has been reserved.
-        #[allow(unsafe_code)]
-        unsafe {
-            let from = self.region.base().add(at);
-            std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().add(out.len()), len);
-            out.set_len(out.len() + len);
-        }
-    }
-
-    /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
-    /// [`Arena::write`].
-    pub fn clear(&self, chunk: Chunk, len: usize) {
-        assert!(len <= chunk.capacity());
-        // SAFETY: in bounds of the chunk; the caller is the only one who uses it.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.region.base().add(chunk.offset() as usize).write_bytes(0, len);
-        }
-    }
-
-    /// A private copy-on-write view of bytes that nobody writes any more; `offset` is a multiple of
-    /// the page size.
-    ///
-    /// # Errors
-    /// When the kernel refuses the address space.
-    pub fn private_view(&self, offset: u64, len: usize) -> io::Result<PrivateView> {
-        self.region.private_view(offset as usize, len)
-    }
-
-    /// The address of the byte at `offset` in this process.
-    #[must_use]
-    pub fn address_of(&self, offset: u64) -> *mut u8 {
-        assert!((offset as usize) < self.region.len());
-        self.region.base().wrapping_add(offset as usize)
-    }
-
-    /// The address of a chunk's bytes in this process.
-    #[must_use]
-    pub fn address(&self, chunk: Chunk) -> *mut u8 {
-        self.region.base().wrapping_add(chunk.offset() as usize)
     }
 }
 

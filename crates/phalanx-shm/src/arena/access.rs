@@ -1,0 +1,102 @@
+//! Reading and writing the bytes of chunks.
+
+use std::io;
+
+use phalanx_os::memory::PrivateView;
+
+use super::{Arena, Chunk};
+
+impl Arena {
+    /// Copies bytes into a chunk. Panics when they do not fit.
+    ///
+    /// The caller must be the only one who uses that part of the chunk now: its owner, or who
+    /// holds the lock of the structure it is a part of.
+    pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()));
+        // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
+        // reads or writes these bytes now. If this process dies here they are garbage, and no
+        // word that would publish them has been written.
+        #[allow(unsafe_code)]
+        unsafe {
+            let to = self.region.base().add(chunk.offset() as usize + at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+
+    /// Writes a word and, right behind it, bytes. The same right is needed as for
+    /// [`Arena::write`].
+    #[inline]
+    pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
+        let at = offset as usize;
+        assert!(at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()));
+        // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
+        // garbage that no word publishes.
+        #[allow(unsafe_code)]
+        unsafe {
+            let to = self.region.base().add(at);
+            to.cast::<u64>().write_unaligned(word);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.add(8), bytes.len());
+        }
+    }
+
+    /// Reads a word. The same right is needed as for [`Arena::write`].
+    #[inline]
+    #[must_use]
+    pub fn read_word(&self, offset: u64) -> u64 {
+        let at = offset as usize;
+        assert!(at.checked_add(8).is_some_and(|end| end <= self.region.len()));
+        // SAFETY: in bounds; every bit pattern is a word.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.region.base().add(at).cast::<u64>().read_unaligned()
+        }
+    }
+
+    /// Appends bytes to `out`. The same right is needed as for [`Arena::write`].
+    #[inline]
+    pub fn read_bytes(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
+        let at = offset as usize;
+        assert!(at.checked_add(len).is_some_and(|end| end <= self.region.len()));
+        out.reserve(len);
+        // SAFETY: in bounds; the destination has been reserved.
+        #[allow(unsafe_code)]
+        unsafe {
+            let from = self.region.base().add(at);
+            std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().add(out.len()), len);
+            out.set_len(out.len() + len);
+        }
+    }
+
+    /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
+    /// [`Arena::write`].
+    pub fn clear(&self, chunk: Chunk, len: usize) {
+        assert!(len <= chunk.capacity());
+        // SAFETY: in bounds of the chunk; the caller is the only one who uses it.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.region.base().add(chunk.offset() as usize).write_bytes(0, len);
+        }
+    }
+
+    /// A private copy-on-write view of bytes that nobody writes any more; `offset` is a multiple of
+    /// the page size.
+    ///
+    /// # Errors
+    /// When the kernel refuses the address space.
+    pub fn private_view(&self, offset: u64, len: usize) -> io::Result<PrivateView> {
+        self.region.private_view(offset as usize, len)
+    }
+
+    /// The address of the byte at `offset` in this process.
+    #[must_use]
+    pub fn address_of(&self, offset: u64) -> *mut u8 {
+        assert!((offset as usize) < self.region.len());
+        self.region.base().wrapping_add(offset as usize)
+    }
+
+    /// The address of a chunk's bytes in this process.
+    #[must_use]
+    pub fn address(&self, chunk: Chunk) -> *mut u8 {
+        self.region.base().wrapping_add(chunk.offset() as usize)
+    }
+}
