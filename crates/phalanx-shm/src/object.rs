@@ -48,10 +48,14 @@ pub enum ObjectKind {
     Barrier = 8,
     /// The leases and counters of a pool.
     Pool = 9,
+    /// [`crate::containers::Map`].
+    Map = 10,
+    /// [`crate::containers::List`].
+    List = 11,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Bytes,
         Self::Ring,
         Self::Lock,
@@ -61,6 +65,8 @@ impl ObjectKind {
         Self::Event,
         Self::Barrier,
         Self::Pool,
+        Self::Map,
+        Self::List,
     ];
 
     fn from_raw(raw: u32) -> Option<Self> {

@@ -67,6 +67,20 @@ impl Arena {
         }
     }
 
+    /// Whether these bytes lie at `offset`. The same right is needed as for [`Arena::write`].
+    #[inline]
+    #[must_use]
+    pub fn is_equal(&self, offset: u64, bytes: &[u8]) -> bool {
+        let at = offset as usize;
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()));
+        // SAFETY: in bounds; by the caller's right nobody writes there now, and a process that died
+        // has left some bytes there, any of which are valid.
+        #[allow(unsafe_code)]
+        let there =
+            unsafe { std::slice::from_raw_parts(self.region.base().add(at), bytes.len()) };
+        there == bytes
+    }
+
     /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
     /// [`Arena::write`].
     pub fn clear(&self, chunk: Chunk, len: usize) {
