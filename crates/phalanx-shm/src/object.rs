@@ -248,6 +248,37 @@ impl<T: SharedObject> Shared<T> {
     }
 }
 
+impl<T: SharedObject> Shared<T> {
+    /// Takes a hold on the object at `offset` that somebody else holds meanwhile, if it is of this
+    /// kind and `is_it` says that it is the one that was meant.
+    ///
+    /// # Errors
+    /// [`NotHeld`] when the object is gone.
+    pub fn join_if(
+        family: &'static Family,
+        offset: u64,
+        is_it: impl FnOnce(&T) -> bool,
+    ) -> Result<Self, NotHeld> {
+        // Objects are destroyed under this lock only: what is held now is held when we are done.
+        let patience = std::time::Duration::from_secs(5);
+        let _no_end = family.housekeeping(patience).ok_or(NotHeld)?;
+        let arena = family.arena();
+        let chunk = arena.chunk_at(offset).ok_or(NotHeld)?;
+        if arena.state_of(chunk).0 != ChunkState::Object {
+            return Err(NotHeld);
+        }
+        let header: &ObjectHeader = arena.at(offset);
+        if header.kind() != Some(T::KIND)
+            || !header.is_held()
+            || !is_it(arena.at(offset + HEADER_LEN as u64))
+        {
+            return Err(NotHeld);
+        }
+        header.hold(family.me());
+        Self::from_offset(family, offset)
+    }
+}
+
 impl<T: SharedObject> Deref for Shared<T> {
     type Target = T;
     #[inline]

@@ -28,6 +28,7 @@
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
@@ -60,6 +61,7 @@
 #![forbid(unsafe_code)]
 
 pub mod entry;
+pub mod manager;
 pub mod message;
 pub mod pipe;
 pub mod pool;

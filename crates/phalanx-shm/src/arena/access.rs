@@ -76,9 +76,23 @@ impl Arena {
         // SAFETY: in bounds; by the caller's right nobody writes there now, and a process that died
         // has left some bytes there, any of which are valid.
         #[allow(unsafe_code)]
-        let there =
-            unsafe { std::slice::from_raw_parts(self.region.base().add(at), bytes.len()) };
+        let there = unsafe { std::slice::from_raw_parts(self.region.base().add(at), bytes.len()) };
         there == bytes
+    }
+
+    /// Copies `len` bytes from `from` into a chunk. Panics when they do not fit. The same right is
+    /// needed as for [`Arena::write`], for both places.
+    pub fn copy(&self, from: u64, chunk: Chunk, at: usize, len: usize) {
+        let from = from as usize;
+        assert!(from.checked_add(len).is_some_and(|end| end <= self.region.len()));
+        assert!(at.checked_add(len).is_some_and(|end| end <= chunk.capacity()));
+        // SAFETY: both in bounds; places that overlap are allowed here. If this process dies here
+        // the chunk's bytes are garbage, and no word that would publish them has been written.
+        #[allow(unsafe_code)]
+        unsafe {
+            let base = self.region.base();
+            std::ptr::copy(base.add(from), base.add(chunk.offset() as usize + at), len);
+        }
     }
 
     /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for

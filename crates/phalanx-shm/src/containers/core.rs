@@ -237,7 +237,11 @@ impl Core {
 
     /// Finds out what the journal's change has left over, and calls `gone` with each such chunk.
     fn settle(&self, memory: &impl Cells, mut gone: impl FnMut(u64)) {
-        let mut gone = |chunk: u64| if chunk != 0 { gone(chunk) };
+        let mut gone = |chunk: u64| {
+            if chunk != 0 {
+                gone(chunk)
+            }
+        };
         let table = self.table.load(Ordering::Acquire);
         let (old, new) = (self.old.load(Ordering::Relaxed), self.new.load(Ordering::Relaxed));
         let first = self.row.load(Ordering::Relaxed) as usize;

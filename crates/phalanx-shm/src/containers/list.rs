@@ -167,12 +167,7 @@ impl<'a, M: Cells> LockedList<'a, M> {
     #[inline]
     pub fn set(&mut self, index: usize, staged: Staged<'_, M>) {
         assert!(index < self.len(), "index {index} of a list of {}", self.len());
-        self.list.core.change_row(
-            self.memory,
-            self.start() + index,
-            staged.into_chunk(),
-            || {},
-        );
+        self.list.core.change_row(self.memory, self.start() + index, staged.into_chunk(), || {});
     }
 
     /// Removes the item at an index, which must be less than the length.
@@ -229,44 +224,38 @@ impl<'a, M: Cells> LockedList<'a, M> {
         Ok(())
     }
 
-    /// Replaces the items at `places`, which are different, in one step.
+    /// Makes the list what `order` says, in one step: each number below the length stands for the
+    /// item that has that index now, each other one for a new item (the length for the first of
+    /// them). Items that are not named are removed, or never put in.
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory for another table. The list is as before.
     ///
     /// # Panics
-    /// When there are not as many places as items, or a place is outside the list.
-    pub fn set_many(
+    /// When a number stands for nothing, or is there twice.
+    pub fn rearrange(
         &mut self,
-        places: &[usize],
+        order: &[usize],
         staged: Vec<Staged<'_, M>>,
     ) -> Result<(), AllocError> {
-        assert_eq!(places.len(), staged.len());
-        let mut new = self.chunks();
-        let mut gone = Vec::with_capacity(places.len());
-        for (place, staged) in places.iter().zip(&staged) {
-            gone.push(std::mem::replace(&mut new[*place], staged.record().chunk));
-        }
-        self.replace(&new, 0, staged, &gone)
-    }
-
-    /// Keeps the items at the given places, in that order, and removes the others, in one step.
-    ///
-    /// # Errors
-    /// [`AllocError`] when there is no memory for another table. The list is as before.
-    ///
-    /// # Panics
-    /// When a place is outside the list, or given twice.
-    pub fn keep(&mut self, places: &[usize]) -> Result<(), AllocError> {
         let mut old = self.chunks();
-        let take = |place: &usize| {
-            let chunk = std::mem::replace(&mut old[*place], 0);
-            assert!(chunk != 0, "place {place} given twice");
+        let len = old.len();
+        let mut staged: Vec<Option<Staged<'_, M>>> = staged.into_iter().map(Some).collect();
+        let mut fresh = Vec::new();
+        let mut take = |number: usize| {
+            if number >= len {
+                let staged = staged[number - len].take().expect("a new item is put in once");
+                let chunk = staged.record().chunk;
+                fresh.push(staged);
+                return chunk;
+            }
+            let chunk = std::mem::replace(&mut old[number], 0);
+            assert!(chunk != 0, "item {number} cannot be in two places");
             chunk
         };
-        let new: Vec<u64> = places.iter().map(take).collect();
+        let new: Vec<u64> = order.iter().map(|number| take(*number)).collect();
         old.retain(|chunk| *chunk != 0);
-        self.replace(&new, 0, Vec::new(), &old)
+        self.replace(&new, 0, fresh, &old)
     }
 
     /// Removes everything, in one step.

@@ -49,12 +49,7 @@ impl<'m, M: Cells> Staged<'m, M> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory, or a key is longer than 4 GiB.
-    pub fn new(
-        memory: &'m M,
-        key: Key<'_>,
-        shape: Shape,
-        len: usize,
-    ) -> Result<Self, AllocError> {
+    pub fn new(memory: &'m M, key: Key<'_>, shape: Shape, len: usize) -> Result<Self, AllocError> {
         let (key_len, form_len) = (key.identity.len(), key.form.len());
         let value = HEADER.saturating_add(key_len).saturating_add(form_len);
         // A sum beyond all memory is refused by the arena.
