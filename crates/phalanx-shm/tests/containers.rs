@@ -171,7 +171,8 @@ fn grows_and_shrinks<G: Ground>() {
         let (found, _) = locked.find(&key(n)).unwrap();
         locked.remove(found);
     }
-    let left: Vec<_> = (0..5000).step_by(50).map(|n| (key(n).to_vec(), key(n * 3).to_vec())).collect();
+    let left: Vec<_> =
+        (0..5000).step_by(50).map(|n| (key(n).to_vec(), key(n * 3).to_vec())).collect();
     assert_eq!(entries(&map, memory), left);
     for n in (0..5000).step_by(50).rev() {
         let mut locked = open(&map, memory);
