@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use phalanx::Queue;
-//! use phalanx::process::fork;
+//! use phalanx::process::{ExitStatus, fork};
 //! use phalanx::Patience;
 //!
 //! let jobs = Queue::<(u64, String)>::bounded(100)?;
@@ -13,7 +13,7 @@
 //!     Err(_) => 2,
 //! })?;
 //! jobs.put((7, "seven".to_owned()))?;
-//! assert!(child.wait(Patience::forever()).is_ok_and(|status| status.success()));
+//! assert!(matches!(child.wait(Patience::forever()), Ok(ExitStatus::Code(0))));
 //! # Ok::<(), phalanx::Error>(())
 //! ```
 //!
