@@ -67,6 +67,7 @@ pub mod process;
 pub mod queue;
 pub mod stash;
 pub mod sync;
+pub mod task;
 pub mod value;
 pub mod wait;
 pub mod wire;
@@ -74,3 +75,10 @@ pub mod wire;
 pub use entry::init;
 pub use phalanx_macros::{main, task};
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use task::cancelled;
+
+/// What the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use linkme;
+}
