@@ -71,6 +71,7 @@ pub mod stash;
 pub mod sync;
 pub mod value;
 pub mod wait;
+pub mod wire;
 
 pub use entry::init;
 pub use phalanx_macros::{main, task};
