@@ -42,8 +42,11 @@ impl<'a> de::Deserializer<'a> for Value<'_, 'a> {
         let depth = deeper(depth)?;
         let is_map = matches!(kind, Kind::Entries);
         let mut several = Several { reader, left: count, kind, depth };
-        let value =
-            if is_map { visitor.visit_map(&mut several)? } else { visitor.visit_seq(&mut several)? };
+        let value = if is_map {
+            visitor.visit_map(&mut several)?
+        } else {
+            visitor.visit_seq(&mut several)?
+        };
         match several.left {
             0 => Ok(value),
             left => Err(de::Error::custom(format!("{left} of {count} items are not expected"))),
@@ -83,7 +86,8 @@ impl<'a> de::Deserializer<'a> for Value<'_, 'a> {
             Item::Entries(1) => match self.reader.item()? {
                 Item::Str(name) => {
                     let depth = deeper(self.depth)?;
-                    visitor.visit_enum(Variant { name, value: Value { reader: self.reader, depth } })
+                    visitor
+                        .visit_enum(Variant { name, value: Value { reader: self.reader, depth } })
                 }
                 _ => Err(no_variant(variants)),
             },
@@ -91,14 +95,10 @@ impl<'a> de::Deserializer<'a> for Value<'_, 'a> {
         }
     }
 
-    /// A list of small integers will do for bytes, and a string for either.
-    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, PlainError> {
-        self.deserialize_any(visitor)
-    }
-
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        <V: Visitor<'a>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -219,7 +219,11 @@ impl<'a> de::VariantAccess<'a> for Value<'_, 'a> {
     fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, PlainError> {
         seed.deserialize(self)
     }
-    fn tuple_variant<V: Visitor<'a>>(self, _len: usize, visitor: V) -> Result<V::Value, PlainError> {
+    fn tuple_variant<V: Visitor<'a>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, PlainError> {
         de::Deserializer::deserialize_any(self, visitor)
     }
     fn struct_variant<V: Visitor<'a>>(

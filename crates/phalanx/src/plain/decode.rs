@@ -163,11 +163,17 @@ impl<'a> Reader<'a> {
             Item::None => return Ok(Plain::None),
             Item::Bool(truth) => return Ok(Plain::Bool(truth)),
             Item::Int(number) => return Ok(Plain::Int(number)),
-            Item::Big(bytes) => return Ok(Plain::BigInt(BigInt::from_le_bytes(bytes))),
+            Item::Big(bytes) => {
+                let number = BigInt::from_le_bytes(bytes);
+                let small = number.to_i128().and_then(|number| i64::try_from(number).ok());
+                return Ok(small.map_or(Plain::BigInt(number), Plain::Int));
+            }
             Item::Float(number) => return Ok(Plain::Float(number)),
             Item::Str(text) => return Ok(Plain::Str(text.to_owned())),
             Item::Bytes(bytes) => return Ok(Plain::Bytes(bytes.to_owned())),
-            Item::Ints(count, is_tuple) => (self.several(count, |r| r.int().map(Plain::Int))?, is_tuple),
+            Item::Ints(count, is_tuple) => {
+                (self.several(count, |r| r.int().map(Plain::Int))?, is_tuple)
+            }
             Item::Floats(count, is_tuple) => {
                 (self.several(count, |r| r.float().map(Plain::Float))?, is_tuple)
             }

@@ -26,11 +26,9 @@ impl fmt::Display for PlainError {
                  send numbers, strings, bytes, and lists, tuples and dictionaries of these",
             ),
             Self::Unsuited(what) => f.write_str(what),
-            Self::TooDeep => write!(
-                f,
-                "a plain value nests containers deeper than {}",
-                super::format::MAX_DEPTH
-            ),
+            Self::TooDeep => {
+                write!(f, "a plain value nests containers deeper than {}", super::format::MAX_DEPTH)
+            }
             Self::TooLong => f.write_str("a plain container has more than 2^32 items"),
             Self::Damaged(what) => write!(f, "cannot decode the frame, it is damaged: {what}"),
         }

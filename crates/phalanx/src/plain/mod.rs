@@ -38,6 +38,7 @@
 //! dictionary are left out.
 
 mod big;
+mod codec;
 mod de;
 mod decode;
 mod encode;
@@ -47,6 +48,7 @@ mod ser;
 mod value;
 
 pub use big::BigInt;
+pub use codec::PlainFormat;
 pub use error::PlainError;
 pub use value::Plain;
 
@@ -84,7 +86,10 @@ pub fn encode_from<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
 ///
 /// # Errors
 /// As [`decode()`], and [`PlainError::Unsuited`] when the frame holds something else than the type wants.
-pub fn decode_into<T: DeserializeOwned>(frame: &[u8], buffers: &[Vec<u8>]) -> Result<T, PlainError> {
+pub fn decode_into<T: DeserializeOwned>(
+    frame: &[u8],
+    buffers: &[Vec<u8>],
+) -> Result<T, PlainError> {
     let mut reader = decode::Reader::open(frame, buffers)?;
     let value = T::deserialize(de::Value::new(&mut reader))?;
     reader.finish()?;
