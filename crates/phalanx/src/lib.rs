@@ -42,7 +42,7 @@
 //!
 //! | it died | what the others see |
 //! |---|---|
-//! | holding a [`Lock`](sync::Lock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
+//! | holding a [`Lock`](sync::RawLock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
 //! | waiting for a lock, a condition, a queue | nothing: a wake-up that was meant for it goes to somebody else |
 //! | before a [barrier](sync::Barrier) let it pass | the barrier is broken, for all who wait there |
 //! | putting a message | the message is there as a whole, or not at all |
@@ -61,10 +61,12 @@
 #![forbid(unsafe_code)]
 
 pub mod entry;
+pub mod error;
 pub mod message;
 pub mod pipe;
 pub mod plain;
 pub mod pool;
+pub mod prelude;
 pub mod process;
 pub mod queue;
 pub mod stash;
@@ -74,5 +76,8 @@ pub mod wait;
 pub mod wire;
 
 pub use entry::init;
+pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
+pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use queue::Queue;

@@ -35,6 +35,8 @@
 //! error, because nobody would keep the object alive until it is decoded.
 
 mod error;
+pub(crate) mod handle;
+pub(crate) mod transfer;
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
