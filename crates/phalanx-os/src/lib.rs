@@ -23,4 +23,5 @@ pub mod proc;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod surroundings;
 pub mod wait;

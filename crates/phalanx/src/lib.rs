@@ -71,6 +71,7 @@ pub mod process;
 pub mod queue;
 pub mod stash;
 pub mod sync;
+pub mod task;
 pub mod value;
 pub mod wait;
 pub mod wire;
@@ -81,3 +82,10 @@ pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use queue::Queue;
+pub use task::cancelled;
+
+/// What the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use linkme;
+}
