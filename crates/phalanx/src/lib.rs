@@ -32,6 +32,7 @@
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
+//! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -63,6 +64,7 @@ pub mod entry;
 pub mod error;
 pub mod message;
 pub mod pipe;
+pub mod plain;
 pub mod pool;
 pub mod prelude;
 pub mod process;
