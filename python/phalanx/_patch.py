@@ -82,8 +82,11 @@ class _Finder:
         if not _is_standard(name):
             return None
         own = _OWN + name.removeprefix(_STANDARD)
-        if importlib.util.find_spec(own) is not None:
-            return ModuleSpec(name, _Loader(own))
+        try:
+            if importlib.util.find_spec(own) is not None:
+                return ModuleSpec(name, _Loader(own))
+        except ModuleNotFoundError:  # Nor has it the package that the module would lie in.
+            pass
         *folders, _ = name.split(".")
         return PathFinder.find_spec(name, [os.path.join(os.path.dirname(os.__file__), *folders)])
 
