@@ -9,6 +9,9 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+// Under loom, those who use the next two are left out.
+#[cfg_attr(loom, allow(dead_code))]
+pub mod chunk_word;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
@@ -23,6 +26,8 @@ pub mod object;
 pub mod patience;
 pub mod peers;
 pub mod ring;
+#[cfg_attr(loom, allow(dead_code))]
+mod slot;
 pub mod spin;
 #[cfg(not(loom))]
 mod sweep;
