@@ -89,6 +89,7 @@ def _preload(plan):
 
     sys.path = plan["sys_path"]
     sys.argv = plan["sys_argv"]
+    spawn._set_patched(plan["patched"])
     main = plan["main_path"]
     if main is not None:
         spawn._default_context.set_start_method(plan["start_method"], force=True)

@@ -4,6 +4,8 @@ import itertools
 import os
 import sys
 
+from . import _standard
+
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -314,7 +316,7 @@ def _tell_neighbours(name):
     threading = sys.modules.get("threading")
     if threading is not None and getattr(threading, "_HAVE_THREAD_NATIVE_ID", False):
         threading.main_thread()._set_native_id()
-    neighbour = sys.modules.get("multiprocessing.process")
+    neighbour = _standard.loaded("process")
     if neighbour is not None:
         neighbour._children = set()  # type: ignore[attr-defined]
         # Log records take the name from here.
@@ -323,7 +325,7 @@ def _tell_neighbours(name):
 
 def _run_neighbours_after_fork():
     """Do for the standard library's objects what its own forks do."""
-    neighbour = sys.modules.get("multiprocessing.util")
+    neighbour = _standard.loaded("util")
     if neighbour is not None:
         neighbour._finalizer_registry.clear()
         neighbour._run_after_forkers()
@@ -331,7 +333,7 @@ def _run_neighbours_after_fork():
 
 def _exit_neighbours():
     """Let the standard library's objects finish: its queues send what they have been given."""
-    neighbour = sys.modules.get("multiprocessing.util")
+    neighbour = _standard.loaded("util")
     if neighbour is not None:
         neighbour._exit_function()
 
