@@ -79,3 +79,5 @@ pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use queue::Queue;
+pub use sync::Lock;
+pub use value::{Array, Value};
