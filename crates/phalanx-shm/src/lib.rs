@@ -12,11 +12,15 @@ pub mod arena;
 // Under loom, those who use the next two are left out.
 #[cfg_attr(loom, allow(dead_code))]
 pub mod chunk_word;
+#[cfg(not(loom))]
+pub mod cells;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
+#[cfg(not(loom))]
+pub mod guarded;
 #[cfg(not(loom))]
 pub mod leases;
 #[cfg(all(test, loom))]
