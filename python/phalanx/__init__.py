@@ -59,6 +59,7 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
@@ -110,6 +111,7 @@ _SUBMODULES = frozenset(
         "popen_fork",
         "popen_forkserver",
         "popen_spawn_posix",
+        "program",
         "queues",
         "reduction",
         "sharedctypes",
@@ -130,6 +132,7 @@ if TYPE_CHECKING:
         popen_forkserver as popen_forkserver,
         popen_spawn_posix as popen_spawn_posix,
         process as process,
+        program as program,
         queues as queues,
         reduction as reduction,
         sharedctypes as sharedctypes,
@@ -137,6 +140,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from .program import Program as Program
 else:
 
     def __getattr__(name):
@@ -144,6 +148,10 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
+        if name == "Program":
+            from .program import Program
+
+            return globals().setdefault(name, Program)
         if name == "reducer":
             return _default_context.reducer
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

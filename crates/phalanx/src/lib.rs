@@ -33,6 +33,7 @@
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -68,6 +69,7 @@ pub mod plain;
 pub mod pool;
 pub mod prelude;
 pub mod process;
+pub mod program;
 pub mod queue;
 pub mod stash;
 pub mod sync;
@@ -81,6 +83,7 @@ pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvErr
 pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use program::inherited;
 pub use queue::Queue;
 pub use task::cancelled;
 

@@ -10,6 +10,7 @@ pub(crate) mod event;
 pub(crate) mod lock;
 pub(crate) mod passing;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod queue;
 pub(crate) mod rlock;
 mod scalar;
