@@ -341,6 +341,9 @@ class Spawning:
         fds: Sequence[int],
     ) -> Child: ...
 
+def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
+    """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
+
 def unpack(packed: bytes) -> Any:
     """Unpack what `Spawning.pack` made."""
 

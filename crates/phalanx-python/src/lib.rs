@@ -41,6 +41,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
+    use crate::types::program::start_program;
+    #[pymodule_export]
     use crate::types::queue::{Queue, QueueReader};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};

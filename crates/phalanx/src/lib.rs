@@ -34,6 +34,7 @@
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -71,6 +72,7 @@ pub mod plain;
 pub mod pool;
 pub mod prelude;
 pub mod process;
+pub mod program;
 pub mod queue;
 pub mod stash;
 pub mod sync;
@@ -86,6 +88,7 @@ pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use pipe::{PipeEnd, pipe};
+pub use program::inherited;
 pub use queue::Queue;
 pub use sync::Lock;
 pub use task::cancelled;
