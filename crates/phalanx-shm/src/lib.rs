@@ -14,6 +14,7 @@ pub mod arena;
 pub mod chunk_word;
 #[cfg(not(loom))]
 pub mod cells;
+pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
