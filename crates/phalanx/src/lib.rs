@@ -30,6 +30,7 @@
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
@@ -65,6 +66,7 @@ pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod queue;
+pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod value;
