@@ -68,13 +68,15 @@ pub struct Inbox {
     /// Initialized as a whole; the bytes of `held` are the peer's.
     buffer: Vec<u8>,
     held: Range<usize>,
+    /// Where the last message was found.
+    last: Range<usize>,
 }
 
 impl Inbox {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), held: 0..0 }
+        Self { buffer: Vec::new(), held: 0..0, last: 0..0 }
     }
 
     /// The first whole message, if it is there; it may be `limit` bytes long. It is gone with the
@@ -86,18 +88,16 @@ impl Inbox {
         match self.front(limit)? {
             Front::Whole(range) => {
                 self.held.start = range.end;
+                self.last = range.clone();
                 Ok(Some(&self.buffer[range]))
             }
             Front::Missing(_) => Ok(None),
         }
     }
 
-    /// Whether [`Inbox::message`] would give one.
-    ///
-    /// # Errors
-    /// [`TooLong`]
-    pub fn has_message(&self, limit: usize) -> Result<bool, TooLong> {
-        Ok(matches!(self.front(limit)?, Front::Whole(_)))
+    /// The message that was given last.
+    pub(super) fn last(&self) -> &[u8] {
+        &self.buffer[self.last.clone()]
     }
 
     /// Reads once from the socket; returns how many bytes came, 0 at the end of file.
@@ -111,6 +111,7 @@ impl Inbox {
             Ok(Front::Missing(bytes)) => bytes,
             _ => 0,
         };
+        self.last = 0..0;
         self.make_room(missing);
         let came = recv_now(socket, &mut self.buffer[self.held.end..])?;
         self.held.end += came;

@@ -84,8 +84,15 @@ impl Stopper {
         self.0.1.ring();
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Whether the server has been asked to.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.0.0.load(Ordering::Acquire)
+    }
+
+    /// Readable from then on.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.0.1.as_fd()
     }
 }
 
@@ -290,7 +297,7 @@ impl<S: Service> Server<S> {
     fn detach(&mut self, token: u64, message: Vec<u8>) {
         let Some(client) = self.clients.remove(&token) else { return };
         let _ = self.epoll.remove(&client.socket);
-        let stream = Stream::with_inbox(client.socket, client.inbox);
+        let stream = Stream::of_server(client.socket, client.inbox, self.stopper());
         self.service.detached(client.state, stream, message);
     }
 

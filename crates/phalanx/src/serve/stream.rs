@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use phalanx_os::poll::{self, Interest};
 use phalanx_os::stream::send_now;
-use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
 use super::inbox::{Inbox, TooLong, header};
+use super::server::Stopper;
 
 /// Answers come soon, or the other end is busy.
 static SPIN: Spin = Spin::new();
@@ -58,19 +59,26 @@ impl From<io::Error> for StreamError {
 pub struct Stream {
     socket: OwnedFd,
     inbox: Inbox,
+    stopper: Option<Stopper>,
 }
 
 impl Stream {
     /// A stream over a connected socket.
     #[must_use]
     pub const fn new(socket: OwnedFd) -> Self {
-        Self { socket, inbox: Inbox::new() }
+        Self { socket, inbox: Inbox::new(), stopper: None }
     }
 
-    /// A stream of which some bytes have been received already.
+    /// A stream of a server, of which some bytes have been received already. When the server stops,
+    /// who waits for a message is told that it was interrupted.
+    pub(super) const fn of_server(socket: OwnedFd, inbox: Inbox, stopper: Stopper) -> Self {
+        Self { socket, inbox, stopper: Some(stopper) }
+    }
+
+    /// The message that was received last.
     #[must_use]
-    pub const fn with_inbox(socket: OwnedFd, inbox: Inbox) -> Self {
-        Self { socket, inbox }
+    pub fn last(&self) -> &[u8] {
+        self.inbox.last()
     }
 
     /// Sends one message; waits while the other end is slow.
@@ -80,6 +88,7 @@ impl Stream {
     pub fn send(&self, body: &[u8], patience: &Patience<'_>) -> Result<(), StreamError> {
         let header = header(body.len());
         let mut sent = 0;
+        let mut slices = Slices::for_users();
         let total = header.as_slice().len() + body.len();
         while sent < total {
             let head = header.as_slice().get(sent..).unwrap_or(&[]);
@@ -87,7 +96,7 @@ impl Stream {
             match send_now(&self.socket, &[IoSlice::new(head), IoSlice::new(tail)]) {
                 Ok(bytes) => sent += bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.sleep(Interest::write(self.socket.as_fd()), patience)?;
+                    self.sleep(Interest::write(self.socket.as_fd()), patience, &mut slices)?;
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -101,13 +110,12 @@ impl Stream {
     /// [`StreamError`]
     pub fn receive(&mut self, limit: usize, patience: &Patience<'_>) -> Result<&[u8], StreamError> {
         let mut spun = false;
+        let mut slices = Slices::for_users();
         loop {
-            // The message is looked for twice because a borrow that is returned lasts too long.
-            if self.inbox.has_message(limit).map_err(StreamError::TooLong)? {
-                let message = self.inbox.message(limit).map_err(StreamError::TooLong)?;
-                return message.ok_or(StreamError::Closed);
+            if self.inbox.message(limit).map_err(StreamError::TooLong)?.is_some() {
+                return Ok(self.inbox.last());
             }
-            let Self { socket, inbox } = self;
+            let Self { socket, inbox, .. } = self;
             let mut look = || match inbox.fill(&*socket) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
                 result => Some(result),
@@ -118,15 +126,28 @@ impl Stream {
                 Some(Ok(0)) => return Err(StreamError::Closed),
                 Some(Ok(_)) => {}
                 Some(Err(e)) => return Err(e.into()),
-                None => self.sleep(Interest::read(self.socket.as_fd()), patience)?,
+                None => self.sleep(Interest::read(self.socket.as_fd()), patience, &mut slices)?,
             }
         }
     }
 
     /// Sleeps until the socket is ready or the patience is at its end.
-    fn sleep(&self, interest: Interest<'_>, patience: &Patience<'_>) -> Result<(), StreamError> {
+    fn sleep(
+        &self,
+        interest: Interest<'_>,
+        patience: &Patience<'_>,
+        slices: &mut Slices,
+    ) -> Result<(), StreamError> {
         patience.check().map_err(StreamError::GaveUp)?;
-        poll::wait(&mut [interest], patience.deadline())?;
+        let Some(stopper) = &self.stopper else {
+            // In slices: a signal handler that ran right before is asked about after the sleep.
+            poll::wait(&mut [interest], Some(slices.next_deadline(patience)))?;
+            return Ok(());
+        };
+        if stopper.is_stopped() {
+            return Err(StreamError::GaveUp(GaveUp::Interrupted));
+        }
+        poll::wait(&mut [interest, Interest::read(stopper.bell())], patience.deadline())?;
         Ok(())
     }
 }
