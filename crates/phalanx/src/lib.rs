@@ -27,6 +27,7 @@
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
+//! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
@@ -60,6 +61,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod connection;
 pub mod entry;
 pub mod message;
 pub mod pipe;
