@@ -38,13 +38,9 @@ impl<'py> Desk<'py> {
     pub(super) fn first(
         &self,
         request: &Bound<'py, PyBytes>,
-    ) -> PyResult<Option<(Option<Bound<'py, PyBytes>>, bool)>> {
-        let py = self.owner.py();
-        let answer = self
-            .owner
-            .call_method1(intern!(py, "_serve_first"), (&self.client, request))?
-            .extract()?;
-        Ok(Some(answer))
+    ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
+        let serve = intern!(self.owner.py(), "_serve_first");
+        Ok(self.owner.call_method1(serve, (&self.client, request))?.extract()?)
     }
 
     /// Answers a request of a client that stays. Nothing is returned when its connection has to be
@@ -73,7 +69,9 @@ impl<'py> Desk<'py> {
             return Ok(Some(Some(self.owner.call_method1(pack, (&self.client, reply))?.extract()?)));
         }
         let serve = intern!(py, "_serve_next");
-        Ok(Some(self.owner.call_method1(serve, (&self.client, request))?.extract()?))
+        let reply = self.owner.call_method1(serve, (&self.client, request))?;
+        // Bytes, or false for no reply, or none to close the connection.
+        Ok((!reply.is_none()).then(|| reply.cast_into().ok()))
     }
 
     /// Ends the server.

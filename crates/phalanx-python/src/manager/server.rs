@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use phalanx::connection::{Handshake, Key, MESSAGE_MAX, Peers};
+use phalanx::connection::{farewell, Handshake, Key, MESSAGE_MAX, Peers};
 use phalanx::serve::{Limits, Next, Server, Service, Stopper, Stream};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -46,7 +46,7 @@ impl Service for Door {
                 }
                 progress.reply.into_iter().next().map_or(Next::Wait, Next::Send)
             }
-            Err(why) => Next::Close(why.last_word().map(<[u8]>::to_vec)),
+            Err(why) => Next::Close(farewell(&why).map(<[u8]>::to_vec)),
         }
     }
 
@@ -69,7 +69,8 @@ impl ManagerServer {
     /// Serve a duplicate of a listening socket.
     #[new]
     fn new(fd: RawFd, authkey: &[u8], owner: Py<PyAny>) -> PyResult<Self> {
-        let listener = borrow_fds(&[fd]);
+        let fds = [fd];
+        let listener = borrow_fds(&fds);
         let listener = listener.first().ok_or_else(|| {
             PyRuntimeError::new_err("a manager's server needs a listener that is open")
         })?;

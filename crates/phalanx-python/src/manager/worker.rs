@@ -130,13 +130,11 @@ impl Crew {
     fn serve(&self, py: Python<'_>, job: Job) -> PyResult<()> {
         let Job { mut stream, message } = job;
         let desk = Desk::new(self.owner.bind(py))?;
-        let Some((mut reply, mut stays)) = desk.first(&PyBytes::new(py, &message))? else {
-            return Ok(());
-        };
+        let (mut reply, stays) = desk.first(&PyBytes::new(py, &message))?;
         loop {
-            let forever = Patience::forever();
             let body = reply.as_ref().map(|reply| reply.as_bytes());
             let next = py.detach(|| {
+                let forever = Patience::forever();
                 if let Some(body) = body {
                     stream.send(body, &forever)?;
                 }
@@ -153,10 +151,7 @@ impl Crew {
             }
             match desk.next(&PyBytes::new(py, stream.last()))? {
                 Some(answer) => reply = answer,
-                None => stays = false,
-            }
-            if !stays {
-                return Ok(());
+                None => return Ok(()),
             }
         }
     }

@@ -18,4 +18,4 @@ pub mod zygote;
 
 pub use child::{Child, WaitError, wait_readable};
 pub use phalanx_os::wait::ExitStatus;
-pub use spawning::{Reservation, spawning_slot};
+pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
