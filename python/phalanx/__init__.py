@@ -62,6 +62,8 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "patch",
+    "unpatch",
 ]
 
 Array = _default_context.Array
@@ -119,9 +121,13 @@ _SUBMODULES = frozenset(
     }
 )
 
+# What `patch` leaves to the standard library's modules, which then work on top of phalanx's.
+_STANDARD_MODULES = frozenset({"managers", "shared_memory", "resource_tracker", "resource_sharer"})
+
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
+    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         forkserver as forkserver,
@@ -146,6 +152,16 @@ else:
             return sys.modules[f"{__name__}.{name}"]
         if name == "reducer":
             return _default_context.reducer
+        if name in ("patch", "unpatch"):
+            from . import _patch
+
+            return globals().setdefault(name, getattr(_patch, name))
+        if name in _STANDARD_MODULES:
+            from . import _standard
+
+            if _standard.is_replaced:
+                __import__(f"multiprocessing.{name}")
+                return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -28,4 +28,5 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod stream;
+pub mod surroundings;
 pub mod wait;
