@@ -34,6 +34,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
     #[pymodule_export]
+    use crate::types::containers::{SharedDict, SharedList};
+    #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
@@ -61,6 +63,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        let unshareable = m.py().get_type::<crate::types::containers::Unshareable>();
+        pyo3::types::PyModuleMethods::add(m, "Unshareable", unshareable)?;
         crate::types::quicken_locks(m.py())
     }
 }

@@ -9,6 +9,7 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;

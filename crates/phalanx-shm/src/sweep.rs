@@ -146,6 +146,14 @@ macro_rules! dispatch {
                 let $object: &crate::words::barrier::BarrierHead = arena.at(at);
                 $action
             }
+            Some(ObjectKind::Map) => {
+                let $object: &crate::containers::Map = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::List) => {
+                let $object: &crate::containers::List = arena.at(at);
+                $action
+            }
             None => {}
         }
     }};

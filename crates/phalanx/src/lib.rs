@@ -29,6 +29,7 @@
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
@@ -65,6 +66,7 @@
 pub mod connection;
 pub mod entry;
 pub mod error;
+pub mod manager;
 pub mod message;
 pub mod pipe;
 pub mod plain;
