@@ -66,7 +66,9 @@ impl<'py> Desk<'py> {
                 return Ok(Some(Some(bytes)));
             }
             let pack = intern!(py, "_pack");
-            return Ok(Some(Some(self.owner.call_method1(pack, (&self.client, reply))?.extract()?)));
+            return Ok(Some(Some(
+                self.owner.call_method1(pack, (&self.client, reply))?.extract()?,
+            )));
         }
         let serve = intern!(py, "_serve_next");
         let reply = self.owner.call_method1(serve, (&self.client, request))?;

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use phalanx::connection::{farewell, Handshake, Key, MESSAGE_MAX, Peers};
+use phalanx::connection::{Handshake, Key, MESSAGE_MAX, Peers, farewell};
 use phalanx::serve::{Limits, Next, Server, Service, Stopper, Stream};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -84,8 +84,7 @@ impl ManagerServer {
     /// Serve until `stop` is called, by whichever thread or client.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let taken = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut server =
-            taken.ok_or_else(|| PyRuntimeError::new_err("the server runs already"))?;
+        let mut server = taken.ok_or_else(|| PyRuntimeError::new_err("the server runs already"))?;
         let result = interrupt::waiting(py, None, |patience| server.run(&patience));
         self.stopper.stop();
         py.detach(|| self.crew.dismiss());

@@ -33,6 +33,6 @@ pub(crate) use error::{How, out_of_memory_hint};
 pub use error::{ProcessError, StartError};
 pub use method::{StartMethod, prepare_zygote};
 pub use phalanx_os::wait::ExitStatus;
-pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
 pub use running::Process;
+pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
 pub use stdio::Stdio;
