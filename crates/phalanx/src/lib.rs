@@ -32,6 +32,7 @@
 //! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
@@ -76,6 +77,7 @@ pub mod prelude;
 pub mod process;
 pub mod program;
 pub mod queue;
+pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
