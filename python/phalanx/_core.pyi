@@ -246,6 +246,30 @@ class Connection:
 def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     """Wait until objects of the list are ready to be received from; return those that are."""
 
+_Address = str | bytes | tuple[Any, ...]
+
+@final
+class SocketListener:
+    """A socket that others can connect to; names of hosts have been looked up."""
+
+    def __new__(cls, address: _Address, backlog: int) -> Self: ...
+    @property
+    def address(self) -> Any: ...
+    def accept(
+        self, authkey: bytes | None = None, any_user: bool = False, timeout: float | None = None
+    ) -> tuple[Connection, Any]: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+def connect(address: _Address, authkey: bytes | None = None, any_user: bool = False) -> Connection: ...
+def deliver_challenge(connection: Any, authkey: bytes, digest_name: str = "sha256") -> None:
+    """Have the other side of a connection prove that it knows the key."""
+
+def answer_challenge(connection: Any, authkey: bytes) -> None:
+    """Prove to the other side of a connection that this one knows the key."""
+
+def create_response(authkey: bytes, message: bytes) -> bytes: ...
+def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None: ...
 def _make_pipe(duplex: bool) -> tuple[Connection, Connection]: ...
 def _attach_connection(fd: int, parts: _Parts) -> Connection: ...
 def deposit_fd(fd: int) -> bytes:
@@ -340,6 +364,9 @@ class Spawning:
         payload: bytes,
         fds: Sequence[int],
     ) -> Child: ...
+
+def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
+    """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
 
 def unpack(packed: bytes) -> Any:
     """Unpack what `Spawning.pack` made."""

@@ -5,6 +5,7 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod manager;
 mod message;
 mod pool;
 mod types;
@@ -22,6 +23,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ffi::{SharedBlock, SharedBuffer};
+    #[pymodule_export]
+    use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
@@ -42,6 +45,8 @@ mod _core {
     use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    #[pymodule_export]
+    use crate::types::program::start_program;
     #[pymodule_export]
     use crate::types::queue::{Queue, QueueReader};
     #[pymodule_export]

@@ -52,10 +52,12 @@ pub enum ObjectKind {
     Map = 10,
     /// [`crate::containers::List`].
     List = 11,
+    /// A lock with a value.
+    Guarded = 12,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Bytes,
         Self::Ring,
         Self::Lock,
@@ -65,6 +67,7 @@ impl ObjectKind {
         Self::Event,
         Self::Barrier,
         Self::Pool,
+        Self::Guarded,
         Self::Map,
         Self::List,
     ];

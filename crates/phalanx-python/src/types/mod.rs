@@ -13,6 +13,7 @@ pub(crate) mod listener;
 pub(crate) mod lock;
 pub(crate) mod passing;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod queue;
 pub(crate) mod rlock;
 mod scalar;
