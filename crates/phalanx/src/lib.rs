@@ -14,8 +14,8 @@
 //! }
 //!
 //! // Four forked workers, ordered results.
-//! let pool = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! let (pool, test) = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
 //! assert_eq!(primes, 6);
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```

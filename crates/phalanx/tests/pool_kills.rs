@@ -12,7 +12,7 @@ mod pool_support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
-use phalanx::pool::{Builder, Pool, PoolError};
+use phalanx::pool::{Builder, Closure, Pool, PoolError};
 use phalanx::process::ExitStatus;
 use phalanx_os::pidfd;
 use phalanx_shm::failpoint;
@@ -50,6 +50,7 @@ const SIGSTOP: i32 = 19;
 
 type Arguments = (u64, Vec<u8>);
 type Outcome = Result<Vec<u8>, PoolError>;
+type Work = Closure<Arguments, Vec<u8>>;
 
 /// All steps that the sources name.
 fn steps() -> BTreeSet<String> {
@@ -99,7 +100,7 @@ fn play(scene: &Scene<'_>) -> bool {
     let before = family.arena().census();
     let (seen, known) = (counters.clone(), counters.clone());
     let (step, nth, signal) = (scene.step.to_owned(), scene.nth, scene.signal);
-    let builder = Builder::new().workers(2).setup(move |_| {
+    let mut builder = Builder::new().workers(2).setup(move |_| {
         if seen.count(WORKERS) == 0 {
             seen.set(VICTIM, u64::from(std::process::id()));
             failpoint::arm(&step, signal, nth);
@@ -115,13 +116,14 @@ fn play(scene: &Scene<'_>) -> bool {
         }
         vec![task as u8; sizes(task as usize).1]
     };
-    let pool: Pool<Arguments, Vec<u8>> = builder.start(function).expect("a pool");
+    let work: Work = builder.closure(function);
+    let pool = builder.start().expect("a pool");
     until(|| counters.get(VICTIM) != 0);
     let victim = counters.get(VICTIM) as u32;
     let sentinel = pidfd::open(victim).expect("it was not collected yet");
 
     let outcomes = std::thread::scope(|scope| {
-        let run = scope.spawn(|| run(&pool, &counters, scene.in_batches));
+        let run = scope.spawn(|| run(&pool, work, &counters, scene.in_batches));
         if scene.signal == SIGSTOP {
             leave_alone(&pool, victim, &sentinel, || run.is_finished());
         }
@@ -145,7 +147,7 @@ fn play(scene: &Scene<'_>) -> bool {
         kill(victim, SIGKILL);
         until(|| pidfd::has_ended(&sentinel));
     }
-    assert_eq!(pool.map(more).expect("the pool goes on").len(), 6);
+    assert_eq!(pool.map(work, more).expect("the pool goes on").len(), 6);
     assert_eq!(pool.pids().len(), 2);
     pool.join().expect("the end");
     let after = family.arena().census();
@@ -153,12 +155,12 @@ fn play(scene: &Scene<'_>) -> bool {
     reached
 }
 
-fn run(pool: &Pool<Arguments, Vec<u8>>, counters: &Counters, in_batches: bool) -> Vec<Outcome> {
+fn run(pool: &Pool, work: Work, counters: &Counters, in_batches: bool) -> Vec<Outcome> {
     if in_batches {
         counters.set(GO, 1);
-        return pool.map_each((0..TASKS).map(arguments)).expect("sent");
+        return pool.map_each(work, (0..TASKS).map(arguments)).expect("sent");
     }
-    let send = |task| pool.submit(arguments(task)).expect("sent");
+    let send = |task| pool.submit(work, arguments(task)).expect("sent");
     let tasks: Vec<_> = (0..TASKS).map(send).collect();
     // So the tasks fill several segments of their ring; now their results pile up.
     counters.set(GO, 1);
@@ -167,12 +169,7 @@ fn run(pool: &Pool<Arguments, Vec<u8>>, counters: &Counters, in_batches: bool) -
 }
 
 /// Once the victim is stopped, nobody may take it for dead; then it is killed.
-fn leave_alone(
-    pool: &Pool<Arguments, Vec<u8>>,
-    victim: u32,
-    sentinel: &OwnedFd,
-    over: impl Fn() -> bool,
-) {
+fn leave_alone(pool: &Pool, victim: u32, sentinel: &OwnedFd, over: impl Fn() -> bool) {
     until(|| over() || state_of(victim) == Some('T'));
     if state_of(victim) == Some('T') {
         pause(60);
