@@ -429,7 +429,6 @@ impl Seat {
         {
             return false;
         }
-        failpoint!("pool.task.condemned");
         // It cannot move on now. But the counts may be those of another batch that looks the same.
         let is_that_one = self.lease.load(Ordering::Acquire) == signed(lease.ordinal);
         if !is_that_one {
