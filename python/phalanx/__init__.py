@@ -59,9 +59,12 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "patch",
+    "unpatch",
 ]
 
 Array = _default_context.Array
@@ -110,6 +113,7 @@ _SUBMODULES = frozenset(
         "popen_fork",
         "popen_forkserver",
         "popen_spawn_posix",
+        "program",
         "queues",
         "reduction",
         "sharedctypes",
@@ -119,9 +123,13 @@ _SUBMODULES = frozenset(
     }
 )
 
+# What `patch` leaves to the standard library's modules, which then work on top of phalanx's.
+_STANDARD_MODULES = frozenset({"managers", "shared_memory", "resource_tracker", "resource_sharer"})
+
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
+    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         forkserver as forkserver,
@@ -130,6 +138,7 @@ if TYPE_CHECKING:
         popen_forkserver as popen_forkserver,
         popen_spawn_posix as popen_spawn_posix,
         process as process,
+        program as program,
         queues as queues,
         reduction as reduction,
         sharedctypes as sharedctypes,
@@ -137,6 +146,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from .program import Program as Program
 else:
 
     def __getattr__(name):
@@ -144,8 +154,22 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
+        if name == "Program":
+            from .program import Program
+
+            return globals().setdefault(name, Program)
         if name == "reducer":
             return _default_context.reducer
+        if name in ("patch", "unpatch"):
+            from . import _patch
+
+            return globals().setdefault(name, getattr(_patch, name))
+        if name in _STANDARD_MODULES:
+            from . import _standard
+
+            if _standard.is_replaced:
+                __import__(f"multiprocessing.{name}")
+                return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

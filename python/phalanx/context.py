@@ -3,7 +3,7 @@
 import sys
 from _thread import _local
 
-from . import process
+from . import _standard, process
 from .errors import AuthenticationError, BufferTooShort, ProcessError, TimeoutError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -388,7 +388,7 @@ def get_spawning_popen():
 def set_spawning_popen(popen):
     """Set what `get_spawning_popen` returns, here and for the standard library's own objects."""
     _tls.spawning_popen = popen
-    neighbour = sys.modules.get("multiprocessing.context")
+    neighbour = _standard.loaded("context")
     if neighbour is not None:
         neighbour.set_spawning_popen(popen)
 

@@ -55,6 +55,7 @@ class ForkServer:
                 "sys_path": data["sys_path"],
                 "sys_argv": data["sys_argv"],
                 "start_method": data["start_method"],
+                "patched": data["patched"],
                 "main_path": main_path,
                 "main_by_value": by_value,
                 "modules": modules,

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import process, util
+from . import _standard, process, util
 from .context import _default_context, set_spawning_popen
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -229,6 +229,7 @@ def get_preparation_data(name):
         orig_dir=process.ORIGINAL_DIR,
         dir=os.getcwd(),
         start_method=_default_context.get_start_method(),
+        patched=_standard.is_replaced,
     )
     main = sys.modules["__main__"]
     module_name = getattr(getattr(main, "__spec__", None), "name", None)
@@ -282,6 +283,8 @@ def prepare(data):
         os.chdir(data["dir"])
     if "orig_dir" in data:
         process.ORIGINAL_DIR = data["orig_dir"]
+    if "patched" in data:
+        _set_patched(data["patched"])
     if "start_method" in data:
         _default_context.set_start_method(data["start_method"], force=True)
     if data.get("main_by_value"):
@@ -290,6 +293,14 @@ def prepare(data):
         _fixup_main_from_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:
         _fixup_main_from_path(data["init_main_from_path"])
+
+
+def _set_patched(wanted):
+    """Have phalanx in the place of `multiprocessing`, or not, as the parent has."""
+    if wanted != _standard.is_replaced:
+        from . import _patch
+
+        _patch.patch() if wanted else _patch.unpatch()
 
 
 def _take_main_by_value():
