@@ -64,6 +64,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod channel;
 pub mod connection;
 pub mod entry;
@@ -85,6 +86,7 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use bytes::{SharedBytes, SharedBytesMut};
 pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
