@@ -7,6 +7,7 @@ mod ffi;
 mod interrupt;
 mod message;
 mod pool;
+mod threads;
 mod types;
 
 use pyo3::prelude::*;
@@ -25,6 +26,8 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
+    use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
+    #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
@@ -35,7 +38,9 @@ mod _core {
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
-    use crate::types::queue::{Queue, QueueReader};
+    use crate::types::queue::Queue;
+    #[pymodule_export]
+    use crate::types::queue_ends::{QueueReader, QueueWriter};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
