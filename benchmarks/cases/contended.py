@@ -16,7 +16,7 @@ from benchmarks.harness.measure import Run, check
 from benchmarks.harness.team import Team
 
 PROCESSES = 4
-LOCKED = 40_000
+LOCKED = 200_000
 ROUND_TRIPS = 5_000
 MEETINGS = 4_000
 

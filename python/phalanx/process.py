@@ -256,7 +256,8 @@ class BaseProcess:
     def _bootstrap(self, parent_sentinel=None):
         """Become the running process, do its work, and return its exit code."""
         global _current_process, _parent_process, _process_counter, _children
-        from . import context, util
+        # An import statement would run code whose memory a forked child has to copy.
+        context, util = sys.modules["phalanx.context"], sys.modules["phalanx.util"]
 
         try:
             if self._start_method is not None:
@@ -304,8 +305,7 @@ class BaseProcess:
 
     @staticmethod
     def _after_fork():
-        from . import util
-
+        util = sys.modules["phalanx.util"]
         util._finalizer_registry.clear()
         util._run_after_forkers()
         _run_neighbours_after_fork()

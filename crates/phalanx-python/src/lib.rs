@@ -28,11 +28,17 @@ mod _core {
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]
+    use crate::types::challenge::{
+        answer_challenge, create_response, deliver_challenge, verify_challenge,
+    };
+    #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
+    #[pymodule_export]
+    use crate::types::listener::{SocketListener, connect_to};
     #[pymodule_export]
     use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]

@@ -24,6 +24,10 @@ const ROUND_NS: u64 = 1_500;
 const SHORT_ROUND_NS: u64 = 150;
 /// A round of a wait for a lock.
 const LOCK_ROUND_NS: u64 = 300;
+/// A lock that a waiter gets within this time is hot; handing it over takes as long.
+const HOT_NS: u32 = 200;
+const HOT_PAUSES: u32 = 100;
+const HOT_PROBE_EVERY: u32 = 16;
 /// Long enough for the scheduler to move a peer to a processor that is idle.
 const LONG_PHASE_NS: u64 = 12_000_000;
 const SHORT_PHASE_NS: u64 = 300_000_000;
@@ -41,6 +45,7 @@ pub struct Spin {
     cap_ns: AtomicU32,
     phase: Phase,
     long_round_ns: u64,
+    hot: Option<Hot>,
 }
 
 /// Whether rounds are long or short at present, and what came of it.
@@ -95,6 +100,36 @@ impl Phase {
     }
 }
 
+/// Whether a lock is *hot*: held for less time than it takes to hand it to another processor. Then who
+/// waits does better to look seldom, and leave lock and data for a while to the processor that has
+/// them in its cache. Some waits look as often as they can, to find out.
+#[derive(Debug)]
+struct Hot {
+    waits: AtomicU32,
+    typical_ns: AtomicU32,
+}
+
+impl Hot {
+    const fn new() -> Self {
+        Self { waits: AtomicU32::new(0), typical_ns: AtomicU32::new(u32::MAX / 8) }
+    }
+
+    /// Pause instructions between two looks, and whether this wait is one to find out.
+    fn pauses(&self) -> (u32, bool) {
+        let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
+        self.waits.store(waits, Ordering::Relaxed);
+        let is_hot = self.typical_ns.load(Ordering::Relaxed) < HOT_NS;
+        let probes = !is_hot || waits.is_multiple_of(HOT_PROBE_EVERY);
+        (if probes { 1 } else { HOT_PAUSES }, probes)
+    }
+
+    fn note(&self, used: u64) {
+        let old = self.typical_ns.load(Ordering::Relaxed);
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        self.typical_ns.store(old - old / 4 + used / 4, Ordering::Relaxed);
+    }
+}
+
 impl Default for Spin {
     fn default() -> Self {
         Self::new()
@@ -112,15 +147,18 @@ impl Spin {
             cap_ns: AtomicU32::new(cap),
             phase: Phase::new(),
             long_round_ns: ROUND_NS,
+            hot: None,
         }
     }
 
     /// One for locks, which are held for less than it takes to answer a message: rounds are short,
-    /// so that a holder that was preempted gets the processor back soon.
+    /// so that a holder that was preempted gets the processor back soon, and looks at a hot lock are
+    /// rare.
     #[must_use]
     pub const fn for_locks() -> Self {
         let mut spin = Self::new();
         spin.long_round_ns = LOCK_ROUND_NS;
+        spin.hot = Some(Hot::new());
         spin
     }
 
@@ -143,6 +181,7 @@ impl Spin {
         }
         let start = Deadline::now().as_nanos();
         let length = self.phase.round(start, self.long_round_ns);
+        let (pauses, probes) = self.hot.as_ref().map_or((1, false), Hot::pauses);
         let mut charged = 0;
         let mut round = 0;
         loop {
@@ -154,9 +193,14 @@ impl Spin {
                         let used = Deadline::now().as_nanos() - start;
                         self.phase.note(round == 0);
                         self.succeeded(used, cap);
+                        if probes && let Some(hot) = &self.hot {
+                            hot.note(used);
+                        }
                         return Some(value);
                     }
-                    std::hint::spin_loop();
+                    for _ in 0..pauses {
+                        std::hint::spin_loop();
+                    }
                 }
                 before = Deadline::now().as_nanos();
             }

@@ -25,6 +25,16 @@ pub fn futex_wake(word: &AtomicU32, count: u32) -> usize {
     phalanx_os::futex::wake(word, count)
 }
 
+/// Sleeps for about so long, whatever happens meanwhile.
+#[cfg(not(loom))]
+pub(crate) fn nap(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
+/// Under loom time does not pass.
+#[cfg(loom)]
+pub(crate) fn nap(_time: std::time::Duration) {}
+
 /// Keeps a load from being moved before an earlier `SeqCst` read-modify-write of another word.
 /// Nothing on x86-64, where such a write is a full barrier; loom takes `SeqCst` accesses for
 /// weaker ones, and other processors may move an acquiring load before them.

@@ -27,11 +27,13 @@
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
+//! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
+//! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -41,7 +43,7 @@
 //!
 //! | it died | what the others see |
 //! |---|---|
-//! | holding a [`Lock`](sync::Lock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
+//! | holding a [`Lock`](sync::RawLock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
 //! | waiting for a lock, a condition, a queue | nothing: a wake-up that was meant for it goes to somebody else |
 //! | before a [barrier](sync::Barrier) let it pass | the barrier is broken, for all who wait there |
 //! | putting a message | the message is there as a whole, or not at all |
@@ -59,17 +61,33 @@
 
 #![forbid(unsafe_code)]
 
+pub mod connection;
 pub mod entry;
+pub mod error;
 pub mod message;
 pub mod pipe;
+pub mod plain;
 pub mod pool;
+pub mod prelude;
 pub mod process;
 pub mod queue;
 pub mod stash;
 pub mod sync;
+pub mod task;
 pub mod value;
 pub mod wait;
+pub mod wire;
 
 pub use entry::init;
+pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
+pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use queue::Queue;
+pub use task::cancelled;
+
+/// What the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use linkme;
+}

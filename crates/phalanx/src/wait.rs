@@ -9,7 +9,7 @@ use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
 use crate::pipe::End;
-use crate::queue::Queue;
+use crate::queue::RawQueue;
 
 static SPIN: Spin = Spin::new();
 
@@ -19,7 +19,7 @@ pub enum Source<'a> {
     /// A message in a pipe, or its end of file.
     Pipe(&'a End),
     /// A message in a queue.
-    Queue(&'a Queue),
+    Queue(&'a RawQueue),
     /// A descriptor that becomes readable.
     Fd(BorrowedFd<'a>),
 }
@@ -119,7 +119,7 @@ fn sleep(
     slices: &mut Slices,
 ) -> Result<(), WaitError> {
     let until = slices.next_deadline(patience);
-    let queues: Option<Vec<&Queue>> = sources
+    let queues: Option<Vec<&RawQueue>> = sources
         .iter()
         .map(|source| if let Source::Queue(queue) = source { Some(*queue) } else { None })
         .collect();

@@ -8,7 +8,7 @@ use phalanx::Patience;
 use phalanx::message::Outgoing;
 use phalanx::pool::{Pool, PoolError};
 use phalanx::process::{ExitStatus, fork};
-use phalanx::queue::Queue;
+use phalanx::queue::RawQueue;
 use phalanx_shm::family::Family;
 use pool_support::{kill, raise, watchdog};
 
@@ -77,7 +77,7 @@ fn use_everything(round: u64) {
     }
     drop(pool);
 
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let child = fork::run(|| {
         let family = Family::get().expect("a family");
         for len in [10, 10_000, 100] {

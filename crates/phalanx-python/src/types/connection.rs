@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use phalanx::message::{Incoming, Outgoing, Parcel};
-use phalanx::pipe::{self, End, EndParts, Stream};
+use phalanx::connection::{Partial, Stream, StreamError};
+use phalanx::pipe::{self, End, EndParts};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
 use phalanx_shm::peers::SlotId;
 use phalanx_shm::ring::INLINE_MAX;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyEOFError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -26,6 +27,11 @@ const OBJECT: u8 = 0;
 /// The first byte of a pipe's message: plain bytes. In a parcel they are its only buffer, whose
 /// length follows.
 const BYTES: u8 = 1;
+
+/// Up to this size messages are sent over sockets without giving the GIL up.
+const AT_ONCE: usize = 64 * 1024;
+/// The bytes before a message of that size.
+const HEADER: usize = 4;
 
 /// What messages travel over.
 pub(crate) enum Channel {
@@ -87,6 +93,11 @@ impl Connection {
         }
     }
 
+    /// One over a socket.
+    pub(super) fn of_stream(stream: Stream) -> Self {
+        Self::of(Channel::Stream(stream), true, true)
+    }
+
     fn of_end(end: End) -> Self {
         let (readable, writable) = (end.is_readable(), end.is_writable());
         Self::of(Channel::Pipe(end), readable, writable)
@@ -124,8 +135,7 @@ impl Connection {
                     .map_err(errors::recv)?,
             },
             Channel::Stream(stream) => {
-                interrupt::waiting(py, None, |patience| stream.recv(frame, None, &patience))?
-                    .map_err(errors::stream)?;
+                receive_from(py, stream, frame, None)?;
                 return Ok(Message::Bytes(PyBytes::new(py, frame).unbind()));
             }
         };
@@ -145,15 +155,23 @@ impl Connection {
         Ok(Message::Bytes(SharedBuffer::with_bytes(&slice, |b| PyBytes::new(py, b)).unbind()))
     }
 
-    /// The next message as bytes: an object's are those of its pickle.
-    fn receive_bytes(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+    /// The next message as bytes, an object's those of its pickle; `None` if they are more than `max`.
+    fn receive_bytes(&self, py: Python<'_>, max: Option<u64>) -> PyResult<Option<Py<PyBytes>>> {
         let channel = self.reading()?;
-        with_scratch(|frame| match Self::receive(py, &channel, frame)? {
-            Message::Bytes(bytes) => Ok(bytes),
-            Message::Object(message) => {
-                let object = object(py, message, frame)?;
-                Ok(codec::encode_whole(py, object.bind(py), None)?.unbind())
+        with_scratch(|frame| {
+            if let Channel::Stream(stream) = &*channel {
+                let came = receive_from(py, stream, frame, max)?;
+                return Ok(came.then(|| PyBytes::new(py, frame).unbind()));
             }
+            let bytes = match Self::receive(py, &channel, frame)? {
+                Message::Bytes(bytes) => bytes,
+                Message::Object(message) => {
+                    let object = object(py, message, frame)?;
+                    codec::encode_whole(py, object.bind(py), None)?.unbind()
+                }
+            };
+            let len = bytes.as_bytes(py).len() as u64;
+            Ok((!max.is_some_and(|max| len > max)).then_some(bytes))
         })
     }
 }
@@ -199,6 +217,39 @@ fn send_bytes(py: Python<'_>, end: &End, bytes: &[u8]) -> PyResult<()> {
     send(py, end, Outgoing::Parcel(parcel))
 }
 
+/// Sends bytes as one message, without giving the GIL up if that goes at once.
+fn send_over(py: Python<'_>, stream: &Stream, bytes: &[u8]) -> PyResult<()> {
+    let done = if bytes.len() <= AT_ONCE { stream.send_some(bytes) } else { Ok(0) };
+    let done = done.map_err(errors::stream)?;
+    if done >= bytes.len() + HEADER {
+        return Ok(());
+    }
+    interrupt::waiting(py, None, |patience| stream.send_rest(bytes, done, &patience))?
+        .map_err(errors::stream)
+}
+
+/// Receives a message, without giving the GIL up if it is there. False if it is longer than `max`,
+/// and nothing of it has been read.
+fn receive_from(
+    py: Python<'_>,
+    stream: &Stream,
+    frame: &mut Vec<u8>,
+    max: Option<u64>,
+) -> PyResult<bool> {
+    let mut partial = Partial::default();
+    let mut came = stream.advance(&mut partial, frame, max);
+    if matches!(came, Ok(false)) {
+        let wait = |patience: Patience<'_>| {
+            stream.recv_rest(&mut partial, frame, max, &patience).map(|()| true)
+        };
+        came = interrupt::waiting(py, None, wait)?;
+    }
+    match came {
+        Err(StreamError::TooLong(_)) if max.is_some() => Ok(false),
+        other => other.map_err(errors::stream),
+    }
+}
+
 #[pymethods]
 impl Connection {
     #[new]
@@ -228,9 +279,7 @@ impl Connection {
             }),
             Channel::Stream(stream) => {
                 let pickle = codec::encode_whole(py, obj, None)?;
-                let bytes = pickle.as_bytes();
-                interrupt::waiting(py, None, |patience| stream.send(bytes, &patience))?
-                    .map_err(errors::stream)
+                send_over(py, stream, pickle.as_bytes())
             }
         }
     }
@@ -260,10 +309,7 @@ impl Connection {
             let bytes = &bytes[from..to];
             match &*channel {
                 Channel::Pipe(end) => send_bytes(py, end, bytes),
-                Channel::Stream(stream) => {
-                    interrupt::waiting(py, None, |patience| stream.send(bytes, &patience))?
-                        .map_err(errors::stream)
-                }
+                Channel::Stream(stream) => send_over(py, stream, bytes),
             }
         })
     }
@@ -274,9 +320,8 @@ impl Connection {
         if maxlength.is_some_and(|max| max < 0) {
             return Err(PyValueError::new_err("negative maxlength"));
         }
-        let bytes = self.receive_bytes(py)?;
-        let len = bytes.bind(py).as_bytes().len();
-        if maxlength.is_some_and(|max| len > max.unsigned_abs()) {
+        let max = maxlength.map(|max| max.unsigned_abs() as u64);
+        let Some(bytes) = self.receive_bytes(py, max)? else {
             // As the standard library, which cannot find the next message after such a one.
             if self.writable.load(Ordering::Relaxed) {
                 self.readable.store(false, Ordering::Relaxed);
@@ -284,7 +329,7 @@ impl Connection {
                 self.close();
             }
             return Err(PyOSError::new_err("bad message length"));
-        }
+        };
         Ok(bytes)
     }
 
@@ -304,7 +349,7 @@ impl Connection {
         if offset > room {
             return Err(PyValueError::new_err("offset too large"));
         }
-        let bytes = self.receive_bytes(py)?;
+        let Some(bytes) = self.receive_bytes(py, None)? else { return Err(PyEOFError::new_err(())) };
         let len = bytes.bind(py).as_bytes().len();
         if len > room - offset {
             let class = py.import("phalanx.errors")?.getattr(intern!(py, "BufferTooShort"))?;

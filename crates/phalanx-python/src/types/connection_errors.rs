@@ -1,6 +1,7 @@
 //! What `Connection` raises when a pipe or stream gives up: the standard library's exceptions.
 
-use phalanx::pipe::{NewPipeError, RecvError, SendError, StreamError};
+use phalanx::connection::StreamError;
+use phalanx::pipe::{NewPipeError, RecvError, SendError};
 use pyo3::exceptions::{PyBrokenPipeError, PyEOFError, PyMemoryError, PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 

@@ -1,12 +1,14 @@
 //! The Python classes and functions of `phalanx._core`, one file a subject.
 
 pub(crate) mod barrier;
+pub(crate) mod challenge;
 pub(crate) mod condition;
 pub(crate) mod connection;
 mod connection_errors;
 pub(crate) mod cpu;
 pub(crate) mod descriptors;
 pub(crate) mod event;
+pub(crate) mod listener;
 pub(crate) mod lock;
 pub(crate) mod passing;
 pub(crate) mod process;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use phalanx::message::{Incoming, Outgoing};
-use phalanx::queue::{NewQueueError, Queue as Engine};
+use phalanx::queue::{NewQueueError, RawQueue as Engine};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::GaveUp;
 use phalanx_shm::ring::PutError;

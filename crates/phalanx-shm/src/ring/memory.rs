@@ -34,6 +34,9 @@ pub trait Memory: Peers {
     /// Appends bytes of a segment to `out`.
     fn read(&self, chunk: u64, at: usize, len: usize, out: &mut Vec<u8>);
 
+    /// Bytes of a segment will be read soon: they may be brought nearer meanwhile.
+    fn expect(&self, _chunk: u64, _at: usize, _len: usize) {}
+
     /// The process has been idle for a while: memory that it keeps for later may go.
     fn idle(&self) {}
 }
@@ -95,6 +98,11 @@ mod on_arena {
         #[inline]
         fn read(&self, chunk: u64, at: usize, len: usize, out: &mut Vec<u8>) {
             self.arena().read_bytes(chunk + at as u64, len, out);
+        }
+
+        #[inline]
+        fn expect(&self, chunk: u64, at: usize, len: usize) {
+            self.arena().prefetch(chunk + at as u64, len);
         }
 
         fn idle(&self) {

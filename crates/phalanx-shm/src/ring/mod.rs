@@ -1,6 +1,7 @@
 //! A many-to-many queue of records, unbounded or bounded, that survives the death of any process at
 //! any instruction. The algorithm and its repair are told in `README.md` beside this file.
 
+mod glimpse;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod memory;
@@ -20,6 +21,7 @@ use crate::event_count::EventCount;
 use crate::failpoint;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::view::ShmSafe;
+use glimpse::Glimpse;
 
 /// Records up to this many bytes lie in the ring itself; longer ones in chunks of their own.
 pub const INLINE_MAX: usize = 8192;
@@ -29,7 +31,8 @@ const SEGMENT: u64 = 1;
 const PAYLOAD: u64 = 2;
 const KIND: u64 = 3;
 
-/// One end of a ring: who works on it, where, and what it is about to move.
+/// One end of a ring: who works on it, where, what it is about to move, and how far the other end
+/// had come when this one last looked.
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Side {
@@ -38,7 +41,8 @@ struct Side {
     segment: AtomicU64,
     intent: AtomicU64,
     mark: AtomicU64,
-    pad: [AtomicU64; 4],
+    other: Glimpse,
+    pad: [AtomicU64; 2],
 }
 
 impl Side {
@@ -49,6 +53,7 @@ impl Side {
             segment: AtomicU64::new(0),
             intent: AtomicU64::new(0),
             mark: AtomicU64::new(0),
+            other: Glimpse::new(),
             pad: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }

@@ -151,7 +151,7 @@ impl Ring {
         let mut at = self.put.segment.load(Ordering::Relaxed);
         let mut segment = memory.segment(at);
         let mut tail = segment.tail();
-        if !fits(segment, tail, units) {
+        if !self.has_room(at, segment, tail, units) {
             at = self.grow(memory, at, tail, units)?;
             segment = memory.segment(at);
             tail = segment.tail();
@@ -187,6 +187,17 @@ impl Ring {
         Ok(())
     }
 
+    /// Whether a record of so many units fits into the last segment, in one piece.
+    #[inline]
+    fn has_room(&self, at: u64, segment: &Segment, tail: Mark, units: u32) -> bool {
+        if self.put.other.of(at).is_some_and(|head| fits(segment.units(), head, tail, units)) {
+            return true;
+        }
+        let head = segment.head().position;
+        self.put.other.remember(at, head);
+        fits(segment.units(), head, tail, units)
+    }
+
     /// Links a larger segment behind the last one and moves the put side on to it.
     #[cold]
     fn grow(
@@ -200,6 +211,7 @@ impl Ring {
         let new = memory.take_chunk(SEGMENT_HEADER + capacity)?;
         failpoint!("ring.grow.allocated");
         memory.segment(new).prepare(capacity, tail.count);
+        self.put.other.forget();
         self.put.intent.store(new | SEGMENT, Ordering::Release);
         failpoint!("ring.grow.intended");
         memory.attach(new);
@@ -222,10 +234,10 @@ fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
     record
 }
 
-/// Whether a record of so many units fits into the segment, in one piece.
-fn fits(segment: &Segment, tail: Mark, units: u32) -> bool {
-    let size = segment.units();
-    let used = tail.position.wrapping_sub(segment.head().position);
+/// Whether a record of so many units fits between tail and head of a segment of `size`.
+#[inline]
+fn fits(size: u32, head: u32, tail: Mark, units: u32) -> bool {
+    let used = tail.position.wrapping_sub(head);
     let index = tail.position % size;
     let to_end = size - index;
     let pad = if units > to_end { to_end } else { 0 };

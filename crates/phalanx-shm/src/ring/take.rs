@@ -13,6 +13,11 @@ static SPIN: Spin = Spin::new();
 /// Sleeps longer than this many slices count as idleness.
 const IDLE_SLICES: u32 = 4;
 
+/// Records of this many units are long: more than a cache line or two.
+const LONG_UNITS: u32 = 32;
+/// The most that is fetched ahead.
+const EXPECTED_UNITS: u32 = 256;
+
 const DAMAGED: &str = "some process has written over shared memory";
 
 /// What was taken.
@@ -59,7 +64,7 @@ impl Ring {
         let mut slices = Slices::for_users();
         let mut sleeps = 0;
         loop {
-            if !self.is_empty(memory) {
+            if self.has_more(memory) || !self.is_empty(memory) {
                 let side = self.get.lock.guard(memory, patience)?;
                 let taken = self.remove(memory, out, note);
                 drop(side);
@@ -95,6 +100,14 @@ impl Ring {
                 }
             }
         }
+    }
+
+    /// Whether the consumers know of a record that nobody has taken, without a look at the tail. Only
+    /// a hint: another one may take it meanwhile.
+    #[inline]
+    fn has_more(&self, memory: &impl Memory) -> bool {
+        let at = self.get.segment.load(Ordering::Acquire);
+        self.get.other.of(at).is_some_and(|tail| tail != memory.segment(at).head().position)
     }
 
     /// The wait is over, but there may be something after all; if we cannot have it, the wake-up
@@ -135,7 +148,13 @@ impl Ring {
             let at = self.get.segment.load(Ordering::Relaxed);
             let segment = memory.segment(at);
             let head = segment.head();
-            let used = segment.tail().position.wrapping_sub(head.position);
+            let known = self.get.other.of(at).filter(|tail| *tail != head.position);
+            let tail = known.unwrap_or_else(|| {
+                let tail = segment.tail().position;
+                self.get.other.remember(at, tail);
+                tail
+            });
+            let used = tail.wrapping_sub(head.position);
             // Records, whatever is in them, take the reader on; this bounds how often.
             assert!(used <= segment.units(), "a ring's segment is overfull: {DAMAGED}");
             if used == 0 {
@@ -184,6 +203,7 @@ impl Ring {
                 let units = super::segment::units_for(len as usize);
                 segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.taken");
+                self.expect_another(memory, at, size, next.advanced(units).position, units);
                 Taken::Inline
             }
             Some(Header::Payload(label)) => {
@@ -209,6 +229,20 @@ impl Ring {
         }
     }
 
+    /// Another processor wrote the next record, so reading it means waiting for memory. If records
+    /// are long, and it is known that the next has been written, it comes nearer while the
+    /// caller is busy with this one. Only then: to fetch a line that is being written slows the writer.
+    #[inline]
+    fn expect_another(&self, memory: &impl Memory, at: u64, size: u32, position: u32, units: u32) {
+        if units < LONG_UNITS {
+            return;
+        }
+        let known = self.get.other.of(at).map_or(0, |tail| tail.wrapping_sub(position));
+        let index = position % size;
+        let units = units.min(EXPECTED_UNITS).min(known).min(size - index);
+        memory.expect(at, byte(index), units as usize * 8);
+    }
+
     /// Leaves an empty segment that has a successor, and frees it.
     #[cold]
     fn move_on(&self, memory: &impl Memory, old: u64, next: u64) {
@@ -217,6 +251,7 @@ impl Ring {
         // segment of the chain.
         let _ = self.put.segment.compare_exchange(old, next, Ordering::AcqRel, Ordering::Relaxed);
         failpoint!("ring.move.helped");
+        self.get.other.forget();
         self.get.intent.store(old | SEGMENT, Ordering::Release);
         failpoint!("ring.move.intended");
         self.get.segment.store(next, Ordering::Release);

@@ -6,8 +6,10 @@
 //! released by others than its holder. `held(slot) -> ended(pid)` by [`LockWord::on_death`], and
 //! `ended(pid) -> held(slot)` by the next to acquire, who learns of it.
 //!
-//! A waiter spins for some microseconds, then sets `WAITERS` in the word and sleeps on exactly that
-//! value. A release that finds the flag clears it with the holder and wakes one sleeper. That
+//! A waiter spins for some microseconds, then takes a nap, then sets `WAITERS` in the word and sleeps on
+//! exactly that value. (The nap is for a lock that is taken again as soon as it is released. Each look
+//! at such a word takes its cache line from the holder, and a sleeper in the word makes the holder
+//! pay for a wake-up at the next release. Who is away for some microseconds costs it nothing.) A release that finds the flag clears it with the holder and wakes one sleeper. That
 //! one knows nothing of the others, so it takes the lock *with* the flag set; the last of a queue
 //! thereby costs one wake-up of nobody, and no count has to be kept right across deaths.
 //!
@@ -40,6 +42,8 @@ use super::holder::{
     Acquired, End, HOLDER, Holder, NotHeld, Policy, STARVING, WAITERS, bury, decode, held_by,
     takeable,
 };
+use std::time::Duration;
+
 use crate::failpoint;
 use crate::patience::{GaveUp, Patience, Slices};
 use crate::peers::{Peers, SlotId};
@@ -50,6 +54,9 @@ static SPIN: Spin = Spin::for_locks();
 
 /// How long a sleeper is passed over before newcomers queue behind it.
 const STARVES_AFTER_NS: u64 = 1_000_000;
+
+/// How long a waiter stands back from a lock that others pass between them faster than it can get it.
+const NAP: Duration = Duration::from_micros(10);
 
 /// A lock in shared memory. All zero is a free one with [`Policy::Raise`].
 #[derive(Debug)]
@@ -192,6 +199,10 @@ impl LockWord {
             return self.take(me, 0, false, true).ok_or(GaveUp::TimedOut);
         }
         if let Some(how) = SPIN.until(|| self.take(me, 0, true, false)) {
+            return Ok(how);
+        }
+        crate::sync::nap(NAP);
+        if let Some(how) = self.take(me, 0, true, false) {
             return Ok(how);
         }
         let mut slices = Slices::for_users();

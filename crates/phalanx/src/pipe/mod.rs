@@ -31,9 +31,9 @@ mod bell;
 mod end;
 mod error;
 mod half;
-mod stream;
+
 mod watch;
 
 pub use end::{End, EndParts, duplex, one_way};
 pub use error::{NewPipeError, RecvError, SendError};
-pub use stream::{Stream, StreamError};
+

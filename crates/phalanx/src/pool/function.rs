@@ -1,5 +1,7 @@
 //! What a pool's workers call: closures, functions, and functions with a name of their own.
 
+use crate::task::Function;
+
 /// Something that a pool can run for each task. Every `Fn(A) -> R` is one.
 pub trait Callable<A, R> {
     /// Its name, for errors.
@@ -19,42 +21,12 @@ impl<A, R, F: Fn(A) -> R> Callable<A, R> for F {
     }
 }
 
-/// A function with the name by which it can be told from all others of the program: what
-/// `#[phalanx::task]` makes of a function. A function of several arguments takes them as a tuple.
-#[derive(Debug)]
-pub struct Function<A, R> {
-    name: &'static str,
-    call: fn(A) -> R,
-}
-
-impl<A, R> Clone for Function<A, R> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A, R> Copy for Function<A, R> {}
-
-impl<A, R> Function<A, R> {
-    /// The function under its name, by convention `module_path::name`.
-    #[must_use]
-    pub const fn new(name: &'static str, call: fn(A) -> R) -> Self {
-        Self { name, call }
-    }
-
-    /// The function's name.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-}
-
 impl<A, R> Callable<A, R> for Function<A, R> {
     fn name(&self) -> &'static str {
-        self.name
+        Self::name(self)
     }
 
     fn call(&self, argument: A) -> R {
-        (self.call)(argument)
+        Self::call(self, argument)
     }
 }

@@ -45,6 +45,11 @@ impl Reservation {
         pack()
     }
 
+    /// The reserved place, as long as it has not been handed over.
+    pub(crate) const fn place(&self) -> Option<SlotId> {
+        self.0
+    }
+
     /// The reserved place; it is the child's from now on.
     pub(super) fn hand_over(mut self) -> io::Result<SlotId> {
         self.0.take().ok_or_else(Self::used)

@@ -7,9 +7,9 @@ use phalanx_shm::words::Acquired;
 use phalanx_shm::words::condition::Waited;
 use phalanx_shm::words::objects::ConditionObject;
 
-use super::{CreateError, Lock, RLock, handle};
+use super::{CreateError, RLock, RawLock, handle};
 
-/// A condition variable, to be used with one [`Lock`] or [`RLock`].
+/// A condition variable, to be used with one [`RawLock`] or [`RLock`].
 pub struct Condition {
     object: Shared<ConditionObject>,
 }
@@ -49,7 +49,7 @@ impl Condition {
     ///
     /// # Errors
     /// [`Unlocked`] if the calling thread does not hold the lock.
-    pub fn wait_lock(&self, lock: &Lock, patience: &Patience<'_>) -> Result<Wakened, Unlocked> {
+    pub fn wait_lock(&self, lock: &RawLock, patience: &Patience<'_>) -> Result<Wakened, Unlocked> {
         if !lock.is_mine() {
             return Err(Unlocked);
         }

@@ -1,16 +1,16 @@
 //! Synchronization between processes: locks, semaphores, conditions, events, barriers.
 //!
 //! Each type is a handle to an object in the family's shared memory. A forked child has what its
-//! parent had; a spawned child gets a handle by [`Lock::share`] in the parent, which makes the
-//! child a holder, and [`Lock::from_offset`] in the child (and so with every type here).
+//! parent had; a spawned child gets a handle by [`RawLock::share`] in the parent, which makes the
+//! child a holder, and [`RawLock::from_offset`] in the child (and so with every type here).
 //!
 //! Nothing here hangs because a process was killed: who waits for something that a dead process
 //! holds gets it, and is told so by [`LockError::OwnerDied`].
 //!
 //! ```
-//! use phalanx::sync::Lock;
+//! use phalanx::sync::RawLock;
 //!
-//! let lock = Lock::new()?;
+//! let lock = RawLock::new()?;
 //! {
 //!     let _held = lock.lock().expect("no process has died holding it");
 //!     // What other processes see under the same lock, they see before or after this.
@@ -23,7 +23,7 @@ mod barrier;
 mod condition;
 mod error;
 mod event;
-mod lock;
+mod raw_lock;
 mod rlock;
 mod semaphore;
 mod thread;
@@ -32,8 +32,8 @@ pub use barrier::{Barrier, BarrierError};
 pub use condition::{Condition, Unlocked, Wakened};
 pub use error::{CreateError, LockError, OwnerDied};
 pub use event::Event;
-pub use lock::{Lock, LockGuard};
 pub use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
+pub use raw_lock::{RawLock, RawLockGuard};
 pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use thread::ThreadToken;

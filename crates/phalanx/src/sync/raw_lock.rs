@@ -14,27 +14,27 @@ use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
 use super::{CreateError, LockError, OwnerDied, ThreadToken, handle};
 
 /// A lock that any process of the family can take, and any can release.
-pub struct Lock {
+pub struct RawLock {
     word: Shared<LockWord>,
     /// The thread of this process that took it last.
     taker: AtomicU64,
 }
 
-handle!(Lock, LockWord, word);
+handle!(RawLock, LockWord, word);
 
-/// Holds a [`Lock`] until it is dropped.
+/// Holds a [`RawLock`] until it is dropped.
 #[must_use = "the lock is released when the guard is dropped"]
 #[derive(Debug)]
-pub struct LockGuard<'a>(&'a Lock);
+pub struct RawLockGuard<'a>(&'a RawLock);
 
-impl Drop for LockGuard<'_> {
+impl Drop for RawLockGuard<'_> {
     fn drop(&mut self) {
         // Somebody else may have released it meanwhile, which is legal.
         let _ = self.0.release();
     }
 }
 
-impl Lock {
+impl RawLock {
     /// A free lock.
     ///
     /// # Errors
@@ -61,15 +61,15 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`], with the guard within, if the last holder ended holding it.
-    pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+    pub fn lock(&self) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
         self.guard(self.acquire(&Patience::forever()))
     }
 
     /// Takes the lock if that needs no waiting; `None` if it is held.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`], as [`Lock::lock`].
-    pub fn try_lock(&self) -> Option<Result<LockGuard<'_>, LockError<LockGuard<'_>>>> {
+    /// [`LockError::OwnerDied`], as [`RawLock::lock`].
+    pub fn try_lock(&self) -> Option<Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>>> {
         match self.guard(self.acquire(&Patience::none())) {
             Err(LockError::TimedOut) => None,
             result => Some(result),
@@ -79,26 +79,26 @@ impl Lock {
     /// Waits for the lock, but not longer than `timeout`.
     ///
     /// # Errors
-    /// [`LockError::TimedOut`], or as [`Lock::lock`].
+    /// [`LockError::TimedOut`], or as [`RawLock::lock`].
     pub fn lock_timeout(
         &self,
         timeout: Duration,
-    ) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+    ) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
         self.guard(self.acquire(&Patience::timeout(Some(timeout))))
     }
 
     /// Waits for the lock, but not beyond `deadline`.
     ///
     /// # Errors
-    /// [`LockError::TimedOut`], or as [`Lock::lock`].
+    /// [`LockError::TimedOut`], or as [`RawLock::lock`].
     pub fn lock_deadline(
         &self,
         deadline: Deadline,
-    ) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+    ) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
         self.guard(self.acquire(&Patience::until(Some(deadline))))
     }
 
-    /// Takes the lock without a guard: whoever is to release it calls [`Lock::release`].
+    /// Takes the lock without a guard: whoever is to release it calls [`RawLock::release`].
     ///
     /// # Errors
     /// [`GaveUp`] if it was held for as long as `patience` allowed.
@@ -163,11 +163,11 @@ impl Lock {
     fn guard(
         &self,
         how: Result<Acquired, GaveUp>,
-    ) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+    ) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
         match how? {
-            Acquired::Clean => Ok(LockGuard(self)),
+            Acquired::Clean => Ok(RawLockGuard(self)),
             Acquired::OwnerDied { pid } => {
-                Err(LockError::OwnerDied(OwnerDied { guard: LockGuard(self), pid }))
+                Err(LockError::OwnerDied(OwnerDied { guard: RawLockGuard(self), pid }))
             }
         }
     }

@@ -1,0 +1,66 @@
+//! Connecting to a listener.
+
+use std::time::Duration;
+
+use phalanx_os::clock::Deadline;
+use phalanx_os::net::{Address, Connecting};
+use phalanx_shm::patience::{Patience, Slices};
+
+use super::digest::Key;
+use super::error::{ConnectError, HandshakeError};
+use super::handshake::{Handshake, MESSAGE_MAX, farewell};
+use super::listener::Peers;
+use super::stream::{Stream, StreamError};
+
+/// Connects to an address. Waits while the listener has too many others to accept.
+///
+/// # Errors
+/// `ConnectionRefused` or `NotFound` (as [`ConnectError::Io`]) when nobody listens there;
+/// [`ConnectError::GaveUp`].
+pub fn connect(address: &Address, patience: &Patience<'_>) -> Result<Stream, ConnectError> {
+    let mut connecting = Connecting::to(address.clone())?;
+    let mut slices = Slices::for_users();
+    let mut until = Deadline::after(Duration::from_millis(1));
+    while !connecting.go_on(until)? {
+        patience.check().map_err(ConnectError::GaveUp)?;
+        until = slices.next_deadline(patience);
+    }
+    Ok(Stream::new(connecting.into_socket()))
+}
+
+/// Proves to a listener that one knows the key, and has it prove the same.
+///
+/// The listener may be busy and let us wait for as long as our patience lasts.
+///
+/// # Errors
+/// [`ConnectError::Handshake`] if one side does not believe the other; or the connection's failure.
+pub fn introduce(
+    stream: &Stream,
+    key: &Key,
+    peers: Peers,
+    patience: &Patience<'_>,
+) -> Result<(), ConnectError> {
+    peers.check(stream.fd())?;
+    let mut handshake = Handshake::client(key.clone());
+    let mut message = Vec::new();
+    loop {
+        message.clear();
+        stream.recv(&mut message, Some(MESSAGE_MAX), patience).map_err(|e| match e {
+            StreamError::TooLong(_) => {
+                ConnectError::Handshake(HandshakeError::Unexpected("a message is too long"))
+            }
+            other => other.into(),
+        })?;
+        let progress = handshake.receive(&message).inspect_err(|e| {
+            if let Some(last_word) = farewell(e) {
+                let _ = stream.send_some(last_word);
+            }
+        })?;
+        for reply in &progress.reply {
+            stream.send(reply, patience)?;
+        }
+        if progress.done {
+            return Ok(());
+        }
+    }
+}
