@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use phalanx::queue::Queue as Engine;
+use phalanx::queue::RawQueue as Engine;
 use phalanx_shm::patience::Patience;
 use pyo3::prelude::*;
 
