@@ -411,8 +411,8 @@ class ThreadPool(Pool):
     ) -> None:
         super().__init__(processes, initializer, initargs)
 
-    def __reduce__(self):
-        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+    def _serve_callbacks(self):
+        pass  # The thread that ends a call calls them.
 
 
 class _Starter:

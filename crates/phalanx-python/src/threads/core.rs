@@ -153,7 +153,8 @@ impl ThreadCore {
         self.hub.state().closed
     }
 
-    /// Waits until everything that was sent is done and the threads have left.
+    /// Waits until everything that was sent is done and the threads have left. After `terminate`
+    /// there is nothing to wait for: a task that runs cannot be ended, and may run for ever.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let Some(input) = self.hub.state().inputs.first().cloned() else { break };
@@ -162,11 +163,10 @@ impl ThreadCore {
             py.detach(std::thread::yield_now);
             py.check_signals()?;
         }
-        let threads = {
-            let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            threads.iter().map(|thread| thread.clone_ref(py)).collect::<Vec<_>>()
-        };
-        for thread in threads {
+        if self.hub.state().terminated {
+            return Ok(());
+        }
+        for thread in self.processes(py) {
             thread.call_method0(py, "join")?;
         }
         Ok(())
