@@ -361,6 +361,19 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// Calls the function with a task of a batch of that mode.
+pub(crate) fn call_task<'py>(
+    mode: Mode,
+    function: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match mode {
+        Mode::Each => function.call1((task,)),
+        Mode::Star | Mode::Apply => call_star(function, task),
+        Mode::ApplyKeywords => call_keywords(function, task),
+    }
+}
+
 fn call_star<'py>(
     function: &Bound<'py, PyAny>,
     args: &Bound<'py, PyAny>,
