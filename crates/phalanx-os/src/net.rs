@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn a_listener_with_no_room_is_waited_for() -> io::Result<()> {
-        let address = Address::Abstract(format!("phalanx-full-{}", std::process::id()).into_bytes());
+        let address =
+            Address::Abstract(format!("phalanx-full-{}", std::process::id()).into_bytes());
         let listener = listen(&address, 0)?;
         let mut first = Connecting::to(address.clone())?;
         assert!(first.go_on(soon())?);

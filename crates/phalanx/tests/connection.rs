@@ -114,9 +114,11 @@ fn more_strangers_than_the_listener_cares_for_do_not_keep_a_friend_out() {
         let friend = visitor.join().expect("no panic").join().expect("no panic");
         drop(friend.expect("each believes the other"));
         // Lets those in for whom the listener had no room so far.
-        let last = s.spawn(|| loop {
-            if let Ok(stream) = visit(&listener, &key).join().expect("no panic") {
-                break stream;
+        let last = s.spawn(|| {
+            loop {
+                if let Ok(stream) = visit(&listener, &key).join().expect("no panic") {
+                    break stream;
+                }
             }
         });
         listener.accept_known(&key, Peers::OwnUser, &soon()).expect("another friend has come");

@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use phalanx::message::{Incoming, Outgoing, Parcel};
 use phalanx::connection::{Partial, Stream, StreamError};
+use phalanx::message::{Incoming, Outgoing, Parcel};
 use phalanx::pipe::{self, End, EndParts};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
@@ -349,7 +349,9 @@ impl Connection {
         if offset > room {
             return Err(PyValueError::new_err("offset too large"));
         }
-        let Some(bytes) = self.receive_bytes(py, None)? else { return Err(PyEOFError::new_err(())) };
+        let Some(bytes) = self.receive_bytes(py, None)? else {
+            return Err(PyEOFError::new_err(()));
+        };
         let len = bytes.bind(py).as_bytes().len();
         if len > room - offset {
             let class = py.import("phalanx.errors")?.getattr(intern!(py, "BufferTooShort"))?;

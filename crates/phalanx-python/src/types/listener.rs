@@ -7,7 +7,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use phalanx::connection::{Address, ConnectError, Guest, Key, Listener, Peers, connect, inet, introduce};
+use phalanx::connection::{
+    Address, ConnectError, Guest, Key, Listener, Peers, connect, inet, introduce,
+};
 use pyo3::exceptions::{PyEOFError, PyOSError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};

@@ -58,7 +58,8 @@ impl std::error::Error for UnsupportedDigest {}
 
 impl Digest {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Md5, Self::Sha256, Self::Sha384, Self::Sha3256, Self::Sha3384];
+    pub const ALL: [Self; 5] =
+        [Self::Md5, Self::Sha256, Self::Sha384, Self::Sha3256, Self::Sha3384];
 
     /// The name by which messages call the digest.
     #[must_use]

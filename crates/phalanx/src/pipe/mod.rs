@@ -36,4 +36,3 @@ mod watch;
 
 pub use end::{End, EndParts, duplex, one_way};
 pub use error::{NewPipeError, RecvError, SendError};
-
