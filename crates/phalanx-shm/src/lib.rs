@@ -9,11 +9,15 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg(not(loom))]
+pub mod cells;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
+#[cfg(not(loom))]
+pub mod guarded;
 #[cfg(not(loom))]
 pub mod leases;
 #[cfg(all(test, loom))]

@@ -48,10 +48,12 @@ pub enum ObjectKind {
     Barrier = 8,
     /// The leases and counters of a pool.
     Pool = 9,
+    /// A lock with a value.
+    Guarded = 12,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Bytes,
         Self::Ring,
         Self::Lock,
@@ -61,6 +63,7 @@ impl ObjectKind {
         Self::Event,
         Self::Barrier,
         Self::Pool,
+        Self::Guarded,
     ];
 
     fn from_raw(raw: u32) -> Option<Self> {

@@ -146,6 +146,10 @@ macro_rules! dispatch {
                 let $object: &crate::words::barrier::BarrierHead = arena.at(at);
                 $action
             }
+            Some(ObjectKind::Guarded) => {
+                let $object: &crate::guarded::GuardedHead = arena.at(at);
+                $action
+            }
             None => {}
         }
     }};

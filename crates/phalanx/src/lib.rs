@@ -62,6 +62,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
@@ -80,14 +81,18 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use program::inherited;
+pub use pipe::{PipeEnd, pipe};
 pub use queue::Queue;
+pub use sync::Lock;
 pub use task::cancelled;
+pub use value::{Array, Value};
 
 /// What the macros need.
 #[doc(hidden)]
