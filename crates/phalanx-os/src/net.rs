@@ -34,12 +34,10 @@ impl Address {
             return Ok(Self::Inet(SocketAddr::try_from(address)?));
         }
         let local = SocketAddrUnix::try_from(address)?;
-        if let Some(name) = local.abstract_name() {
-            return Ok(Self::Abstract(name.to_owned()));
-        }
-        Ok(match local.path_bytes() {
-            Some(path) => Self::Path(path_of(path)),
-            None => Self::Unnamed,
+        Ok(match (local.path_bytes(), local.abstract_name()) {
+            (Some(path), _) => Self::Path(path_of(path)),
+            (_, Some(name)) if !name.is_empty() => Self::Abstract(name.to_owned()),
+            _ => Self::Unnamed,
         })
     }
 
@@ -92,8 +90,16 @@ pub fn listen(address: &Address, backlog: i32) -> io::Result<OwnedFd> {
         _ => {}
     }
     rustix::net::listen(&socket, backlog)?;
-    rustix::io::ioctl_fionbio(&socket, true)?;
+    never_block(&socket)?;
     Ok(socket)
+}
+
+/// Has a socket answer at once when it is asked for what is not there.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn never_block(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(socket, true)?)
 }
 
 /// The address that a socket has.

@@ -5,6 +5,7 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod manager;
 mod message;
 mod pool;
 mod types;
@@ -23,6 +24,8 @@ mod _core {
     #[pymodule_export]
     use crate::ffi::{SharedBlock, SharedBuffer};
     #[pymodule_export]
+    use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
+    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
     use crate::types::challenge::{
@@ -30,6 +33,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
+    #[pymodule_export]
+    use crate::types::containers::{SharedDict, SharedList};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
@@ -60,6 +65,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        let unshareable = m.py().get_type::<crate::types::containers::Unshareable>();
+        pyo3::types::PyModuleMethods::add(m, "Unshareable", unshareable)?;
         crate::types::quicken_locks(m.py())
     }
 }

@@ -9,8 +9,12 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+// Under loom, those who use the next two are left out.
 #[cfg(not(loom))]
 pub mod cells;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod chunk_word;
+pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
@@ -27,6 +31,8 @@ pub mod object;
 pub mod patience;
 pub mod peers;
 pub mod ring;
+#[cfg_attr(loom, allow(dead_code))]
+mod slot;
 pub mod spin;
 #[cfg(not(loom))]
 mod sweep;

@@ -29,8 +29,10 @@
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
@@ -66,6 +68,7 @@ pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
+pub mod manager;
 pub mod message;
 pub mod pipe;
 pub mod plain;
@@ -74,6 +77,7 @@ pub mod prelude;
 pub mod process;
 pub mod program;
 pub mod queue;
+pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
@@ -87,8 +91,8 @@ pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvErr
 pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
-pub use program::inherited;
 pub use pipe::{PipeEnd, pipe};
+pub use program::inherited;
 pub use queue::Queue;
 pub use sync::Lock;
 pub use task::cancelled;

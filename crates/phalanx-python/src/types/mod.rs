@@ -5,6 +5,7 @@ pub(crate) mod challenge;
 pub(crate) mod condition;
 pub(crate) mod connection;
 mod connection_errors;
+pub(crate) mod containers;
 pub(crate) mod cpu;
 pub(crate) mod descriptors;
 pub(crate) mod event;

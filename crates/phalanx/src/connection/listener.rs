@@ -100,7 +100,7 @@ impl Listener {
         Ok(Self::of(net::listen(address, backlog)?))
     }
 
-    /// A listener of a socket that listens already, and does not block.
+    /// A listener of a socket that listens already.
     #[must_use]
     pub fn of(socket: OwnedFd) -> Self {
         Self { socket, candidates: Mutex::default(), closed: AtomicBool::new(false) }
@@ -127,6 +127,12 @@ impl Listener {
         self.shelf().1.clear();
     }
 
+    /// Others who have the socket may have made it block since the last call.
+    fn begin(&self) -> io::Result<Slices> {
+        net::never_block(&self.socket)?;
+        Ok(Slices::for_users())
+    }
+
     fn check(&self, patience: &Patience<'_>) -> Result<(), ConnectError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(io::Error::other("the listener is closed").into());
@@ -139,7 +145,7 @@ impl Listener {
     /// # Errors
     /// [`ConnectError::GaveUp`], or the kernel's refusal.
     pub fn accept(&self, patience: &Patience<'_>) -> Result<Guest, ConnectError> {
-        let mut slices = Slices::for_users();
+        let mut slices = self.begin()?;
         loop {
             if let Some(guest) = self.next()? {
                 return Ok(guest);
@@ -175,7 +181,7 @@ impl Listener {
         patience: &Patience<'_>,
     ) -> Result<Guest, ConnectError> {
         let mut round = Round { listener: self, list: Vec::new() };
-        let mut slices = Slices::for_users();
+        let mut slices = self.begin()?;
         loop {
             round.take_all(key, peers)?;
             if let Some(guest) = round.hear()? {

@@ -1,5 +1,7 @@
 //! Numbers in shared memory together with the lock that goes with them, as other languages have them.
 
+use std::fmt;
+
 use super::passed::{Pass, Passed};
 use super::{InheritError, Number};
 use crate::process::spawning_slot;
@@ -77,7 +79,6 @@ fn locked<R>(lock: Option<&AnyLock>, action: impl FnOnce() -> R) -> R {
 /// assert_eq!(total.get(), 42);
 /// # Ok::<(), phalanx::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Synchronized<T> {
     cells: Array<T>,
     lock: Option<AnyLock>,
@@ -133,7 +134,11 @@ impl<T: Number> Synchronized<T> {
 impl<T: Number> Pass for Synchronized<T> {
     fn passed(&self) -> std::io::Result<Passed> {
         let code = usual::<T>();
-        Ok(Passed::Value { block: shared_array(&self.cells), code, lock: shared(self.lock.as_ref()) })
+        Ok(Passed::Value {
+            block: shared_array(&self.cells),
+            code,
+            lock: shared(self.lock.as_ref()),
+        })
     }
 }
 
@@ -148,7 +153,6 @@ impl<T: Number> Pass for Synchronized<T> {
 /// assert_eq!(cells.to_vec(), [0.0, 2.5, 0.0]);
 /// # Ok::<(), phalanx::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct SynchronizedArray<T> {
     cells: Array<T>,
     lock: Option<AnyLock>,
@@ -246,4 +250,17 @@ fn shared(lock: Option<&AnyLock>) -> Option<Box<Passed>> {
             AnyLock::RLock(lock) => Passed::RLock(lock.share()),
         })
     })
+}
+
+impl<T: Number + fmt::Debug> fmt::Debug for Synchronized<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Synchronized").field(&self.cells.load(0)).finish()
+    }
+}
+
+impl<T: Number> fmt::Debug for SynchronizedArray<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.len();
+        f.debug_struct("SynchronizedArray").field("type", &T::NAME).field("len", &len).finish()
+    }
 }
