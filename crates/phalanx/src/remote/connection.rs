@@ -17,6 +17,9 @@ use crate::wire::{Codec, Postcard};
 /// The longest message, in bytes, that is received where nothing else is said: 64 MiB.
 pub const LONGEST: u64 = 64 << 20;
 
+/// Values of these types are passed through, not held.
+type Types<S, R, C> = PhantomData<fn() -> (S, R, C)>;
+
 /// A connection that sends values of type `S` and receives values of type `R`, which the other side of
 /// course has to see the other way round. `C` is the format of the messages.
 ///
@@ -29,7 +32,7 @@ pub struct Connection<S, R = S, C = Postcard> {
     /// What has come of a message, so that a wait which was given up loses nothing.
     receiving: Mutex<(Partial, Vec<u8>)>,
     is_broken: AtomicBool,
-    types: PhantomData<fn() -> (S, R, C)>,
+    types: Types<S, R, C>,
 }
 
 /// Connects to a listener at `address` that knows the same key.
