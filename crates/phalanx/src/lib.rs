@@ -14,8 +14,8 @@
 //! }
 //!
 //! // Four forked workers, ordered results.
-//! let pool = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! let (pool, test) = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
 //! assert_eq!(primes, 6);
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
@@ -65,6 +65,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod channel;
 pub mod connection;
 pub mod entry;
@@ -87,6 +88,7 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use bytes::{SharedBytes, SharedBytesMut};
 pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
