@@ -36,6 +36,7 @@
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
@@ -78,6 +79,7 @@ pub mod prelude;
 pub mod process;
 pub mod program;
 pub mod queue;
+pub mod remote;
 pub mod serve;
 pub mod stash;
 pub mod sync;
