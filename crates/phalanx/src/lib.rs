@@ -25,13 +25,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
+//! | [`mod@task`] | functions that other processes can be asked to run: [`#[phalanx::task]`](macro@task) |
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
-//! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
@@ -92,6 +93,8 @@ pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use pipe::{PipeEnd, pipe};
+pub use pool::{Pool, Task};
+pub use process::{Process, StartMethod};
 pub use program::inherited;
 pub use queue::Queue;
 pub use sync::Lock;

@@ -8,6 +8,8 @@ use phalanx_shm::patience::GaveUp;
 
 use super::{CreateError, DecodeError, EncodeError, RecvError, SendError};
 use crate::pipe::NewPipeError;
+use crate::pool::{PoolError, SubmitError};
+use crate::process::{ProcessError, StartError};
 use crate::queue::NewQueueError;
 use crate::sync::{BarrierError, LockError};
 use crate::value::NewBlockError;
@@ -58,7 +60,7 @@ pub enum ErrorKind {
     OwnerDied,
     /// A barrier is broken.
     Broken,
-    /// A worker ended in the middle of a task.
+    /// A process ended in the middle of a task.
     WorkerDied,
     /// A task panicked.
     Panicked,
@@ -161,6 +163,12 @@ impl From<CreateError> for Error {
     }
 }
 
+impl<A> From<SubmitError<A>> for Error {
+    fn from(e: SubmitError<A>) -> Self {
+        PoolError::from(e).into()
+    }
+}
+
 macro_rules! of_one_kind {
     ($($type:ty => $kind:ident),* $(,)?) => { $(
         impl From<$type> for Error {
@@ -201,5 +209,33 @@ with_kinds! {
     NewPipeError {
         NewPipeError::Refused(_) => Io,
         NewPipeError::OutOfMemory(_) => OutOfMemory,
+    }
+    PoolError {
+        PoolError::Panicked(_) | PoolError::Initializer(_) => Panicked,
+        PoolError::WorkerDied(_) | PoolError::WorkersKeepDying(_) => WorkerDied,
+        PoolError::TimedOut(_) | PoolError::Full => TimedOut,
+        PoolError::Cancelled | PoolError::Terminated => Cancelled,
+        PoolError::Argument { .. } | PoolError::Unsendable { .. } => Encode,
+        PoolError::Unreadable { .. }
+        | PoolError::Undecodable { .. }
+        | PoolError::Damaged { .. } => Decode,
+        PoolError::OutOfMemory(_) => OutOfMemory,
+        PoolError::Closed => Disconnected,
+        PoolError::OtherProcess => NotHeld,
+        PoolError::UnknownFunction(_) | PoolError::Closures(_) => InvalidInput,
+        PoolError::NoWorkers(_) => Io,
+    }
+    ProcessError {
+        ProcessError::Panicked { .. } => Panicked,
+        ProcessError::Died { .. } => WorkerDied,
+        ProcessError::NotBegun { .. } => InvalidInput,
+        ProcessError::Argument { .. } | ProcessError::Undecodable { .. } => Decode,
+        ProcessError::Unsendable { .. } => Encode,
+        ProcessError::Io(_) => Io,
+    }
+    StartError {
+        StartError::Argument(_) => Encode,
+        StartError::Method(_) | StartError::Task(_) => InvalidInput,
+        StartError::Io(_) => Io,
     }
 }
