@@ -5,17 +5,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span};
+use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span, Staged};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
-use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
+use phalanx_shm::ring::Ring;
 use phalanx_shm::spin::Spin;
 use phalanx_shm::sync::{Deadline, Ordering};
 
+use super::injector::Injector;
 use super::worker::{Bench, Label};
-use crate::message::{Arrived, Incoming, Outgoing, Parcel};
+use crate::message::{Arrived, Incoming, Outgoing};
 
 static SPIN: Spin = Spin::new();
+
+/// Batches on their way to workers that lie in shared memory at a time.
+const QUEUED_MOST: u32 = 32_768;
 
 /// How often a waiting owner looks whether all its workers are still alive.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
@@ -23,7 +27,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
 /// The shared parts of a pool, as its owner holds them.
 pub struct Crew {
     board: Shared<LeaseBoard>,
-    tasks: Shared<Ring>,
+    tasks: Injector,
     mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
     /// Raised whenever a thread of the owner has taken in news that others may wait for.
     rounds: AtomicU32,
@@ -51,6 +55,8 @@ pub struct Ended {
     /// Tasks of its batch that had run, but whose results were to travel together with others and
     /// are lost.
     pub unpublished: Option<Span>,
+    /// Results that it had collected and not published: of which tasks, and their bytes.
+    pub staged: Option<(Span, Vec<u8>)>,
     /// Whether it had begun any task of its batch; otherwise reading the batch may have killed it.
     pub begun: bool,
     /// Whether it had announced that it would leave.
@@ -63,9 +69,21 @@ impl Crew {
     /// # Errors
     /// When there is no memory.
     pub fn new(family: &'static Family, seats: usize) -> Result<Self, AllocError> {
-        let tasks = Shared::<Ring>::new(family, |_| {})?;
-        tasks.prepare(family, 0)?;
-        let board = LeaseBoard::create(family, seats)?;
+        Self::with_desks(family, seats, 0)
+    }
+
+    /// The same with desks of so many bytes, where workers can collect results before they publish
+    /// them together, and with jobs that can be cancelled. Without desks there is neither.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn with_desks(
+        family: &'static Family,
+        seats: usize,
+        desk: usize,
+    ) -> Result<Self, AllocError> {
+        let board = LeaseBoard::create(family, seats, desk)?;
+        let tasks = Injector::new(family, board.clone(), QUEUED_MOST)?;
         let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
         Ok(Self { board, tasks, mailboxes, rounds: AtomicU32::new(0) })
     }
@@ -75,7 +93,7 @@ impl Crew {
     }
 
     fn family(&self) -> &'static Family {
-        self.tasks.family()
+        self.tasks.ring().family()
     }
 
     /// How many seats there are.
@@ -93,10 +111,10 @@ impl Crew {
         mailbox.prepare(self.family(), 0)?;
         self.board.seat(seat).vacate();
         self.mailboxes()[seat] = Some(mailbox.clone());
-        Ok(Bench::new(self.board.clone(), self.tasks.clone(), mailbox, seat))
+        Ok(Bench::new(self.board.clone(), self.tasks.ring().clone(), mailbox, seat))
     }
 
-    /// Sends a batch: which tasks it holds, two words for the layer above, and the encoded tasks.
+    /// Sends a batch, without waiting for room: which tasks it holds, two words for the layer above, and the encoded tasks.
     ///
     /// # Errors
     /// When there is no memory.
@@ -107,7 +125,7 @@ impl Crew {
         body: Outgoing<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AllocError> {
-        put(&self.tasks, &Label { span, tag }.pack(), body, scratch)
+        self.tasks.send(&Label { span, tag }.pack(), body, scratch)
     }
 
     /// Puts a function where workers can read it: its id and its bytes. It stays there until the
@@ -126,7 +144,7 @@ impl Crew {
     /// Batches that no worker has taken yet.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.tasks.len(self.family())
+        self.tasks.len()
     }
 
     /// Hands over everything that workers have published since the last call. Returns how many.
@@ -198,6 +216,27 @@ impl Crew {
         self.board.seat(seat).lease()
     }
 
+    /// When the task of a seat was begun, if its worker tells; monotonic nanoseconds.
+    #[must_use]
+    pub fn began_at(&self, seat: usize) -> u64 {
+        self.board.seat(seat).began_at()
+    }
+
+    /// Condemns the task that a seat's worker runs under the lease: it will not be answered, and the
+    /// worker does nothing more. False if it has moved on.
+    #[must_use]
+    pub fn condemn(&self, seat: usize, lease: &Lease) -> bool {
+        self.board.seat(seat).condemn(lease)
+    }
+
+    /// Nobody wants the results of a job any more: workers skip its tasks, as far as they can.
+    ///
+    /// # Panics
+    /// When the crew has no desks.
+    pub fn cancel(&self, job: u64) {
+        self.board.cancel(job);
+    }
+
     /// Whether the worker of a seat has announced that it leaves.
     #[must_use]
     pub fn is_leaving(&self, seat: usize) -> bool {
@@ -223,9 +262,14 @@ impl Crew {
             (Some(promise), Some(mailbox)) if was_put(mailbox, promise.ordinal) => promise.settles,
             _ => lease.settled,
         });
+        let (settled, staged) = match &lease {
+            Some(lease) => self.clear_desk(seat, lease, settled),
+            None => (settled, None),
+        };
         chair.vacate();
         let Some(lease) = lease else {
-            return Ended { lost: None, again: None, unpublished: None, begun: false, left };
+            let (lost, again, unpublished) = (None, None, None);
+            return Ended { lost, again, unpublished, staged, begun: false, left };
         };
         let part = |from: u32, to: u32| {
             (from < to).then(|| Span {
@@ -238,15 +282,36 @@ impl Crew {
             lost: part(lease.finished.max(settled), lease.begun),
             again: part(lease.begun.max(settled), lease.span.count),
             unpublished: part(settled, lease.finished),
+            staged,
             begun: lease.begun > 0,
             left,
         }
     }
 
+    /// The results on a desk that count, and how many tasks of the batch are settled with them.
+    fn clear_desk(
+        &self,
+        seat: usize,
+        lease: &Lease,
+        settled: u32,
+    ) -> (u32, Option<(Span, Vec<u8>)>) {
+        let Staged { from, until, bytes } = self.board.seat(seat).staged();
+        let (until, bytes) = (until.min(lease.span.count), bytes as usize);
+        // Those that begin earlier were published since.
+        if from != settled || until <= settled || bytes > self.board.desk() {
+            return (settled, None);
+        }
+        let mut results = Vec::new();
+        self.board.read_desk(seat, bytes, &mut results);
+        let first = lease.span.first + u64::from(from);
+        let span = Span { job: lease.span.job, first, count: until - from };
+        (until, Some((span, results)))
+    }
+
     /// The lease of a seat whose worker has died, unless it died before it got the record.
     fn lease_that_counts(&self, chair: &Seat) -> Option<Lease> {
         let lease = chair.lease()?;
-        if !self.tasks.is_taken(self.family(), lease.ordinal) {
+        if !self.tasks.ring().is_taken(self.family(), lease.ordinal) {
             return None;
         }
         // Whoever took the record instead struck out this lease before it did.
@@ -255,54 +320,12 @@ impl Crew {
 
     /// Lets workers go when they have done everything that was sent.
     pub fn close(&self) {
-        self.board.close();
-        self.tasks.not_empty().notify_all();
+        self.tasks.close();
     }
 
     /// Throws away the batches that no worker has taken yet.
     pub fn discard_queued(&self) {
-        let mut bytes = Vec::new();
-        while let Ok(taken) = self.tasks.take(self.family(), &mut bytes, &Patience::none()) {
-            drop(Incoming::new(self.family(), taken));
-            bytes.clear();
-        }
-    }
-}
-
-/// Puts a labelled message into a ring that has no limit.
-pub(super) fn put(
-    ring: &Shared<Ring>,
-    label: &[u8],
-    body: Outgoing<'_>,
-    scratch: &mut Vec<u8>,
-) -> Result<(), AllocError> {
-    let room = INLINE_MAX - label.len();
-    let body = match body {
-        // A label may make too long what was just short enough.
-        Outgoing::Inline(frame) if frame.len() > room => {
-            Outgoing::Parcel(Parcel::new(ring.family(), frame, &[])?)
-        }
-        other => other,
-    };
-    let record = match body.record() {
-        Record::Inline(frame) => {
-            scratch.clear();
-            scratch.extend_from_slice(label);
-            scratch.extend_from_slice(frame);
-            Record::Inline(scratch)
-        }
-        Record::Payload { chunk, len } | Record::Labelled { chunk, len, .. } => {
-            Record::Labelled { label, chunk, len }
-        }
-    };
-    match ring.put(ring.family(), record, &Patience::forever()) {
-        Ok(()) => {
-            body.sent();
-            Ok(())
-        }
-        Err(PutError::OutOfMemory(e)) => Err(e),
-        // The ring has no limit and the wait no end.
-        Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a record"),
+        self.tasks.discard();
     }
 }
 
