@@ -20,7 +20,7 @@ pub(crate) struct SharedDict(pub(super) Inner<RawDict>);
 /// The encoded key, or the signal that it does not fit.
 #[inline]
 pub(super) fn encode(key: &Bound<'_, PyAny>) -> PyResult<EncodedKey> {
-    EncodedKey::of(key.as_borrowed()).or_else(|_| Err(unsuited(key)))
+    EncodedKey::of(key.as_borrowed()).map_err(|_| unsuited(key))
 }
 
 #[cold]
