@@ -339,16 +339,6 @@ fn list_steps() -> impl Strategy<Value = Vec<ListStep>> {
     proptest::collection::vec(step, 0..200)
 }
 
-/// What the chunks of the arena are, but for those that this process keeps for later.
-fn parts() -> usize {
-    Family::get().unwrap().arena().census().parts
-}
-
-/// The family is one for all tests: what counts its chunks is alone in a process of its own.
-fn alone(body: impl FnOnce()) {
-    assert_eq!(forked(body).wait(), 0);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -575,52 +565,4 @@ fn a_panic_amid_a_change_is_settled_by_the_next_who_locks() {
         put(&map, memory, b"after", b"it works");
         assert_eq!(value_of(&map, memory, b"after"), Some(b"it works".to_vec()));
     }
-}
-
-#[test]
-fn what_is_removed_gives_its_memory_back() {
-    let _watchdog = Watchdog::start(60);
-    alone(|| {
-        let memory = Family::get().unwrap();
-        let before = parts();
-        let (map, list) = (Threads::map(), Threads::list());
-        for n in 0..1000u32 {
-            put(&map, memory, &n.to_le_bytes(), &[1; 300]);
-            open_list(&list, memory).push(Staged::item(memory, &[2; 300]).unwrap()).unwrap();
-        }
-        assert!(parts() > before + 2000);
-        for n in 0..1000u32 {
-            let mut locked = open(&map, memory);
-            let (found, _) = locked.find(&n.to_le_bytes()).unwrap();
-            locked.remove(found);
-            open_list(&list, memory).remove(0).unwrap();
-        }
-        assert!(parts() <= before + 2, "a table each, at most");
-        put(&map, memory, b"key", b"value");
-        open(&map, memory).clear();
-        open_list(&list, memory).clear();
-        assert_eq!(parts(), before);
-        put(&map, memory, b"key", b"value");
-        drop((map, list));
-        assert_eq!(parts(), before, "what is in it goes with the container");
-    });
-}
-
-#[test]
-fn what_was_never_put_in_is_freed() {
-    let _watchdog = Watchdog::start(60);
-    alone(|| {
-        let memory = Family::get().unwrap();
-        memory.give_back();
-        let before = memory.arena().census();
-        drop(Staged::entry(memory, plain(b"key"), b"value").unwrap());
-        let list = Threads::list();
-        let item = || Staged::item(memory, b"item").unwrap();
-        open_list(&list, memory).rearrange(&[1], vec![item(), item()]).unwrap();
-        assert_eq!(open_list(&list, memory).len(), 1);
-        drop(list);
-        memory.give_back();
-        assert_eq!(memory.arena().census(), before);
-        assert!(memory.check(memory.me()));
-    });
 }

@@ -416,6 +416,22 @@ def test_use_after_it_was_retired_gives_the_signal():
             action()
 
 
+class Unloadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_what_cannot_be_read_is_not_lost_by_retiring():
+    shared, items = shared_dict(a=1, b=Unloadable()), shared_list([Unloadable()])
+    for retire in (shared._retire, items._retire):
+        with pytest.raises(ValueError, match="no number"):
+            retire()
+    assert shared["a"] == 1
+    del shared["b"]
+    assert shared._retire() == {"a": 1}
+    assert len(items) == 1
+
+
 def test_threads_count_together():
     items = shared_list()
 
