@@ -472,10 +472,11 @@ def test_arrays_that_were_read_can_be_written():
 
 def test_what_is_removed_gives_its_memory_back():
     shared, items = shared_dict(), shared_list()
+    blob = os.urandom(1 << 20)
     for round_ in range(20):
         for n in range(20):
-            shared[n] = os.urandom(1 << 20)
-            items.append(os.urandom(1 << 20))
+            shared[n] = blob
+            items.append(blob)
         if round_ % 2:
             shared.clear()
             items.clear()
