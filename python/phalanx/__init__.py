@@ -60,6 +60,7 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
@@ -115,6 +116,7 @@ _SUBMODULES = frozenset(
         "popen_fork",
         "popen_forkserver",
         "popen_spawn_posix",
+        "program",
         "queues",
         "reduction",
         "sharedctypes",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         popen_forkserver as popen_forkserver,
         popen_spawn_posix as popen_spawn_posix,
         process as process,
+        program as program,
         queues as queues,
         reduction as reduction,
         sharedctypes as sharedctypes,
@@ -147,6 +150,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from .program import Program as Program
 else:
 
     def __getattr__(name):
@@ -154,6 +158,10 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
+        if name == "Program":
+            from .program import Program
+
+            return globals().setdefault(name, Program)
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):

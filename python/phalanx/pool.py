@@ -193,6 +193,9 @@ class Pool(_Names):
         self._initializer = initializer
         self._initargs = initargs
         self._callback_thread = None
+        if self._ctx.get_start_method() == "fork":
+            # Each worker would import it with its first task; they share what is there before.
+            import _pickle  # noqa: F401
         self._core = self._Core(processes, _Starter(self))
         self._owner = os.getpid()
         self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)

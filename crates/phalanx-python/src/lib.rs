@@ -5,6 +5,7 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod manager;
 mod message;
 mod pool;
 mod threads;
@@ -24,6 +25,8 @@ mod _core {
     #[pymodule_export]
     use crate::ffi::{SharedBlock, SharedBuffer};
     #[pymodule_export]
+    use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
+    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
@@ -34,6 +37,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
     #[pymodule_export]
+    use crate::types::containers::{SharedDict, SharedList};
+    #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, send_fds};
@@ -43,6 +48,8 @@ mod _core {
     use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    #[pymodule_export]
+    use crate::types::program::start_program;
     #[pymodule_export]
     use crate::types::queue::Queue;
     #[pymodule_export]
@@ -63,6 +70,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        let unshareable = m.py().get_type::<crate::types::containers::Unshareable>();
+        pyo3::types::PyModuleMethods::add(m, "Unshareable", unshareable)?;
         crate::types::quicken_locks(m.py())
     }
 }

@@ -24,6 +24,7 @@ use crate::failpoint;
 use crate::object::ObjectHeader;
 use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
+use crate::slot::Generation;
 use crate::sweep;
 use crate::table::Life;
 
@@ -33,7 +34,7 @@ struct Local {
     holds: HashMap<u64, u32>,
     /// Places that this process reserved for children, and their generations: anybody may have
     /// swept the child meanwhile and given its place to somebody else.
-    children: HashMap<SlotId, u32>,
+    children: HashMap<SlotId, Generation>,
 }
 
 /// A process's view of the family it belongs to. There is one for each process; it is never

@@ -48,10 +48,16 @@ pub enum ObjectKind {
     Barrier = 8,
     /// The leases and counters of a pool.
     Pool = 9,
+    /// [`crate::containers::Map`].
+    Map = 10,
+    /// [`crate::containers::List`].
+    List = 11,
+    /// A lock with a value.
+    Guarded = 12,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Bytes,
         Self::Ring,
         Self::Lock,
@@ -61,6 +67,9 @@ impl ObjectKind {
         Self::Event,
         Self::Barrier,
         Self::Pool,
+        Self::Guarded,
+        Self::Map,
+        Self::List,
     ];
 
     fn from_raw(raw: u32) -> Option<Self> {
@@ -239,6 +248,37 @@ impl<T: SharedObject> Shared<T> {
     #[must_use]
     pub fn tail_offset(&self) -> u64 {
         self.offset + (HEADER_LEN + std::mem::size_of::<T>()) as u64
+    }
+}
+
+impl<T: SharedObject> Shared<T> {
+    /// Takes a hold on the object at `offset` that somebody else holds meanwhile, if it is of this
+    /// kind and `is_it` says that it is the one that was meant.
+    ///
+    /// # Errors
+    /// [`NotHeld`] when the object is gone.
+    pub fn join_if(
+        family: &'static Family,
+        offset: u64,
+        is_it: impl FnOnce(&T) -> bool,
+    ) -> Result<Self, NotHeld> {
+        // Objects are destroyed under this lock only: what is held now is held when we are done.
+        let patience = std::time::Duration::from_secs(5);
+        let _no_end = family.housekeeping(patience).ok_or(NotHeld)?;
+        let arena = family.arena();
+        let chunk = arena.chunk_at(offset).ok_or(NotHeld)?;
+        if arena.state_of(chunk).0 != ChunkState::Object {
+            return Err(NotHeld);
+        }
+        let header: &ObjectHeader = arena.at(offset);
+        if header.kind() != Some(T::KIND)
+            || !header.is_held()
+            || !is_it(arena.at(offset + HEADER_LEN as u64))
+        {
+            return Err(NotHeld);
+        }
+        header.hold(family.me());
+        Self::from_offset(family, offset)
     }
 }
 

@@ -29,11 +29,14 @@
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -61,16 +64,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
+pub mod manager;
 pub mod message;
 pub mod pipe;
 pub mod plain;
 pub mod pool;
 pub mod prelude;
 pub mod process;
+pub mod program;
 pub mod queue;
+pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
@@ -78,13 +85,18 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use pipe::{PipeEnd, pipe};
+pub use program::inherited;
 pub use queue::Queue;
+pub use sync::Lock;
 pub use task::cancelled;
+pub use value::{Array, Value};
 
 /// What the macros need.
 #[doc(hidden)]

@@ -105,11 +105,7 @@ impl Parcel {
         buffers: &[usize],
     ) -> Result<Self, AllocError> {
         let first = (LENGTH + frame.len()).next_multiple_of(ALIGNMENT);
-        let end = buffers.iter().try_fold(LENGTH + frame.len(), |end, len| {
-            end.checked_next_multiple_of(ALIGNMENT)?.checked_add(*len)
-        });
-        // A sum beyond all memory is refused by the arena.
-        let len = end.unwrap_or(usize::MAX / 2);
+        let len = parcel_len(frame, buffers);
         let chunk = family.alloc(PAYLOAD_START + len)?;
         let arena = family.arena();
         arena.write(chunk, PAYLOAD_START, &(frame.len() as u64).to_le_bytes());
@@ -124,6 +120,47 @@ impl Parcel {
     pub fn push(&mut self, buffer: &[u8]) {
         self.family.arena().write(self.chunk, PAYLOAD_START + self.next, buffer);
         self.next = (self.next + buffer.len()).next_multiple_of(ALIGNMENT);
+    }
+}
+
+/// How many bytes a parcel has.
+fn parcel_len(frame: &[u8], buffers: &[usize]) -> usize {
+    let end = buffers.iter().try_fold(LENGTH + frame.len(), |end, len| {
+        end.checked_next_multiple_of(ALIGNMENT)?.checked_add(*len)
+    });
+    // A sum beyond all memory is refused by the arena.
+    end.unwrap_or(usize::MAX / 2)
+}
+
+/// A parcel that is written into memory which somebody else has taken for it.
+#[derive(Debug)]
+pub(crate) struct ParcelPlan<'a> {
+    frame: &'a [u8],
+    len: usize,
+    next: usize,
+}
+
+impl<'a> ParcelPlan<'a> {
+    pub(crate) fn new(frame: &'a [u8], buffers: &[usize]) -> Self {
+        let next = (LENGTH + frame.len()).next_multiple_of(ALIGNMENT);
+        Self { frame, len: parcel_len(frame, buffers), next }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes everything but the buffers; `write` puts bytes at a position.
+    pub(crate) fn begin(&self, mut write: impl FnMut(usize, &[u8])) {
+        write(0, &(self.frame.len() as u64).to_le_bytes());
+        write(LENGTH, self.frame);
+    }
+
+    /// Where the next buffer, of that length, has to be written.
+    pub(crate) fn place(&mut self, len: usize) -> usize {
+        let at = self.next;
+        self.next = (at + len).next_multiple_of(ALIGNMENT);
+        at
     }
 }
 
@@ -173,6 +210,18 @@ pub struct Arrived {
 }
 
 impl Arrived {
+    /// A copy, for this process, of a parcel of `len` bytes that lies at `offset` and does not change
+    /// meanwhile.
+    pub(crate) fn copy_of(
+        family: &'static Family,
+        offset: u64,
+        len: usize,
+    ) -> Result<Self, AllocError> {
+        let chunk = family.alloc(PAYLOAD_START.saturating_add(len))?;
+        family.arena().copy(offset, chunk, PAYLOAD_START, len);
+        Ok(Self { family, chunk, len })
+    }
+
     /// Appends the frame to `out`.
     ///
     /// # Errors

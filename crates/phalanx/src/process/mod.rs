@@ -34,5 +34,5 @@ pub use error::{ProcessError, StartError};
 pub use method::{StartMethod, prepare_zygote};
 pub use phalanx_os::wait::ExitStatus;
 pub use running::Process;
-pub use spawning::{Reservation, spawning_slot};
+pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
 pub use stdio::Stdio;

@@ -34,7 +34,7 @@
 //! child a holder, and decoding in the child gives it the handle. At any other time encoding one is an
 //! error, because nobody would keep the object alive until it is decoded.
 
-mod error;
+pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod transfer;
 

@@ -1,4 +1,4 @@
-//! Plain memory that processes share, for numbers, arrays and structures.
+//! A run of shared bytes.
 //!
 //! A [`Block`] is a run of bytes, zero at first. What the bytes mean is its users' business, and so is
 //! the order in which several processes write them; a number of at most eight bytes at the start of a
@@ -17,10 +17,13 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytemuck::Pod;
 use phalanx_shm::arena::AllocError;
+use phalanx_shm::cells::Cells;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 
+use crate::error::CreateError;
 use crate::process::spawning_slot;
 
 /// The least room a block has, so that a number can be stored in one step.
@@ -56,6 +59,16 @@ impl Block {
         Ok(Self { bytes, len })
     }
 
+    /// The same in this process's own family.
+    pub(super) fn held(offset: u64) -> Result<Self, CreateError> {
+        Ok(Self::from_offset(Family::get()?, offset)?)
+    }
+
+    /// The block as values of one type.
+    pub(super) fn into_cells<T: Pod>(self) -> Cells<T> {
+        Cells::new(self.bytes, self.len)
+    }
+
     /// Names the block for a process that is being started, and makes it a holder: the one whose
     /// start this thread is preparing.
     #[must_use]
@@ -83,6 +96,27 @@ impl Block {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Copies the bytes from `at` on to `out`. While another process writes them, some of them may be old
+    /// and others new.
+    ///
+    /// # Panics
+    /// When the block has fewer.
+    pub fn read(&self, at: usize, out: &mut [u8]) {
+        assert!(at.checked_add(out.len()).is_some_and(|end| end <= self.len));
+        let offset = self.bytes.tail_offset() + at as u64;
+        self.bytes.family().arena().load_bytes(offset, out);
+    }
+
+    /// Writes bytes from `at` on. While another process reads them, some of what it gets may be old.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len));
+        let offset = self.bytes.tail_offset() + at as u64;
+        self.bytes.family().arena().store_bytes(offset, bytes);
     }
 
     #[inline]
