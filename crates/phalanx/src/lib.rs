@@ -26,6 +26,7 @@
 //! |---|---|
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
+//! | [`named`] | memory with a name, for processes that are no relatives |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
@@ -63,6 +64,7 @@
 pub mod connection;
 pub mod entry;
 pub mod message;
+pub mod named;
 pub mod pipe;
 pub mod pool;
 pub mod process;
