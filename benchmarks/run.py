@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from benchmarks.harness import isolate, machine, report  # noqa: E402
+from benchmarks.harness import bytecode, isolate, machine, report  # noqa: E402
 from benchmarks.harness.case import Case, discover, select  # noqa: E402
 from benchmarks.harness.turns import Outcome, take_turns  # noqa: E402
 
@@ -62,6 +62,8 @@ def main() -> int:
             print(f"{case.identity:36}  {case.floor.describe():22}  {case.title}")
         return 0
 
+    for package in (options.rival, options.subject, "benchmarks"):
+        bytecode.compile_package(package)
     isolate.adopt_orphans()
     facts = machine.facts()
     started = time.monotonic()

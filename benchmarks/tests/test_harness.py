@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.harness import report
+from benchmarks.harness.bytecode import compile_package
 from benchmarks.harness.case import NANOSECONDS, THOUSANDS_PER_SECOND, Case, discover, load, select
 from benchmarks.harness.floors import AtLeast, AtMost, Pair, ShareOfRival, Times
 from benchmarks.harness.isolate import Measurement, adopt_orphans, measure
@@ -153,6 +154,19 @@ def test_a_wrong_answer_is_a_failure() -> None:
     found = measure(a_case(), f"{LIBRARIES}.wrong", quick=True)
     assert found.status == "failed"
     assert found.message.startswith("WrongAnswer: the value changed")
+
+
+def test_packages_are_compiled_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "freshly_written"
+    (package / "inner").mkdir(parents=True)
+    for source in (package / "__init__.py", package / "inner" / "__init__.py"):
+        source.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    compile_package("freshly_written")
+    compiled = {path.parent.parent.name for path in package.rglob("*.pyc")}
+    assert compiled == {"freshly_written", "inner"}
 
 
 def test_a_crash_is_a_failure() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "JoinableQueue",
     "Lock",
+    "Manager",
     "Pipe",
     "Pool",
     "Process",
@@ -52,6 +53,7 @@ __all__ = [
     "get_start_method",
     "log_to_stderr",
     "parent_process",
+    "process_cpu_count",
     "reducer",
     "set_executable",
     "set_forkserver_preload",
@@ -59,9 +61,12 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "patch",
+    "unpatch",
 ]
 
 Array = _default_context.Array
@@ -71,6 +76,7 @@ Condition = _default_context.Condition
 Event = _default_context.Event
 JoinableQueue = _default_context.JoinableQueue
 Lock = _default_context.Lock
+Manager = _default_context.Manager
 Pipe = _default_context.Pipe
 Pool = _default_context.Pool
 Queue = _default_context.Queue
@@ -91,6 +97,7 @@ get_logger = _default_context.get_logger
 get_start_method = _default_context.get_start_method
 log_to_stderr = _default_context.log_to_stderr
 parent_process = _default_context.parent_process
+process_cpu_count = _default_context.process_cpu_count
 set_executable = _default_context.set_executable
 set_forkserver_preload = _default_context.set_forkserver_preload
 set_start_method = _default_context.set_start_method
@@ -105,12 +112,14 @@ if "__main__" in sys.modules:
 _SUBMODULES = frozenset(
     {
         "connection",
+        "dummy",
         "forkserver",
         "heap",
         "pool",
         "popen_fork",
         "popen_forkserver",
         "popen_spawn_posix",
+        "program",
         "queues",
         "reduction",
         "resource_sharer",
@@ -123,11 +132,16 @@ _SUBMODULES = frozenset(
     }
 )
 
+# What `patch` leaves to the standard library's modules, which then work on top of phalanx's.
+_STANDARD_MODULES = frozenset({"managers", "shared_memory", "resource_tracker", "resource_sharer"})
+
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
+    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
+        dummy as dummy,
         forkserver as forkserver,
         heap as heap,
         pool as pool,
@@ -135,6 +149,7 @@ if TYPE_CHECKING:
         popen_forkserver as popen_forkserver,
         popen_spawn_posix as popen_spawn_posix,
         process as process,
+        program as program,
         queues as queues,
         reduction as reduction,
         resource_sharer as resource_sharer,
@@ -145,6 +160,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from .program import Program as Program
 else:
 
     def __getattr__(name):
@@ -152,9 +168,26 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
+        if name == "Program":
+            from .program import Program
+
+            return globals().setdefault(name, Program)
         if name == "reducer":
             return _default_context.reducer
+        if name in ("patch", "unpatch"):
+            from . import _patch
+
+            return globals().setdefault(name, getattr(_patch, name))
+        if name in _STANDARD_MODULES:
+            from . import _standard
+
+            if _standard.is_replaced:
+                __import__(f"multiprocessing.{name}")
+                return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+del TYPE_CHECKING
 
 
 def __dir__():

@@ -1,6 +1,6 @@
 """The exceptions that phalanx raises, beside the built-in ones and those of `queue`."""
 
-import sys
+from . import _standard
 
 __all__ = [
     "AuthenticationError",
@@ -22,7 +22,7 @@ def _join_standard_names():
     `multiprocessing` for it would cost more than importing phalanx, and who has not imported it
     catches none of its classes.
     """
-    standard = sys.modules.get("multiprocessing.context")
+    standard = _standard.loaded("context")
     if standard is None or ProcessError.__bases__ != (_Root,):
         return
     ProcessError.__bases__ = (standard.ProcessError,)

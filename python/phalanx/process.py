@@ -4,6 +4,8 @@ import itertools
 import os
 import sys
 
+from . import _standard
+
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -254,7 +256,8 @@ class BaseProcess:
     def _bootstrap(self, parent_sentinel=None):
         """Become the running process, do its work, and return its exit code."""
         global _current_process, _parent_process, _process_counter, _children
-        from . import context, util
+        # An import statement would run code whose memory a forked child has to copy.
+        context, util = sys.modules["phalanx.context"], sys.modules["phalanx.util"]
 
         try:
             if self._start_method is not None:
@@ -302,8 +305,7 @@ class BaseProcess:
 
     @staticmethod
     def _after_fork():
-        from . import util
-
+        util = sys.modules["phalanx.util"]
         util._finalizer_registry.clear()
         util._run_after_forkers()
         _run_neighbours_after_fork()
@@ -314,7 +316,7 @@ def _tell_neighbours(name):
     threading = sys.modules.get("threading")
     if threading is not None and getattr(threading, "_HAVE_THREAD_NATIVE_ID", False):
         threading.main_thread()._set_native_id()
-    neighbour = sys.modules.get("multiprocessing.process")
+    neighbour = _standard.loaded("process")
     if neighbour is not None:
         neighbour._children = set()  # type: ignore[attr-defined]
         # Log records take the name from here.
@@ -323,7 +325,7 @@ def _tell_neighbours(name):
 
 def _run_neighbours_after_fork():
     """Do for the standard library's objects what its own forks do."""
-    neighbour = sys.modules.get("multiprocessing.util")
+    neighbour = _standard.loaded("util")
     if neighbour is not None:
         neighbour._finalizer_registry.clear()
         neighbour._run_after_forkers()
@@ -331,7 +333,7 @@ def _run_neighbours_after_fork():
 
 def _exit_neighbours():
     """Let the standard library's objects finish: its queues send what they have been given."""
-    neighbour = sys.modules.get("multiprocessing.util")
+    neighbour = _standard.loaded("util")
     if neighbour is not None:
         neighbour._exit_function()
 
@@ -391,6 +393,8 @@ class _MainProcess(BaseProcess):
         self._closed = False
         # All of it is inherited by descendants.
         self._config = {"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"}
+        # Who has it shares our memory.
+        self._config["family"] = os.urandom(16)
 
     def close(self) -> None:
         """Do nothing: the main process cannot be closed."""

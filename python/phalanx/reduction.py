@@ -5,7 +5,7 @@ import sys
 from _pickle import Pickler, loads as _loads
 from abc import ABCMeta
 
-from . import _core, context
+from . import _core, _standard, context
 from ._core import receive_fds, register_reducer, send_fds
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -137,7 +137,7 @@ def adopt_neighbours():
     """
     if "socket" in sys.modules:
         register_sockets()
-    neighbour = sys.modules.get("multiprocessing.reduction")
+    neighbour = _standard.loaded("reduction")
     if neighbour is not None:
         for kind, reduce in neighbour.ForkingPickler._extra_reducers.items():
             known = kind in ForkingPickler._extra_reducers

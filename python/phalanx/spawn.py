@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import process, util
+from . import _standard, process, util
 from .context import _default_context, set_spawning_popen
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -233,6 +233,7 @@ def get_preparation_data(name):
         orig_dir=process.ORIGINAL_DIR,
         dir=os.getcwd(),
         start_method=_default_context.get_start_method(),
+        patched=_standard.is_replaced,
     )
     main = sys.modules["__main__"]
     module_name = getattr(getattr(main, "__spec__", None), "name", None)
@@ -288,6 +289,8 @@ def prepare(data):
         os.chdir(data["dir"])
     if "orig_dir" in data:
         process.ORIGINAL_DIR = data["orig_dir"]
+    if "patched" in data:
+        _set_patched(data["patched"])
     if "start_method" in data:
         _default_context.set_start_method(data["start_method"], force=True)
     if data.get("main_by_value"):
@@ -306,6 +309,14 @@ def _inherit_tracker(method, number):
         number = forkserver.get_inherited_fds()[number]
     os.set_inheritable(number, False)
     util._tracker_fd = number
+
+
+def _set_patched(wanted):
+    """Have phalanx in the place of `multiprocessing`, or not, as the parent has."""
+    if wanted != _standard.is_replaced:
+        from . import _patch
+
+        _patch.patch() if wanted else _patch.unpatch()
 
 
 def _take_main_by_value():

@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod cpu;
 pub mod death;
+pub mod epoll;
 pub mod eventfd;
 pub mod fork;
 pub mod futex;
@@ -24,7 +25,10 @@ pub mod pipe;
 pub mod poll;
 pub mod proc;
 pub mod random;
+pub mod release;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod stream;
+pub mod surroundings;
 pub mod wait;

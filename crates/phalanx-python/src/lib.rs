@@ -5,8 +5,10 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod manager;
 mod message;
 mod pool;
+mod threads;
 mod types;
 
 use pyo3::prelude::*;
@@ -23,13 +25,19 @@ mod _core {
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
     #[pymodule_export]
+    use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
+    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    #[pymodule_export]
+    use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]
     use crate::types::challenge::{
         answer_challenge, create_response, deliver_challenge, verify_challenge,
     };
     #[pymodule_export]
     use crate::types::connection::{_attach_connection, _make_pipe, Connection};
+    #[pymodule_export]
+    use crate::types::containers::{SharedDict, SharedList};
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
@@ -41,7 +49,11 @@ mod _core {
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
-    use crate::types::queue::{Queue, QueueReader};
+    use crate::types::program::start_program;
+    #[pymodule_export]
+    use crate::types::queue::Queue;
+    #[pymodule_export]
+    use crate::types::queue_ends::{QueueReader, QueueWriter};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
@@ -60,6 +72,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        let unshareable = m.py().get_type::<crate::types::containers::Unshareable>();
+        pyo3::types::PyModuleMethods::add(m, "Unshareable", unshareable)?;
         crate::types::quicken_locks(m.py())
     }
 }

@@ -118,6 +118,12 @@ impl EngineLock {
         }
     }
 
+    /// Takes the lock if it is free, as [`EngineLock::guard`].
+    #[inline]
+    pub(crate) fn try_guard(&self, me: SlotId) -> Option<Guard<'_>> {
+        self.try_lock(me).then(|| Guard(self))
+    }
+
     /// Takes the lock for the life of the value returned, also when its holder panics.
     ///
     /// # Errors

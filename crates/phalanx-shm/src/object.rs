@@ -48,10 +48,16 @@ pub enum ObjectKind {
     Barrier = 8,
     /// The leases and counters of a pool.
     Pool = 9,
+    /// [`crate::containers::Map`].
+    Map = 10,
+    /// [`crate::containers::List`].
+    List = 11,
+    /// A lock with a value.
+    Guarded = 12,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Bytes,
         Self::Ring,
         Self::Lock,
@@ -61,6 +67,9 @@ impl ObjectKind {
         Self::Event,
         Self::Barrier,
         Self::Pool,
+        Self::Guarded,
+        Self::Map,
+        Self::List,
     ];
 
     fn from_raw(raw: u32) -> Option<Self> {
@@ -105,6 +114,14 @@ impl ObjectHeader {
     pub(crate) fn unhold(&self, slot: SlotId) {
         let (word, bit) = place(slot);
         self.holders[word].fetch_and(!bit, Ordering::AcqRel);
+    }
+
+    fn is_held_only_by(&self, slot: SlotId) -> bool {
+        let (word, bit) = place(slot);
+        let only = |(n, held): (usize, &AtomicU64)| {
+            held.load(Ordering::Acquire) == if n == word { bit } else { 0 }
+        };
+        self.holders.iter().enumerate().all(only)
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -242,6 +259,37 @@ impl<T: SharedObject> Shared<T> {
     }
 }
 
+impl<T: SharedObject> Shared<T> {
+    /// Takes a hold on the object at `offset` that somebody else holds meanwhile, if it is of this
+    /// kind and `is_it` says that it is the one that was meant.
+    ///
+    /// # Errors
+    /// [`NotHeld`] when the object is gone.
+    pub fn join_if(
+        family: &'static Family,
+        offset: u64,
+        is_it: impl FnOnce(&T) -> bool,
+    ) -> Result<Self, NotHeld> {
+        // Objects are destroyed under this lock only: what is held now is held when we are done.
+        let patience = std::time::Duration::from_secs(5);
+        let _no_end = family.housekeeping(patience).ok_or(NotHeld)?;
+        let arena = family.arena();
+        let chunk = arena.chunk_at(offset).ok_or(NotHeld)?;
+        if arena.state_of(chunk).0 != ChunkState::Object {
+            return Err(NotHeld);
+        }
+        let header: &ObjectHeader = arena.at(offset);
+        if header.kind() != Some(T::KIND)
+            || !header.is_held()
+            || !is_it(arena.at(offset + HEADER_LEN as u64))
+        {
+            return Err(NotHeld);
+        }
+        header.hold(family.me());
+        Self::from_offset(family, offset)
+    }
+}
+
 impl<T: SharedObject> Deref for Shared<T> {
     type Target = T;
     #[inline]
@@ -359,6 +407,33 @@ impl Shared<Bytes> {
         }
         header.hold(family.me());
         Self::from_offset(family, offset)
+    }
+
+    /// Makes the object a chunk of this process's own again, if this is the last handle to it anywhere.
+    /// In one step: a process that dies has done it or not.
+    ///
+    /// # Errors
+    /// The handle, when others have one, or a stopped process is in the middle of a sweep.
+    pub fn disown(self) -> Result<Chunk, Self> {
+        let (family, offset) = (self.family, self.offset);
+        // Who destroys objects, under this lock, relies on their staying objects meanwhile.
+        let right = family.housekeeping(std::time::Duration::from_millis(20));
+        let (Some(_right), Some(chunk)) = (right, family.arena().chunk_at(offset)) else {
+            return Err(self);
+        };
+        let me = family.me();
+        let header: &ObjectHeader = family.arena().at(offset);
+        let take = || {
+            let owned = (ChunkState::Owned, Some(me));
+            header.is_held_only_by(me)
+                && family.arena().transition(chunk, (ChunkState::Object, None), owned)
+        };
+        if !family.end_hold_if(offset, take) {
+            return Err(self);
+        }
+        failpoint!("object.disown.owned");
+        std::mem::forget(self);
+        Ok(chunk)
     }
 
     /// Writes the bytes of a new object that nobody else looks at yet.

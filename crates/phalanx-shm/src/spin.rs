@@ -119,7 +119,7 @@ impl Hot {
         let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
         self.waits.store(waits, Ordering::Relaxed);
         let is_hot = self.typical_ns.load(Ordering::Relaxed) < HOT_NS;
-        let probes = !is_hot || waits % HOT_PROBE_EVERY == 0;
+        let probes = !is_hot || waits.is_multiple_of(HOT_PROBE_EVERY);
         (if probes { 1 } else { HOT_PAUSES }, probes)
     }
 

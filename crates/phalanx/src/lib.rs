@@ -14,8 +14,8 @@
 //! }
 //!
 //! // Four forked workers, ordered results.
-//! let pool = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! let (pool, test) = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
 //! assert_eq!(primes, 6);
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
@@ -30,10 +30,15 @@
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`manager`] | dictionaries and lists that processes share |
 //! | [`value`] | plain bytes and numbers that processes share |
 //! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
+//! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
+//! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -43,7 +48,7 @@
 //!
 //! | it died | what the others see |
 //! |---|---|
-//! | holding a [`Lock`](sync::Lock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
+//! | holding a [`Lock`](sync::RawLock), [`RLock`](sync::RLock) or a permit | the next to acquire gets it and is told [who died](sync::OwnerDied); other [policies](sync::Policy) can be chosen |
 //! | waiting for a lock, a condition, a queue | nothing: a wake-up that was meant for it goes to somebody else |
 //! | before a [barrier](sync::Barrier) let it pass | the barrier is broken, for all who wait there |
 //! | putting a message | the message is there as a whole, or not at all |
@@ -61,19 +66,46 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
+pub mod channel;
 pub mod connection;
 pub mod entry;
+pub mod error;
+pub mod manager;
 pub mod message;
 pub mod named;
 pub mod pipe;
+pub mod plain;
 pub mod pool;
+pub mod prelude;
 pub mod process;
+pub mod program;
 pub mod queue;
+pub mod remote;
+pub mod serve;
 pub mod stash;
 pub mod sync;
+pub mod task;
 pub mod value;
 pub mod wait;
+pub mod wire;
 
+pub use bytes::{SharedBytes, SharedBytesMut};
+pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
+pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
+pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use pipe::{PipeEnd, pipe};
+pub use program::inherited;
+pub use queue::Queue;
+pub use sync::Lock;
+pub use task::cancelled;
+pub use value::{Array, Value};
+
+/// What the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use linkme;
+}

@@ -53,7 +53,7 @@ impl Stash {
 }
 
 /// A number that no object has had as its tag: the time, the process, and a count.
-fn unique(family: &Family) -> u64 {
+pub(crate) fn unique(family: &Family) -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let place = u64::from(family.me().raw());

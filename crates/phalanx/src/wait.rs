@@ -9,9 +9,30 @@ use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
 use crate::pipe::End;
-use crate::queue::Queue;
+use crate::queue::RawQueue;
 
 static SPIN: Spin = Spin::new();
+
+/// A descriptor of this process that is readable while something is ready; open as long as this lives.
+pub struct Doorbell(Box<dyn AsFd + Send + Sync>);
+
+impl Doorbell {
+    pub(crate) fn new(fd: impl AsFd + Send + Sync + 'static) -> Self {
+        Self(Box::new(fd))
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Doorbell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Doorbell").field(&self.as_fd()).finish()
+    }
+}
 
 /// Something to wait for.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +40,7 @@ pub enum Source<'a> {
     /// A message in a pipe, or its end of file.
     Pipe(&'a End),
     /// A message in a queue.
-    Queue(&'a Queue),
+    Queue(&'a RawQueue),
     /// A descriptor that becomes readable.
     Fd(BorrowedFd<'a>),
 }
@@ -119,7 +140,7 @@ fn sleep(
     slices: &mut Slices,
 ) -> Result<(), WaitError> {
     let until = slices.next_deadline(patience);
-    let queues: Option<Vec<&Queue>> = sources
+    let queues: Option<Vec<&RawQueue>> = sources
         .iter()
         .map(|source| if let Source::Queue(queue) = source { Some(*queue) } else { None })
         .collect();

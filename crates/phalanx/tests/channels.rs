@@ -8,8 +8,8 @@ use std::time::Duration;
 use phalanx::message::{Incoming, Outgoing};
 use phalanx::pipe::{self, End, RecvError, SendError};
 use phalanx::process::{Child, ExitStatus};
-use phalanx::queue::Queue;
-use phalanx::sync::{Event, Lock};
+use phalanx::queue::RawQueue;
+use phalanx::sync::{Event, RawLock};
 use phalanx::value::Block;
 use phalanx::wait::{Source, wait_any};
 use phalanx::{GaveUp, Patience};
@@ -22,7 +22,7 @@ fn family() -> &'static Family {
     Family::get().expect("a family")
 }
 
-fn put(queue: &Queue, bytes: &[u8]) {
+fn put(queue: &RawQueue, bytes: &[u8]) {
     let message = Outgoing::new(family(), bytes).expect("memory");
     queue.put(&mut Some(message), &FOREVER).expect("room");
 }
@@ -35,7 +35,7 @@ fn bytes_of(frame: Vec<u8>, incoming: Incoming) -> Vec<u8> {
     bytes
 }
 
-fn take(queue: &Queue, patience: &Patience<'_>) -> Result<Vec<u8>, GaveUp> {
+fn take(queue: &RawQueue, patience: &Patience<'_>) -> Result<Vec<u8>, GaveUp> {
     let mut frame = Vec::new();
     let incoming = queue.take(&mut frame, patience)?;
     Ok(bytes_of(frame, incoming))
@@ -78,7 +78,7 @@ fn message(number: u64) -> Vec<u8> {
 fn each_message_of_many_producers_reaches_one_of_many_consumers() {
     let _watchdog = watchdog(60);
     const EACH: u64 = 3_000;
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let seen = Counters::new(4 * EACH as usize);
     let produce = |producer: u64| {
         let queue = &queue;
@@ -111,7 +111,7 @@ fn each_message_of_many_producers_reaches_one_of_many_consumers() {
 #[test]
 fn a_bounded_queue_holds_its_producers_back() {
     let _watchdog = watchdog(60);
-    let queue = Queue::new(NonZeroU32::new(4)).expect("a queue");
+    let queue = RawQueue::new(NonZeroU32::new(4)).expect("a queue");
     let producers: Vec<_> = (0..3u64)
         .map(|p| {
             let queue = &queue;
@@ -132,7 +132,7 @@ fn a_bounded_queue_holds_its_producers_back() {
 #[test]
 fn what_was_put_outlives_its_producer() {
     let _watchdog = watchdog(60);
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     for round in 0..50u64 {
         let dead = child(|| {
             put(&queue, &message(round));
@@ -148,7 +148,7 @@ fn what_was_put_outlives_its_producer() {
 #[test]
 fn all_tasks_of_a_queue_are_waited_for() {
     let _watchdog = watchdog(60);
-    let (queue, done) = (Queue::new(None).expect("a queue"), Counters::new(1));
+    let (queue, done) = (RawQueue::new(None).expect("a queue"), Counters::new(1));
     (0..200).for_each(|i| put(&queue, &message(i)));
     let work = || {
         while take(&queue, &Patience::none()).is_ok() {
@@ -171,7 +171,7 @@ fn random_kills_of_producers_and_consumers() {
     let _watchdog = watchdog(120);
     const NUMBERS: usize = 60_000;
     let mut dice = Dice::new(seed());
-    let (queue, wanted) = (Queue::new(None).expect("a queue"), Counters::new(2));
+    let (queue, wanted) = (RawQueue::new(None).expect("a queue"), Counters::new(2));
     let (put_so_far, taken) = (Counters::new(NUMBERS), Counters::new(NUMBERS));
     let produce = || loop {
         let number = wanted.count(0);
@@ -250,7 +250,7 @@ fn the_death_of_the_other_side_ends_a_pipe() {
 fn one_wait_for_pipes_queues_and_processes() {
     let _watchdog = watchdog(60);
     let (mine, theirs) = pipe::one_way().expect("a pipe");
-    let (queue, go) = (Queue::new(None).expect("a queue"), Counters::new(1));
+    let (queue, go) = (RawQueue::new(None).expect("a queue"), Counters::new(1));
     let peer = child(|| {
         until(|| go.get(0) == 1);
         put(&queue, b"one");
@@ -275,7 +275,7 @@ fn one_wait_for_pipes_queues_and_processes() {
 #[test]
 fn a_value_is_the_same_for_all() {
     let _watchdog = watchdog(60);
-    let (value, lock) = (Block::new(8).expect("a block"), Lock::new().expect("a lock"));
+    let (value, lock) = (Block::new(8).expect("a block"), RawLock::new().expect("a lock"));
     let ready = Event::new().expect("an event");
     let add = || {
         ready.wait();

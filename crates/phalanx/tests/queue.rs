@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use phalanx::message::{Incoming, Outgoing, Parcel};
 use phalanx::process::wait_readable;
-use phalanx::queue::Queue;
+use phalanx::queue::RawQueue;
 use phalanx::value::Block;
 use phalanx::wait::{Source, wait_any};
 use phalanx::{GaveUp, Patience};
@@ -17,12 +17,12 @@ use phalanx_os::poll::{self, Interest};
 use phalanx_shm::family::Family;
 use support::{FOREVER, alone, child, join, joined_well, shared, soon};
 
-fn put(queue: &Queue, bytes: &[u8]) {
+fn put(queue: &RawQueue, bytes: &[u8]) {
     let message = Outgoing::new(queue.family(), bytes).expect("memory");
     queue.put(&mut Some(message), &FOREVER).expect("room");
 }
 
-fn take_within(queue: &Queue, patience: &Patience<'_>) -> Result<Vec<u8>, GaveUp> {
+fn take_within(queue: &RawQueue, patience: &Patience<'_>) -> Result<Vec<u8>, GaveUp> {
     let mut frame = Vec::new();
     if let Incoming::Parcel(parcel) = queue.take(&mut frame, patience)? {
         parcel.read_frame(&mut frame).expect("an undamaged parcel");
@@ -30,7 +30,7 @@ fn take_within(queue: &Queue, patience: &Patience<'_>) -> Result<Vec<u8>, GaveUp
     Ok(frame)
 }
 
-fn take(queue: &Queue) -> Vec<u8> {
+fn take(queue: &RawQueue) -> Vec<u8> {
     take_within(queue, &FOREVER).expect("a message")
 }
 
@@ -38,7 +38,7 @@ fn take(queue: &Queue) -> Vec<u8> {
 fn first_in_first_out_short_and_long() {
     let _alone = alone();
     let before = shared();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let messages: Vec<Vec<u8>> =
         (0..200usize).map(|n| vec![n as u8; [0, 1, 8192, 8193, 100_000][n % 5]]).collect();
     messages.iter().for_each(|message| put(&queue, message));
@@ -55,7 +55,7 @@ fn first_in_first_out_short_and_long() {
 #[test]
 fn a_bounded_queue_makes_producers_wait() {
     let _alone = alone();
-    let queue = Queue::new(NonZeroU32::new(2)).expect("a queue");
+    let queue = RawQueue::new(NonZeroU32::new(2)).expect("a queue");
     put(&queue, b"1");
     put(&queue, b"2");
     assert!(queue.is_full());
@@ -70,7 +70,7 @@ fn a_bounded_queue_makes_producers_wait() {
 #[test]
 fn what_a_process_put_outlives_it() {
     let _alone = alone();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     joined_well(&child(|| put(&queue, &[5; 50_000])));
     assert_eq!(take(&queue), [5; 50_000]);
 }
@@ -79,7 +79,7 @@ fn what_a_process_put_outlives_it() {
 fn buffers_are_used_where_they_arrived() {
     let _alone = alone();
     let before = shared();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let sending = child(|| {
         let mut parcel =
             Parcel::new(queue.family(), b"two buffers", &[1000, 70_000]).expect("memory");
@@ -109,7 +109,7 @@ fn buffers_are_used_where_they_arrived() {
 #[test]
 fn lengths_that_do_not_fit_are_an_error() {
     let _alone = alone();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let mut parcel = Parcel::new(queue.family(), b"frame", &[100]).expect("memory");
     parcel.push(&[1; 100]);
     queue.put(&mut Some(Outgoing::Parcel(parcel)), &FOREVER).expect("room");
@@ -122,7 +122,7 @@ fn lengths_that_do_not_fit_are_an_error() {
 #[test]
 fn join_waits_for_every_task() {
     let _alone = alone();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     queue.join(&FOREVER).expect("nothing to wait for");
     (0..20u8).for_each(|n| put(&queue, &[n]));
     assert_eq!(queue.join(&soon()), Err(GaveUp::TimedOut));
@@ -142,7 +142,7 @@ fn a_killed_process_loses_at_most_what_it_was_taking() {
     let _alone = alone();
     let before = shared();
     for round in 0..40u64 {
-        let queue = Queue::new(None).expect("a queue");
+        let queue = RawQueue::new(None).expect("a queue");
         let ours = |n: u32| [&n.to_le_bytes()[..], &vec![9; [0, 9000][n as usize % 2]]].concat();
         let victim = child(|| {
             loop {
@@ -174,10 +174,10 @@ fn a_killed_process_loses_at_most_what_it_was_taking() {
 #[test]
 fn the_descriptor_is_readable_while_there_are_messages() {
     let _alone = alone();
-    let queue = Queue::new(None).expect("a queue");
-    let other = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
+    let other = RawQueue::new(None).expect("a queue");
     put(&other, b"there before anybody asked");
-    let readable = |queue: &Queue, wait: Duration| {
+    let readable = |queue: &RawQueue, wait: Duration| {
         let bell = queue.doorbell().expect("a descriptor");
         assert_eq!(queue.fileno().ok(), Some(bell.as_fd().as_raw_fd()), "always the same");
         let mut polled = [Interest::read(bell.as_fd())];
@@ -199,9 +199,9 @@ fn the_descriptor_is_readable_while_there_are_messages() {
 #[test]
 fn one_wait_for_queues_pipes_and_children() {
     let _alone = alone();
-    let queue = Queue::new(None).expect("a queue");
+    let queue = RawQueue::new(None).expect("a queue");
     let (receiver, sender) = phalanx::pipe::one_way().expect("a pipe");
-    let go = Queue::new(None).expect("a queue");
+    let go = RawQueue::new(None).expect("a queue");
     let process = child(|| drop(take(&go)));
     let all = [Source::Queue(&queue), Source::Pipe(&receiver), Source::Fd(process.sentinel())];
     assert!(wait_any(&all, &soon()).is_err());

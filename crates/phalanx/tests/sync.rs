@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use phalanx::process::{Child, ExitStatus, fork};
 use phalanx::sync::{
-    Acquired, Barrier, BarrierError, BoundedSemaphore, Condition, Event, Lock, LockError, Policy,
-    RLock, Semaphore,
+    Acquired, Barrier, BarrierError, BoundedSemaphore, Condition, Event, LockError, Policy, RLock,
+    RawLock, Semaphore,
 };
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
@@ -69,7 +69,7 @@ fn add_one(number: &Shared<Bytes>) {
 #[test]
 fn locks_and_semaphores_protect_a_number() {
     let _watchdog = watchdog();
-    let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
+    let (lock, rlock) = (RawLock::new().expect("a lock"), RLock::new().expect("a lock"));
     let semaphore = BoundedSemaphore::new(1).expect("a semaphore");
     let numbers = [number(), number(), number()];
     let work = || {
@@ -99,7 +99,7 @@ fn locks_and_semaphores_protect_a_number() {
 #[test]
 fn the_next_gets_the_lock_of_a_killed_process_and_is_told() {
     let _watchdog = watchdog();
-    let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
+    let (lock, rlock) = (RawLock::new().expect("a lock"), RLock::new().expect("a lock"));
     let semaphore = Semaphore::new(2).expect("a semaphore");
     let dead = child(|| {
         assert!(rlock.acquire(&FOREVER).is_ok() && rlock.acquire(&FOREVER).is_ok());
@@ -132,7 +132,7 @@ fn the_next_gets_the_lock_of_a_killed_process_and_is_told() {
 #[test]
 fn a_waiter_is_freed_although_nobody_collects_the_dead() {
     let _watchdog = watchdog();
-    let lock = Lock::with_policy(Policy::Release).expect("a lock");
+    let lock = RawLock::with_policy(Policy::Release).expect("a lock");
     let taken = Event::new().expect("an event");
     let holder = child(|| {
         assert!(lock.acquire(&FOREVER).is_ok());
@@ -150,7 +150,7 @@ fn a_waiter_is_freed_although_nobody_collects_the_dead() {
 #[test]
 fn a_lock_kept_by_a_process_that_ended_well_stays_a_mark() {
     let _watchdog = watchdog();
-    let once = Lock::new().expect("a lock");
+    let once = RawLock::new().expect("a lock");
     for first in [true, false, false] {
         let visitor = child(|| assert_eq!(once.try_acquire().is_some(), first));
         assert_eq!(join(&visitor), ExitStatus::Code(0));
@@ -163,7 +163,7 @@ fn a_lock_kept_by_a_process_that_ended_well_stays_a_mark() {
 #[test]
 fn a_forked_child_does_not_hold_what_its_parent_holds() {
     let _watchdog = watchdog();
-    let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
+    let (lock, rlock) = (RawLock::new().expect("a lock"), RLock::new().expect("a lock"));
     let _held = lock.lock().expect("clean");
     let _mine = rlock.lock().expect("clean");
     let other = child(|| {
@@ -204,7 +204,7 @@ fn conditions_hand_things_from_process_to_process() {
 #[test]
 fn a_killed_waiter_swallows_no_notification() {
     let _watchdog = watchdog();
-    let (lock, condition) = (Lock::new().expect("a lock"), Condition::new().expect("one"));
+    let (lock, condition) = (RawLock::new().expect("a lock"), Condition::new().expect("one"));
     let wait = || {
         let _held = lock.lock().expect("clean");
         let woken = condition.wait_lock(&lock, &FOREVER).expect("held");
@@ -245,7 +245,7 @@ fn a_barrier_breaks_when_a_party_is_killed_there() {
 #[test]
 fn random_kills_leave_a_lock_that_works() {
     let _watchdog = watchdog();
-    let (lock, semaphore) = (Lock::new().expect("a lock"), Semaphore::new(2).expect("one"));
+    let (lock, semaphore) = (RawLock::new().expect("a lock"), Semaphore::new(2).expect("one"));
     let work = || loop {
         let held = lock.lock().or_else(LockError::recover).expect("nobody interrupts");
         let permit = semaphore.wait().or_else(LockError::recover).expect("nobody interrupts");

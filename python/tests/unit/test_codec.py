@@ -260,6 +260,70 @@ def test_two_references_to_a_tuple_that_holds_a_list():
     assert a[0] is b[0]
 
 
+PICKLED = {20, 21}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[1, 2], [3.0], ["x", None], [], [[[b"deep"]]]],
+        {"a": {"b": [1, {"c": (1, (2, [3]))}]}, "d": []},
+        (([1],), {"k": (True, 2**64 - 1, -(2**127))}),
+        [((0, 0), (0, 0))] * 3,
+        functools.reduce(lambda inner, _: [inner], range(62), [1]),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_nested_containers_need_no_pickle(value):
+    frame, _ = _core._codec_dumps(value)
+    assert frame[0] not in PICKLED
+    assert same(round_trip(value), pickle.loads(pickle.dumps(value)))
+
+
+def test_a_container_that_others_know_too_needs_no_pickle():
+    inner, pair = [1], (["x"], 2)
+    frame, _ = _core._codec_dumps([inner, pair, {"k": 1}])
+    assert frame[0] not in PICKLED
+    again = [inner, pair, (pair, 3)]
+    a, b, (c, _) = round_trip(again)
+    assert same([a, b, (c, 3)], again) and b is c
+
+
+def test_a_tuple_that_holds_itself_by_way_of_a_list():
+    loop = ([], 1)
+    loop[0].append(loop)
+    arrived = round_trip(loop)
+    assert arrived[0][0] is arrived
+    (wrapped,) = round_trip([loop])
+    assert wrapped[0][0] is wrapped
+
+
+def test_many_paths_to_one_tuple_are_not_walked_each():
+    tree = ("leaf",)
+    for _ in range(40):
+        tree = (tree, tree)
+    frame, buffers = _core._codec_dumps([tree])
+    assert len(frame) + sum(map(len, buffers)) < 5 << 20
+    (arrived,) = _core._codec_loads(frame, buffers)
+    for _ in range(40):
+        assert arrived[0] is arrived[1]
+        arrived = arrived[0]
+    assert arrived == ("leaf",)
+
+
+def test_nesting_beyond_the_limit_of_the_native_form():
+    deep = functools.reduce(lambda inner, _: [inner], range(300), [1])
+    assert same(round_trip(deep), deep)
+    with pytest.raises(ValueError, match="nested deeper"):
+        _core._codec_loads(b"\x0d\x01\0\0\0" * 100_000)
+
+
+def test_integers_of_any_size_from_other_senders():
+    for number in (0, -1, 2**63, -(2**200), 3**500):
+        raw = number.to_bytes(70 + number.bit_length() // 8, "little", signed=True)
+        assert _core._codec_loads(b"\x17" + struct.pack("<Q", len(raw)) + raw) == number
+
+
 def test_cycles():
     loop = [1]
     loop.append(loop)
@@ -288,7 +352,7 @@ def test_a_large_buffer_held_twice_is_sent_once():
 
 
 def test_large_buffers_leave_the_frame():
-    pickled = [{}, *map(str, range(50_000))]
+    pickled = [{0}, *map(str, range(50_000))]
     for value in (b"x" * LARGE, bytearray(LARGE), "x" * LARGE, (1, b"x" * LARGE), pickled):
         frame, buffers = _core._codec_dumps(value)
         assert len(frame) < 100 and len(buffers) == 1

@@ -259,6 +259,8 @@ def test_exit_code_by_every_start_method(ctx, kind, value, code):
 
 
 OUTPUT_OF_A_CHILD = """
+import atexit
+import os
 import sys
 import LIBRARY as mp
 import targets
@@ -266,9 +268,25 @@ import targets
 def say():
     print("without a newline", end="")
 
+class Knot:
+    # Refers to itself, so that only the collector can free it.
+    def __init__(self):
+        self.itself, self.write = self, os.write
+
+    def __del__(self):
+        self.write(1, b"collected ")
+
+def leave_things_behind():
+    global knot, unfinished
+    knot = Knot()
+    atexit.register(os.write, 1, b"atexit ")
+    unfinished = open(1, "w", closefd=False)
+    unfinished.write("flushed ")
+
 if __name__ == "__main__":
     context = mp.get_context(sys.argv[1])
     case = {
+        "end": context.Process(target=leave_things_behind),
         "exit": context.Process(target=targets.exit_with, args=("sys.exit", "farewell")),
         "raise": context.Process(target=targets.exit_with, args=("raise", "on purpose"), name="unlucky"),
         "print": context.Process(target=say),
@@ -295,6 +313,11 @@ def test_uncaught_exception_prints_its_traceback(tmp_path, method):
     assert done.stderr.startswith("Process unlucky:\nTraceback (most recent call last):\n")
     assert "in exit_with" in done.stderr
     assert done.stderr.endswith("RuntimeError: on purpose\n")
+
+
+def test_a_fresh_interpreter_ends_as_any_other(tmp_path):
+    done = run_script(tmp_path, OUTPUT_OF_A_CHILD, "spawn", "end")
+    assert sorted(done.stdout.split()) == ["atexit", "collected", "flushed"]
 
 
 def test_what_a_child_printed_is_flushed(tmp_path, method):

@@ -1,8 +1,8 @@
 //! Frames into objects.
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt};
 
-use super::frame::{Reader, corrupt, tag};
+use super::frame::{MAX_DEPTH, Reader, corrupt, tag};
 use super::keys::Keys;
 use super::pickler;
 use crate::ffi::{Payload, list_from, str_from_utf8, tuple_from};
@@ -19,7 +19,8 @@ use crate::ffi::{Payload, list_from, str_from_utf8, tuple_from};
 /// `ValueError` for a damaged frame and for buffers that do not fit it; what unpickling raises.
 #[inline]
 pub(crate) fn decode(py: Python<'_>, frame: &[u8], buffers: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-    let mut decoder = Decoder { py, reader: Reader::new(frame), buffers: buffers.into_iter() };
+    let mut decoder =
+        Decoder { py, reader: Reader::new(frame), buffers: buffers.into_iter(), depth: 1 };
     Ok(decoder.frame()?.unbind())
 }
 
@@ -27,6 +28,7 @@ struct Decoder<'a, 'py> {
     py: Python<'py>,
     reader: Reader<'a>,
     buffers: std::vec::IntoIter<Py<PyAny>>,
+    depth: usize,
 }
 
 impl<'py> Decoder<'_, 'py> {
@@ -80,6 +82,7 @@ impl<'py> Decoder<'_, 'py> {
                     PyBytes::new(py, payload.as_slice(py)).into_any()
                 }
             }
+            tag::BIG_INT => self.big_int()?,
             _ => return Ok(None),
         }))
     }
@@ -112,16 +115,16 @@ impl<'py> Decoder<'_, 'py> {
                 list_from(py, count, || self.float())?.into_any()
             }
             tag::DICT => self.dict()?,
-            tag::PICKLE => {
+            tag::OPAQUE => {
                 let stream = PyBytes::new(py, self.reader.remainder()).into_any();
                 pickler::load(py, &stream, std::mem::take(&mut self.buffers))?
             }
-            tag::PICKLE_BUFFER => {
+            tag::OPAQUE_BUFFER => {
                 let stream = self.buffer()?;
                 pickler::load(py, &stream, std::mem::take(&mut self.buffers))?
             }
-            tag::BYTEARRAY => PyByteArray::new(py, self.reader.long_bytes()?).into_any(),
-            tag::BYTEARRAY_BUFFER => {
+            tag::BYTE_ARRAY => PyByteArray::new(py, self.reader.long_bytes()?).into_any(),
+            tag::BYTE_ARRAY_BUFFER => {
                 let payload = Payload::of_exporter(&self.buffer()?)?;
                 PyByteArray::new(py, payload.as_slice(py)).into_any()
             }
@@ -146,22 +149,40 @@ impl<'py> Decoder<'_, 'py> {
         Ok(dict.into_any())
     }
 
-    /// An atom or a tuple of atoms: what a container may hold.
+    /// Anything that a container may hold.
     #[inline]
     fn item(&mut self) -> PyResult<Bound<'py, PyAny>> {
         let tag = self.reader.u8()?;
         if let Some(atom) = self.atom(tag)? {
             return Ok(atom);
         }
-        if tag != tag::TUPLE {
+        self.nested(tag)
+    }
+
+    /// A container within a container.
+    fn nested(&mut self, tag: u8) -> PyResult<Bound<'py, PyAny>> {
+        if matches!(tag, tag::OPAQUE | tag::OPAQUE_BUFFER) {
             return Err(corrupt(&format!("tag {tag} inside a container")));
         }
-        let count = self.reader.count(1)?;
-        let tuple = tuple_from(self.py, count, || {
-            let tag = self.reader.u8()?;
-            self.atom(tag)?.ok_or_else(|| corrupt(&format!("tag {tag} inside an inner tuple")))
-        })?;
-        Ok(tuple.into_any())
+        if self.depth == MAX_DEPTH {
+            return Err(corrupt(&format!("containers nested deeper than {MAX_DEPTH}")));
+        }
+        self.depth += 1;
+        let container = self.compound(tag)?;
+        self.depth -= 1;
+        Ok(container)
+    }
+
+    #[cold]
+    fn big_int(&mut self) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = self.reader.long_bytes()?;
+        if let Some(number) = phalanx::plain::BigInt::from_le_bytes(bytes).to_i128() {
+            return Ok(number.into_pyobject(self.py)?.into_any());
+        }
+        let keywords = PyDict::new(self.py);
+        keywords.set_item("signed", true)?;
+        let int = self.py.get_type::<PyInt>();
+        int.call_method("from_bytes", (PyBytes::new(self.py, bytes), "little"), Some(&keywords))
     }
 
     #[inline]

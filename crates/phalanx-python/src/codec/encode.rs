@@ -1,9 +1,10 @@
 //! Objects into frames: tiers 0 and 1 here, the rest by `pickler`.
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyTuple};
 
 use super::budget::Budget;
 use super::frame::{OUT_OF_BAND, tag};
+use super::nesting::Nesting;
 use super::pickler;
 use crate::ffi::{Payload, View, each_item, view};
 
@@ -81,8 +82,8 @@ pub(crate) fn encode_part<'py>(
     out: &mut Vec<u8>,
 ) -> PyResult<OutOfBand> {
     let start = out.len();
-    let mut flat = Flat { out, budget: Budget::default(), payloads: OutOfBand::new() };
-    if flat.numbers(list, part.clone()).is_ok_and(|done| done) {
+    let mut packer = Packer::new(out, list.as_any().as_borrowed());
+    if packer.numbers(list, part.clone()).is_ok_and(|done| done) {
         return Ok(OutOfBand::new());
     }
     out.truncate(start);
@@ -114,7 +115,7 @@ fn native(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, 
             return Ok(vec![payload_of_bytes(obj)?]);
         }
         View::ByteArray => return byte_array(obj, out),
-        View::Other => return Err(Unsuited),
+        View::Other => big_int(obj, out)?,
         _ => return container(obj, out),
     }
     Ok(OutOfBand::new())
@@ -124,37 +125,50 @@ fn native(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, 
 fn byte_array(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, Unsuited> {
     let payload = Payload::of_exporter(&obj).map_err(|_| Unsuited)?;
     if payload.len() >= OUT_OF_BAND {
-        out.push(tag::BYTEARRAY_BUFFER);
+        out.push(tag::BYTE_ARRAY_BUFFER);
         return Ok(vec![payload]);
     }
-    put(out, tag::BYTEARRAY, (payload.len() as u64).to_le_bytes());
+    put(out, tag::BYTE_ARRAY, (payload.len() as u64).to_le_bytes());
     out.extend_from_slice(payload.as_slice(obj.py()));
     Ok(OutOfBand::new())
 }
 
-#[inline(never)]
-fn container(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, Unsuited> {
-    let mut flat = Flat { out, budget: Budget::default(), payloads: OutOfBand::new() };
-    match view(obj) {
-        View::List(list) => flat.list(list)?,
-        View::Tuple(tuple) => flat.tuple(tuple)?,
-        View::Dict(dict) => flat.dict(dict)?,
-        _ => return Err(Unsuited),
-    }
-    Ok(flat.payloads)
+/// An integer of more than 64 bits, if 128 hold it.
+#[cold]
+fn big_int(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<(), Unsuited> {
+    let number = obj.cast_exact::<PyInt>().ok().and_then(|number| number.extract::<i128>().ok());
+    let bytes = number.ok_or(Unsuited)?.to_le_bytes();
+    put(out, tag::BIG_INT, (bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(&bytes);
+    Ok(())
 }
 
-/// One container on its way into the frame.
-struct Flat<'o> {
+#[inline(never)]
+fn container(obj: Borrowed<'_, '_, PyAny>, out: &mut Vec<u8>) -> Result<OutOfBand, Unsuited> {
+    let mut packer = Packer::new(out, obj);
+    match view(obj) {
+        View::List(list) => packer.list(list)?,
+        View::Tuple(tuple) => packer.tuple(tuple)?,
+        View::Dict(dict) => packer.dict(dict)?,
+        _ => return Err(Unsuited),
+    }
+    Ok(packer.payloads)
+}
+
+/// One container, and what is nested in it, on its way into the frame.
+struct Packer<'o> {
     out: &'o mut Vec<u8>,
     budget: Budget,
     payloads: OutOfBand,
+    nesting: Nesting,
 }
 
-/// The longest tuple that is written inside another container.
-const INNER_TUPLE: usize = 16;
+impl<'o> Packer<'o> {
+    fn new(out: &'o mut Vec<u8>, root: Borrowed<'_, '_, PyAny>) -> Self {
+        let (budget, payloads) = (Budget::default(), OutOfBand::new());
+        Self { out, budget, payloads, nesting: Nesting::new(root) }
+    }
 
-impl Flat<'_> {
     /// A part of a list, if it holds nothing but integers or nothing but floats; otherwise the
     /// frame is left half written.
     fn numbers(
@@ -243,22 +257,55 @@ impl Flat<'_> {
         Ok(())
     }
 
-    /// An atom or a small tuple of atoms.
+    /// Anything that a container may hold. Tuples come first: messages are often lists of them.
     #[inline]
     fn item(&mut self, item: Borrowed<'_, '_, PyAny>, held: isize) -> Result<(), Unsuited> {
         let View::Tuple(tuple) = view(item) else {
             return self.atom(item, held);
         };
         let start = self.out.len();
-        if tuple.len() > INNER_TUPLE {
+        let open = self.nesting.open_tuple(item, held);
+        if !self.nesting.deeper() {
             return Err(Unsuited);
         }
         self.header(tag::TUPLE, tuple.len())?;
         for leaf in tuple.iter_borrowed() {
             self.atom(leaf, 0)?;
         }
+        self.nesting.close_tuple(open);
+        self.nesting.back();
         let len = self.out.len() - start;
         if self.budget.charge(item, held, len) { Ok(()) } else { Err(Unsuited) }
+    }
+
+    /// What is no atom: a container within a container, which is written where it stands as long as
+    /// nothing in this message refers to it a second time.
+    #[inline(never)]
+    fn nested(&mut self, item: Borrowed<'_, '_, PyAny>, held: isize) -> Result<(), Unsuited> {
+        match view(item) {
+            View::List(list) => {
+                self.enter(item, held)?;
+                self.list(list)?;
+            }
+            View::Dict(dict) => {
+                self.enter(item, held)?;
+                self.dict(dict)?;
+            }
+            View::Tuple(_) => return self.item(item, held),
+            View::Other => {
+                let start = self.out.len();
+                big_int(item, self.out)?;
+                let len = self.out.len() - start;
+                return if self.budget.charge(item, held, len) { Ok(()) } else { Err(Unsuited) };
+            }
+            _ => return Err(Unsuited),
+        }
+        self.nesting.back();
+        Ok(())
+    }
+
+    fn enter(&mut self, item: Borrowed<'_, '_, PyAny>, held: isize) -> Result<(), Unsuited> {
+        if self.nesting.meet(item, held) && self.nesting.deeper() { Ok(()) } else { Err(Unsuited) }
     }
 
     #[inline]
@@ -270,7 +317,7 @@ impl Flat<'_> {
             View::Bool(value) => self.out.push(if value { tag::TRUE } else { tag::FALSE }),
             View::Str(text) => return self.text(leaf, text, held),
             View::Bytes(data) => return self.data(leaf, data, held),
-            _ => return Err(Unsuited),
+            _ => return self.nested(leaf, held),
         }
         Ok(())
     }

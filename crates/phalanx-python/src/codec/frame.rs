@@ -1,51 +1,9 @@
-//! The layout of a frame, and a reader that believes nothing.
+//! Reading frames, whose layout is [`phalanx::plain::format`]'s, by a reader that believes nothing.
 //!
-//! ```text
-//! frame  := [ BUFFERS  count: u32  length: u64 * count ]  value
-//! value  := NONE | FALSE | TRUE
-//!         | INT i64 | FLOAT f64
-//!         | SHORT_STR len: u8 utf8 | STR len: u64 utf8
-//!         | SHORT_BYTES len: u8 raw | BYTES len: u64 raw | BYTEARRAY len: u64 raw
-//!         | STR_BUFFER | BYTES_BUFFER | BYTEARRAY_BUFFER          (the next buffer)
-//!         | LIST n: u32 value*n | TUPLE n: u32 value*n            (values: atoms or small tuples)
-//!         | LIST_I64 n: u32 i64*n | LIST_F64 ... | TUPLE_I64 ... | TUPLE_F64 ...
-//!         | DICT n: u32 (key value)*n
-//!         | PICKLE raw-to-the-end | PICKLE_BUFFER                 (the next buffer is the pickle)
-//! ```
-//!
-//! Numbers are little-endian; nothing is aligned.
+//! What is opaque there is a pickle here.
+pub(super) use phalanx::plain::format::{MAX_DEPTH, OUT_OF_BAND, tag};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-
-/// One byte that opens each value.
-pub(super) mod tag {
-    pub(in crate::codec) const NONE: u8 = 0;
-    pub(in crate::codec) const FALSE: u8 = 1;
-    pub(in crate::codec) const TRUE: u8 = 2;
-    pub(in crate::codec) const INT: u8 = 3;
-    pub(in crate::codec) const FLOAT: u8 = 4;
-    pub(in crate::codec) const SHORT_STR: u8 = 5;
-    pub(in crate::codec) const STR: u8 = 6;
-    pub(in crate::codec) const SHORT_BYTES: u8 = 7;
-    pub(in crate::codec) const BYTES: u8 = 8;
-    pub(in crate::codec) const BYTEARRAY: u8 = 9;
-    pub(in crate::codec) const STR_BUFFER: u8 = 10;
-    pub(in crate::codec) const BYTES_BUFFER: u8 = 11;
-    pub(in crate::codec) const BYTEARRAY_BUFFER: u8 = 12;
-    pub(in crate::codec) const LIST: u8 = 13;
-    pub(in crate::codec) const TUPLE: u8 = 14;
-    pub(in crate::codec) const LIST_I64: u8 = 15;
-    pub(in crate::codec) const LIST_F64: u8 = 16;
-    pub(in crate::codec) const TUPLE_I64: u8 = 17;
-    pub(in crate::codec) const TUPLE_F64: u8 = 18;
-    pub(in crate::codec) const DICT: u8 = 19;
-    pub(in crate::codec) const PICKLE: u8 = 20;
-    pub(in crate::codec) const PICKLE_BUFFER: u8 = 21;
-    pub(in crate::codec) const BUFFERS: u8 = 22;
-}
-
-/// From this many bytes on, a buffer travels outside the frame.
-pub(super) const OUT_OF_BAND: usize = 64 * 1024;
 
 /// The lengths, in order, of the buffers that belong to `frame`: what the transport needs to know
 /// before it can call [`decode`](super::decode()).

@@ -4,17 +4,20 @@
 //!
 //! | tier | objects | form |
 //! |---|---|---|
-//! | 0 | `None`, `bool`, `int` of 64 bits, `float`, `str`, `bytes`, `bytearray` | a tag and the raw value |
-//! | 1 | flat `list` and `tuple` of these, `dict` with `str` or `int` keys | packed |
+//! | 0 | `None`, `bool`, `int` of 128 bits, `float`, `str`, `bytes`, `bytearray` | a tag and the raw value |
+//! | 1 | `list` and `tuple` of these, `dict` with `str` or `int` keys, nested or not | packed |
 //! | 2 | everything else | pickle protocol 5 |
 //! | 3 | what pickle refuses: lambdas, closures, classes made in a function | cloudpickle |
 //!
 //! Large buffers never pass through the frame: they come back from [`encode()`] as [`OutOfBand`]
 //! payloads, which the transport copies once to where the receiver will look at them.
 //!
+//! Tiers 0 and 1 are the engine's [plain values](phalanx::plain), which programs in other languages
+//! read too.
+//!
 //! The meaning is pickle's: value, type and inner sharing arrive as `pickle.loads(pickle.dumps(x))`
-//! would give them, but for the identity of equal immutable values. Tier 1 stops at one level (and
-//! small tuples inside it) because copying nested mutable containers would break sharing.
+//! would give them, but for the identity of equal immutable values. Tier 1 stops where a mutable
+//! container is referred to twice in a message, since copying it would break sharing.
 //!
 //! A decoder never trusts a frame's lengths: bytes that no encoder made give a `ValueError` (or
 //! what unpickling them raises), never undefined behaviour.
@@ -25,6 +28,7 @@ mod exception;
 mod frame;
 mod function;
 mod keys;
+mod nesting;
 mod pickler;
 mod probe;
 mod reducers;

@@ -162,11 +162,11 @@ fn append(stream: &Bound<'_, PyBytes>, collected: OutOfBand, out: &mut Vec<u8>) 
     let bytes = stream.as_bytes();
     if bytes.len() < OUT_OF_BAND {
         out.reserve(1 + bytes.len());
-        out.push(tag::PICKLE);
+        out.push(tag::OPAQUE);
         out.extend_from_slice(bytes);
         return collected;
     }
-    out.push(tag::PICKLE_BUFFER);
+    out.push(tag::OPAQUE_BUFFER);
     let mut payloads = Vec::with_capacity(1 + collected.len());
     payloads.push(Payload::of_bytes(stream));
     payloads.extend(collected);

@@ -7,14 +7,14 @@ use super::shared::{Inner, acquirable, policy, released_too_often};
 
 /// A lock between processes; any of them may release it.
 #[pyclass(subclass, frozen, weakref, module = "phalanx._core")]
-pub(crate) struct Lock(Inner<sync::Lock>);
+pub(crate) struct Lock(Inner<sync::RawLock>);
 
 impl Lock {
     fn empty() -> Self {
         Self(Inner::empty())
     }
 
-    pub(crate) fn engine(&self) -> PyResult<&sync::Lock> {
+    pub(crate) fn engine(&self) -> PyResult<&sync::RawLock> {
         self.0.get()
     }
 }
@@ -22,11 +22,11 @@ impl Lock {
 acquirable!(Lock, "lock", released_too_often, {
     #[pyo3(signature = (on_owner_death = None))]
     fn _create(&self, on_owner_death: Option<&str>) -> PyResult<()> {
-        self.0.fill(sync::Lock::with_policy(policy(on_owner_death)?))
+        self.0.fill(sync::RawLock::with_policy(policy(on_owner_death)?))
     }
 
     fn _attach(&self, offset: u64) -> PyResult<()> {
-        self.0.fill(sync::Lock::from_offset(offset))
+        self.0.fill(sync::RawLock::from_offset(offset))
     }
 
     /// Return whether any process holds the lock.

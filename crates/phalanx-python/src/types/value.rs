@@ -111,7 +111,7 @@ impl Engine for sync::RLock {
     }
 }
 
-impl Engine for sync::Lock {
+impl Engine for sync::RawLock {
     fn acquire(&self, patience: &Patience<'_>) -> Result<Acquired, GaveUp> {
         Self::acquire(self, patience)
     }

@@ -67,6 +67,34 @@ impl Arena {
         }
     }
 
+    /// Whether these bytes lie at `offset`. The same right is needed as for [`Arena::write`].
+    #[inline]
+    #[must_use]
+    pub fn is_equal(&self, offset: u64, bytes: &[u8]) -> bool {
+        let at = offset as usize;
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()));
+        // SAFETY: in bounds; by the caller's right nobody writes there now, and a process that died
+        // has left some bytes there, any of which are valid.
+        #[allow(unsafe_code)]
+        let there = unsafe { std::slice::from_raw_parts(self.region.base().add(at), bytes.len()) };
+        there == bytes
+    }
+
+    /// Copies `len` bytes from `from` into a chunk. Panics when they do not fit. The same right is
+    /// needed as for [`Arena::write`], for both places.
+    pub fn copy(&self, from: u64, chunk: Chunk, at: usize, len: usize) {
+        let from = from as usize;
+        assert!(from.checked_add(len).is_some_and(|end| end <= self.region.len()));
+        assert!(at.checked_add(len).is_some_and(|end| end <= chunk.capacity()));
+        // SAFETY: both in bounds; places that overlap are allowed here. If this process dies here
+        // the chunk's bytes are garbage, and no word that would publish them has been written.
+        #[allow(unsafe_code)]
+        unsafe {
+            let base = self.region.base();
+            std::ptr::copy(base.add(from), base.add(chunk.offset() as usize + at), len);
+        }
+    }
+
     /// Tells the processor that bytes will be read soon. It may ignore that; nothing is read.
     #[inline]
     pub fn prefetch(&self, offset: u64, len: usize) {

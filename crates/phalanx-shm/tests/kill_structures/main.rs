@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "tests fork, kill and wait")]
 #![allow(clippy::print_stdout, reason = "its counts are part of its report")]
 
+mod boxes;
 mod ledger;
 mod random;
 mod stage;
@@ -19,6 +20,7 @@ use phalanx_shm::peers::Peers;
 use phalanx_shm::table::Life;
 use phalanx_shm::{failpoint, table};
 
+use boxes::Boxes;
 use ledger::{Clerk, Ledger};
 use stage::{Actor, Fate, Outcome, actor, play};
 use work::{LIMITS, Rings, drain, everything, is_usable, new_ring, puts_and_takes, soon};
@@ -43,19 +45,20 @@ pub(crate) struct Scene {
     pub(crate) family: &'static Family,
     pub(crate) ledger: &'static Ledger,
     pub(crate) rings: Rings,
+    pub(crate) boxes: Boxes,
 }
 
 impl Scene {
     pub(crate) fn set() -> Self {
         let family = Family::get().expect("an arena");
         let rings = LIMITS.map(|limit| new_ring(family, limit)).into();
-        Self { family, ledger: Ledger::create(), rings }
+        Self { family, ledger: Ledger::create(), rings, boxes: Boxes::new(family) }
     }
 
     fn victim(&self, step: &str, signal: i32, nth: u32) -> Actor {
         actor(self.family, || {
             failpoint::arm(step, signal, nth);
-            everything(self.family, &self.rings, self.ledger, 1);
+            everything(self, 1);
         })
     }
 
@@ -66,6 +69,7 @@ impl Scene {
             clerk.put(ring, self.family, 50, &soon(2));
             clerk.take(which, ring, self.family, &soon(2));
         }
+        self.boxes.work(self.family, 1, &soon(2));
         assert!(self.family.check(stopped.place), "a stopped process is alive");
         assert_eq!(self.family.arena().table().life(stopped.place), Life::Alive);
     }
@@ -73,13 +77,15 @@ impl Scene {
     fn snapshot(&self) -> impl PartialEq + std::fmt::Debug + use<> {
         let arena = self.family.arena();
         let lens: Vec<_> = self.rings.iter().map(|ring| ring.len(self.family)).collect();
-        (arena.census(), arena.committed_bytes(), arena.counted_bytes(), lens)
+        let boxes = self.boxes.state(self.family);
+        (arena.census(), arena.committed_bytes(), arena.counted_bytes(), lens, boxes)
     }
 
     /// What must hold at the end of every run. `gone` are the places of those who died, `dead` the
     /// numbers of the killed producers and consumers.
     pub(crate) fn close(self, gone: &[phalanx_shm::peers::SlotId], dead: &[usize]) -> usize {
         let family = self.family;
+        self.boxes.check(family);
         let once = self.snapshot();
         for place in gone {
             assert!(!family.check(*place), "nobody lives at the place of a dead process");
@@ -91,6 +97,8 @@ impl Scene {
         drain(family, &self.rings, &mut clerk);
         let lost = self.ledger.settle(dead);
         drop(self.rings);
+        self.boxes.check(family);
+        drop(self.boxes);
         // Places whose processes never came, for their parent died.
         table::set_nascent_limit(Duration::ZERO);
         family.sweep_all();
@@ -122,8 +130,7 @@ fn victim_run(step: &str, nth: u32, mode: Mode) -> Outcome {
         let scene = Scene::set();
         let family = scene.family;
         let signal = if mode == Mode::Stopped { libc::SIGSTOP } else { libc::SIGKILL };
-        let mate = (mode == Mode::Unreaped)
-            .then(|| actor(family, || puts_and_takes(family, &scene.rings, scene.ledger, 2)));
+        let mate = (mode == Mode::Unreaped).then(|| actor(family, || puts_and_takes(&scene, 2)));
         let victim = scene.victim(step, signal, nth);
         let dead: &[usize] = match mode {
             Mode::Stopped => {
@@ -208,6 +215,7 @@ fn sweeper_run(step: &str, ghost: (&str, u32), mode: Mode) -> Outcome {
                             &phalanx_shm::patience::Patience::forever()
                         ));
                     }
+                    scene.boxes.work(family, 2, &phalanx_shm::patience::Patience::forever());
                 })
                 .finish(family);
                 sweeper.wait();
@@ -286,8 +294,9 @@ fn nascent_run(step: &str, _nth: u32, mode: Mode) -> Outcome {
 }
 
 /// Steps that are reached by sweeping; and what the swept process had been doing.
-const SWEEPS: [&str; 4] = ["sweep.", "ring.repair.", "arena.settle.", "table.vacate."];
-const GHOSTS: [(&str, u32); 9] = [
+const SWEEPS: [&str; 5] =
+    ["sweep.", "ring.repair.", "containers.repair.", "arena.settle.", "table.vacate."];
+const GHOSTS: [(&str, u32); 12] = [
     ("ring.put.attached", 1),
     ("ring.take.moved", 1),
     ("ring.grow.attached", 1),
@@ -298,9 +307,12 @@ const GHOSTS: [(&str, u32); 9] = [
     ("ring.move.moved", 1),
     ("arena.back.populated", 1),
     ("object.create.published", 1),
+    ("containers.run.attached", 1),
+    ("containers.table.record_attached", 1),
+    ("containers.table.record_detached", 1),
 ];
 /// Steps that are reached by sweeping, and otherwise too.
-const DESTROYS: [&str; 2] = ["ring.destroy.", "object.destroy."];
+const DESTROYS: [&str; 3] = ["ring.destroy.", "containers.destroy.", "object.destroy."];
 const NASCENT: [&str; 2] = ["family.fork.nameless", "table.adopt.named"];
 
 /// All steps that the sources name.

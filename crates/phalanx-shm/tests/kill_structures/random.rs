@@ -49,12 +49,12 @@ fn one_round(seed: u64) -> i32 {
     let start = |who: usize| {
         actor(family, || match who {
             0 => loop {
-                everything(family, &scene.rings, scene.ledger, who);
+                everything(&scene, who);
                 if scene.ledger.stop.load(Ordering::SeqCst) {
                     break;
                 }
             },
-            _ => puts_and_takes(family, &scene.rings, scene.ledger, who),
+            _ => puts_and_takes(&scene, who),
         })
     };
     let mut actors: Vec<(usize, Actor)> = (0..4).map(|who| (who, start(who))).collect();

@@ -7,6 +7,8 @@ use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::Patience;
 use phalanx_shm::ring::{Record, Ring};
 
+use crate::Scene;
+use crate::boxes::Boxes;
 use crate::ledger::{Clerk, Ledger};
 use crate::stage::actor;
 
@@ -26,12 +28,8 @@ pub(crate) fn soon(ms: u64) -> Patience<'static> {
 }
 
 /// Uses every operation, several times over; each step of the sources is reached by this.
-pub(crate) fn everything(
-    family: &'static Family,
-    rings: &Rings,
-    ledger: &'static Ledger,
-    who: usize,
-) {
+pub(crate) fn everything(scene: &Scene, who: usize) {
+    let (family, rings, ledger) = (scene.family, &scene.rings, scene.ledger);
     let mut clerk = Clerk::new(ledger, who, rings.len());
     let mut kept = Vec::new();
     for round in 0..10 {
@@ -47,6 +45,8 @@ pub(crate) fn everything(
             }
         }
         a_ring_of_its_own(family, round);
+        scene.boxes.work(family, round, &soon(1));
+        Boxes::on_its_own(family);
         let object = Shared::<Bytes>::with_tail(family, 3000, |_| {}).expect("memory");
         drop(object.clone());
         drop(object);
@@ -83,7 +83,8 @@ fn a_ring_of_its_own(family: &'static Family, round: usize) {
 }
 
 /// Puts and takes until told to stop.
-pub(crate) fn puts_and_takes(family: &Family, rings: &Rings, ledger: &'static Ledger, who: usize) {
+pub(crate) fn puts_and_takes(scene: &Scene, who: usize) {
+    let (family, rings, ledger) = (scene.family, &scene.rings, scene.ledger);
     let mut clerk = Clerk::new(ledger, who, rings.len());
     let mut n = 0;
     while !ledger.stop.load(std::sync::atomic::Ordering::SeqCst) {
@@ -93,6 +94,7 @@ pub(crate) fn puts_and_takes(family: &Family, rings: &Rings, ledger: &'static Le
             clerk.put(ring, family, len, &soon(2));
             clerk.take(which, ring, family, &soon(2));
         }
+        scene.boxes.work(family, n, &soon(20));
     }
 }
 

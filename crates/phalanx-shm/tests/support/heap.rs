@@ -1,8 +1,9 @@
 //! Memory for rings on the ordinary heap, for the threads of one process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use phalanx_shm::alloc_error::AllocError;
+use phalanx_shm::containers::Cells;
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::ring::{Memory, SEGMENT_HEADER, Segment};
 
@@ -103,5 +104,37 @@ impl Memory for Heap {
         out.extend_from_slice(unsafe {
             std::slice::from_raw_parts((chunk as usize + at) as *const u8, len)
         });
+    }
+}
+
+impl Cells for Heap {
+    fn words(&self, chunk: u64, at: usize, count: usize) -> &[AtomicU64] {
+        Self::check(chunk, at + count * 8);
+        // SAFETY: inside the chunk, aligned, never given back.
+        unsafe { std::slice::from_raw_parts((chunk as usize + at) as *const AtomicU64, count) }
+    }
+
+    fn fill(&self, chunk: u64, at: usize, bytes: &[u8]) {
+        Self::check(chunk, at + bytes.len());
+        let to = (chunk as usize + at) as *mut u8;
+        // SAFETY: inside the chunk; nobody else uses it while it is written.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+    }
+
+    fn has(&self, chunk: u64, at: usize, bytes: &[u8]) -> bool {
+        Self::check(chunk, at + bytes.len());
+        let from = (chunk as usize + at) as *const u8;
+        // SAFETY: inside the chunk; what is compared is not written any more.
+        unsafe { std::slice::from_raw_parts(from, bytes.len()) == bytes }
+    }
+
+    fn capacity(&self, chunk: u64) -> usize {
+        let before = (chunk as usize - std::mem::size_of::<Before>()) as *const Before;
+        // SAFETY: chunks are leaked, and their lengths never change.
+        unsafe { (*before).len }
+    }
+
+    fn condemn(&self, chunk: u64, dead: SlotId) {
+        self.moves(chunk, PART, OWNED + u32::from(dead.raw()));
     }
 }

@@ -117,7 +117,7 @@ impl Handshake {
 
 /// What is to be sent to a side that is not believed, if anything.
 #[must_use]
-pub(super) fn farewell(error: &HandshakeError) -> Option<&'static [u8]> {
+pub fn farewell(error: &HandshakeError) -> Option<&'static [u8]> {
     matches!(error, HandshakeError::WrongProof | HandshakeError::Unexpected(_)).then_some(FAILURE)
 }
 

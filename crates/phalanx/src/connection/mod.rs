@@ -47,7 +47,7 @@ mod stream;
 pub use client::{connect, introduce};
 pub use digest::{Digest, Key, UnsupportedDigest};
 pub use error::{ConnectError, HandshakeError};
-pub use handshake::{Handshake, MESSAGE_MAX, Progress, answer, challenge, verify};
+pub use handshake::{Handshake, MESSAGE_MAX, Progress, answer, challenge, farewell, verify};
 pub use listener::{Guest, Listener, PATIENCE, Peers};
 pub use phalanx_os::net::{Address, inet};
 pub use stream::{Partial, Stream, StreamError};

@@ -6,16 +6,34 @@
 //!
 //! Each gives a [`Child`] whose sentinel is a pidfd. No child outlives its parent: see
 //! [`phalanx_os::death`].
+//!
+//! [`Process`] puts all three behind one name, [`StartMethod`], and runs one function in the child, whose
+//! result or panic comes back by [`join`](Process::join).
 
+pub(crate) mod birth;
+mod builder;
 mod child;
+mod error;
 pub mod fork;
 pub mod handover;
+pub(crate) mod method;
 pub mod passing;
+mod report;
+mod running;
 pub mod spawn;
 mod spawning;
+pub(crate) mod stdio;
 mod table;
 pub mod zygote;
 
+pub use birth::name;
+pub use builder::Builder;
+pub(crate) use builder::given;
 pub use child::{Child, WaitError, wait_readable};
+pub(crate) use error::{How, out_of_memory_hint};
+pub use error::{ProcessError, StartError};
+pub use method::{StartMethod, prepare_zygote};
 pub use phalanx_os::wait::ExitStatus;
-pub use spawning::{Reservation, spawning_slot};
+pub use running::Process;
+pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
+pub use stdio::Stdio;

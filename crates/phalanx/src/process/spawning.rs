@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
-use phalanx_shm::peers::SlotId;
+use phalanx_shm::family::Family;
+use phalanx_shm::peers::{Peers, SlotId};
 
 use super::table;
 
@@ -16,6 +17,34 @@ thread_local! {
 #[must_use]
 pub fn spawning_slot() -> Option<SlotId> {
     SPAWNING.get()
+}
+
+/// Runs `pack`, during which [`spawning_slot`] names the place of a relative that runs already: what
+/// is packed is held for it from then on. None if there is no such process (any more).
+pub fn while_sharing_with<T>(slot: u16, pid: u32, pack: impl FnOnce() -> T) -> Option<T> {
+    let slot = SlotId::from_raw(slot)?;
+    let table = Family::existing()?.arena().table();
+    let is_there = table.ids().any(|id| id == slot) && table.pid(slot) == pid;
+    is_there.then(|| packing_for(Some(slot), pack))
+}
+
+/// The place of this process in its family's table, which it joins if it has not yet.
+///
+/// # Errors
+/// When shared memory cannot be had.
+pub fn own_slot() -> io::Result<u16> {
+    Ok(Family::get()?.me().raw())
+}
+
+fn packing_for<T>(slot: Option<SlotId>, pack: impl FnOnce() -> T) -> T {
+    struct Restore(Option<SlotId>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SPAWNING.set(self.0);
+        }
+    }
+    let _restore = Restore(SPAWNING.replace(slot));
+    pack()
 }
 
 /// A reserved place in the process table. Dropping it gives the place up, and with it all that
@@ -35,14 +64,12 @@ impl Reservation {
 
     /// Runs `pack`, during which [`spawning_slot`] names the reserved place.
     pub fn while_packing<T>(&self, pack: impl FnOnce() -> T) -> T {
-        struct Restore(Option<SlotId>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                SPAWNING.set(self.0);
-            }
-        }
-        let _restore = Restore(SPAWNING.replace(self.0));
-        pack()
+        packing_for(self.0, pack)
+    }
+
+    /// The reserved place, as long as it has not been handed over.
+    pub(crate) const fn place(&self) -> Option<SlotId> {
+        self.0
     }
 
     /// The reserved place; it is the child's from now on.

@@ -1,298 +1,32 @@
-//! Queues: any number of processes put messages, any number take them, first in, first out.
+//! Queues: any number of processes put values, any number take them, first in, first out.
+//!
+//! [`Queue`] carries values of one type, [`RawQueue`] the messages that it consists of.
 //!
 //! ```
-//! use phalanx::message::{Incoming, Outgoing};
-//! use phalanx::queue::Queue;
+//! use phalanx::Queue;
+//! use phalanx::process::{ExitStatus, fork};
 //! use phalanx::Patience;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let queue = Queue::new(None)?;
-//! queue.put(&mut Some(Outgoing::Inline(b"hello")), &Patience::forever())?;
-//! let mut frame = Vec::new();
-//! assert!(matches!(queue.take(&mut frame, &Patience::forever())?, Incoming::Inline));
-//! assert_eq!(frame, b"hello");
-//! # Ok(())
-//! # }
+//! let jobs = Queue::<(u64, String)>::bounded(100)?;
+//! let child = fork::run(|| match jobs.take() {
+//!     Ok((number, name)) => i32::from((number, name.as_str()) != (7, "seven")),
+//!     Err(_) => 2,
+//! })?;
+//! jobs.put((7, "seven".to_owned()))?;
+//! assert!(matches!(child.wait(Patience::forever()), Ok(ExitStatus::Code(0))));
+//! # Ok::<(), phalanx::Error>(())
 //! ```
+//!
+//! | a process dies | what the others see |
+//! |---|---|
+//! | putting | the value is there as a whole, or not at all |
+//! | taking | the value is still there, or gone with it; never twice, never in part |
+//! | waiting | nothing: a wake-up that was meant for it goes to somebody else |
 
 mod bridge;
 mod doorbell;
+mod raw;
+mod typed;
 
-use std::fmt;
-use std::io;
-use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
-use std::time::Duration;
-
-use phalanx_shm::arena::AllocError;
-use phalanx_shm::event_count::EventCount;
-use phalanx_shm::family::Family;
-use phalanx_shm::object::{NotHeld, Shared};
-use phalanx_shm::patience::{GaveUp, Patience, Slices};
-use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{PutError, Ring};
-use phalanx_shm::spin::Spin;
-
-use crate::message::{Incoming, Outgoing};
-use doorbell::Bell;
-
-static SPIN: Spin = Spin::new();
-
-/// How long a process that others preempt may stay in the middle of a put or take, which themselves
-/// need less than a microsecond; longer only if it was stopped.
-const PREEMPTED: Duration = Duration::from_millis(200);
-
-/// A handle to a queue in shared memory. Clones are handles to the same queue.
-#[derive(Clone)]
-pub struct Queue {
-    ring: Shared<Ring>,
-    bell: Arc<Bell>,
-}
-
-impl Queue {
-    /// A new queue, bounded to `limit` messages or unbounded.
-    ///
-    /// # Errors
-    /// [`NewQueueError`] when the arena cannot be made or has no memory.
-    pub fn new(limit: Option<NonZeroU32>) -> Result<Self, NewQueueError> {
-        let family = Family::get().map_err(NewQueueError::NoArena)?;
-        let ring = Shared::<Ring>::new(family, |_| {}).map_err(NewQueueError::OutOfMemory)?;
-        ring.prepare(family, limit.map_or(0, NonZeroU32::get))
-            .map_err(NewQueueError::OutOfMemory)?;
-        Ok(Self::of(ring))
-    }
-
-    /// A handle to the queue at `offset`, on which this process was given a hold.
-    ///
-    /// # Errors
-    /// [`NotHeld`] when it was not, or there is no queue there.
-    pub fn from_offset(family: &'static Family, offset: u64) -> Result<Self, NotHeld> {
-        Shared::from_offset(family, offset).map(Self::of)
-    }
-
-    fn of(ring: Shared<Ring>) -> Self {
-        let bell = Arc::new(Bell::new(ring.clone()));
-        Self { ring, bell }
-    }
-
-    /// Where the queue lies in the arena: what another process of the family makes a handle of.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.ring.offset()
-    }
-
-    /// Gives another process a hold, before the offset is sent to it.
-    pub fn hold_for(&self, slot: SlotId) {
-        self.ring.hold_for(slot);
-    }
-
-    /// The family of processes that can share the queue.
-    #[must_use]
-    pub fn family(&self) -> &'static Family {
-        self.ring.family()
-    }
-
-    /// Puts the message, waiting for room if the queue is bounded. From the moment it is published
-    /// the calling process may die and nothing is lost. On success `message` is `None` afterwards.
-    ///
-    /// # Errors
-    /// [`PutError`]; the queue is unchanged and the message still the caller's.
-    ///
-    /// # Panics
-    /// When `message` is `None`.
-    #[inline]
-    pub fn put(
-        &self,
-        message: &mut Option<Outgoing<'_>>,
-        patience: &Patience<'_>,
-    ) -> Result<(), PutError> {
-        let record = message.as_ref().expect("a message to put").record();
-        self.ring.put(self.family(), record, patience)?;
-        if let Some(message) = message.take() {
-            message.sent();
-        }
-        Ok(())
-    }
-
-    /// Takes the oldest message, waiting for one; the frame of a short one is appended to `frame`.
-    ///
-    /// # Errors
-    /// [`GaveUp`]; nothing has been taken then.
-    #[inline]
-    pub fn take(&self, frame: &mut Vec<u8>, patience: &Patience<'_>) -> Result<Incoming, GaveUp> {
-        let taken = self.ring.take(self.family(), frame, patience)?;
-        if self.bell.is_ringing() && self.is_empty() {
-            self.bell.silence();
-        }
-        Ok(Incoming::new(self.family(), taken))
-    }
-
-    /// Puts the message if there is room. Waits for nothing but another process that is in the middle
-    /// of putting one.
-    ///
-    /// # Errors
-    /// As for [`Queue::put`].
-    #[inline]
-    pub fn try_put(&self, message: &mut Option<Outgoing<'_>>) -> Result<(), PutError> {
-        let first = self.put(message, &Patience::none());
-        if !matches!(first, Err(PutError::GaveUp(_))) || self.is_full() {
-            return first;
-        }
-        // Not full: the other process was preempted in the middle.
-        self.put(message, &Patience::timeout(Some(PREEMPTED)))
-    }
-
-    /// Takes the oldest message if there is one. Waits for nothing but another process that is in
-    /// the middle of taking one.
-    ///
-    /// # Errors
-    /// As for [`Queue::take`].
-    #[inline]
-    pub fn try_take(&self, frame: &mut Vec<u8>) -> Result<Incoming, GaveUp> {
-        let first = self.take(frame, &Patience::none());
-        if first.is_ok() || self.is_empty() {
-            return first;
-        }
-        self.take(frame, &Patience::timeout(Some(PREEMPTED)))
-    }
-
-    /// Waits until there is something to take. Somebody else may take it first.
-    ///
-    /// # Errors
-    /// [`GaveUp`].
-    pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let arrived = || (!self.is_empty()).then_some(());
-        if arrived().is_some() {
-            return Ok(());
-        }
-        self.bell.silence();
-        if patience.is_none() {
-            return patience.check();
-        }
-        let mut slices = Slices::for_users();
-        if SPIN.until(arrived).is_some() {
-            return Ok(());
-        }
-        loop {
-            let events = self.ring.not_empty();
-            let ticket = events.register();
-            if arrived().is_none() {
-                let _ = events.sleep(ticket, Some(slices.next_deadline(patience)));
-            }
-            if arrived().is_some() {
-                // We take nothing: the wake-up goes on to somebody who will.
-                events.notify_one();
-                return Ok(());
-            }
-            patience.check()?;
-        }
-    }
-
-    /// The number of messages at some instant during the call.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ring.len(self.family())
-    }
-
-    /// Whether the queue was empty at some instant during the call.
-    #[must_use]
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty(self.family())
-    }
-
-    /// Whether a bounded queue was full at some instant during the call.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.ring.is_full(self.family())
-    }
-
-    /// The limit in messages, if the queue has one.
-    #[must_use]
-    pub fn limit(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(self.ring.limit())
-    }
-
-    /// Counts one taken message as dealt with. False if as many have been counted as were put.
-    #[must_use]
-    pub fn task_done(&self) -> bool {
-        self.ring.task_done(self.family())
-    }
-
-    /// Waits until every message ever put has been counted as dealt with.
-    ///
-    /// # Errors
-    /// [`GaveUp`].
-    pub fn join(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let done = || self.ring.is_all_done(self.family()).then_some(());
-        if SPIN.until(done).is_some() {
-            return Ok(());
-        }
-        let mut slices = Slices::for_users();
-        loop {
-            let ticket = self.ring.all_done().register();
-            if done().is_none() {
-                let _ = self.ring.all_done().sleep(ticket, Some(slices.next_deadline(patience)));
-            }
-            if done().is_some() {
-                return Ok(());
-            }
-            patience.check()?;
-        }
-    }
-
-    /// A descriptor of this process that is readable while there is something to take, for `select`
-    /// and the like. It may be readable although somebody else has taken the last message, until
-    /// this process looks at the queue; it is never unreadable for longer than a moment while there is
-    /// a message. It belongs to the queue's handles in this process and is closed with the last.
-    ///
-    /// The first call starts a thread that watches the queues of this process that were asked for
-    /// descriptors; it ends with the last of them.
-    ///
-    /// # Errors
-    /// When the kernel refuses the descriptor or the thread.
-    pub fn fileno(&self) -> io::Result<RawFd> {
-        Ok(self.bell.watch()?.as_fd().as_raw_fd())
-    }
-
-    /// The descriptor of [`Queue::fileno`], kept open as long as the result lives.
-    ///
-    /// # Errors
-    /// As for [`Queue::fileno`].
-    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
-        self.bell.watch()
-    }
-
-    /// The event count that is notified when a message arrives.
-    pub(crate) fn arrivals(&self) -> &EventCount {
-        self.ring.not_empty()
-    }
-}
-
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("offset", &self.offset()).field("len", &self.len()).finish()
-    }
-}
-
-/// Why a queue could not be made.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum NewQueueError {
-    /// The arena of this family of processes could not be made.
-    NoArena(io::Error),
-    /// There is no memory for the queue.
-    OutOfMemory(AllocError),
-}
-
-impl fmt::Display for NewQueueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoArena(e) => write!(f, "cannot make the shared memory for a queue: {e}"),
-            Self::OutOfMemory(e) => write!(f, "cannot make a queue: {e}"),
-        }
-    }
-}
-
-impl std::error::Error for NewQueueError {}
+pub use raw::{NewQueueError, RawQueue};
+pub use typed::{Drain, Iter, Queue};

@@ -7,6 +7,10 @@ use phalanx_shm::arena::AllocError;
 use phalanx_shm::object;
 use phalanx_shm::patience::GaveUp;
 
+use crate::pipe::NewPipeError;
+use crate::queue::NewQueueError;
+use crate::value::NewBlockError;
+
 /// A shared object could not be made, or not be found.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -43,6 +47,33 @@ impl From<io::Error> for CreateError {
 impl From<AllocError> for CreateError {
     fn from(e: AllocError) -> Self {
         Self::Memory(e)
+    }
+}
+
+impl From<NewQueueError> for CreateError {
+    fn from(e: NewQueueError) -> Self {
+        match e {
+            NewQueueError::NoArena(e) => Self::Os(e),
+            NewQueueError::OutOfMemory(e) => Self::Memory(e),
+        }
+    }
+}
+
+impl From<NewBlockError> for CreateError {
+    fn from(e: NewBlockError) -> Self {
+        match e {
+            NewBlockError::NoArena(e) => Self::Os(e),
+            NewBlockError::OutOfMemory(e) => Self::Memory(e),
+        }
+    }
+}
+
+impl From<NewPipeError> for CreateError {
+    fn from(e: NewPipeError) -> Self {
+        match e {
+            NewPipeError::Refused(e) => Self::Os(e),
+            NewPipeError::OutOfMemory(e) => Self::Memory(e),
+        }
     }
 }
 

@@ -1,0 +1,22 @@
+//! Handing shared objects to relatives that run already.
+
+use phalanx::process::{own_slot, while_sharing_with};
+use pyo3::prelude::*;
+
+use crate::error::os_error;
+
+/// Return this process's place in its family's table, and its process id.
+#[pyfunction]
+pub(crate) fn _own_place() -> PyResult<(u16, u32)> {
+    Ok((own_slot().map_err(os_error)?, std::process::id()))
+}
+
+/// Call `pack()`: what it shares is held for the process at that place too. Return its result, or
+/// `None` if no such process is there.
+#[pyfunction]
+pub(crate) fn _share_with<'py>(
+    place: (u16, u32),
+    pack: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    while_sharing_with(place.0, place.1, || pack.call0()).transpose()
+}

@@ -1,0 +1,211 @@
+//! Records: one entry each, with a key (in maps) and a value.
+//!
+//! ```text
+//!   hash: u64 | key length: u32, form length: u32 | shape: 1 bit, value length: 63 | key | form | value
+//! ```
+
+use super::Cells;
+use crate::alloc_error::AllocError;
+use crate::sync::Ordering;
+
+const HASH: usize = 0;
+const KEY: usize = 8;
+const VALUE: usize = 16;
+const HEADER: usize = 24;
+/// The value is a parcel: see [`Shape::Parcel`].
+const PARCEL: u64 = 1 << 63;
+
+/// A key: what decides whether two are the same, and how this one was written.
+///
+/// The form is kept from the first time the key was put in. Keys that are the same must have forms of
+/// the same length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// Equal for equal keys, and only for them.
+    pub identity: &'a [u8],
+    /// What else the owner of the key wants to know of it.
+    pub form: &'a [u8],
+}
+
+/// What the bytes of a value are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One run of bytes.
+    Plain,
+    /// Bytes with an inner structure, to be copied as a whole; the meaning is the user's affair.
+    Parcel,
+}
+
+/// A record that is being written; freed when it is dropped before it was put into a container.
+#[derive(Debug)]
+pub struct Staged<'m, M: Cells> {
+    memory: &'m M,
+    chunk: u64,
+    value: usize,
+}
+
+impl<'m, M: Cells> Staged<'m, M> {
+    /// A record with its key in place and room for a value of `len` bytes.
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory, or a key is longer than 4 GiB.
+    pub fn new(memory: &'m M, key: Key<'_>, shape: Shape, len: usize) -> Result<Self, AllocError> {
+        let (key_len, form_len) = (key.identity.len(), key.form.len());
+        let value = HEADER.saturating_add(key_len).saturating_add(form_len);
+        // A sum beyond all memory is refused by the arena.
+        let whole = value.saturating_add(len).min(usize::MAX / 2);
+        let whole = if key_len.max(form_len) > u32::MAX as usize { usize::MAX / 2 } else { whole };
+        let chunk = memory.take_chunk(whole)?;
+        let words = memory.words(chunk, 0, HEADER / 8);
+        let flag = if shape == Shape::Parcel { PARCEL } else { 0 };
+        words[KEY / 8].store(key_len as u64 | (form_len as u64) << 32, Ordering::Relaxed);
+        words[VALUE / 8].store(len as u64 | flag, Ordering::Relaxed);
+        if value > HEADER {
+            memory.fill(chunk, HEADER, key.identity);
+            memory.fill(chunk, HEADER + key_len, key.form);
+        }
+        Ok(Self { memory, chunk, value })
+    }
+
+    /// A record without a key, whose value is these bytes.
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory.
+    pub fn item(memory: &'m M, value: &[u8]) -> Result<Self, AllocError> {
+        Self::entry(memory, Key::default(), value)
+    }
+
+    /// A record with a key, whose value is these bytes.
+    ///
+    /// # Errors
+    /// [`AllocError`] when there is no memory.
+    pub fn entry(memory: &'m M, key: Key<'_>, value: &[u8]) -> Result<Self, AllocError> {
+        let mut staged = Self::new(memory, key, Shape::Plain, value.len())?;
+        staged.write(0, value);
+        Ok(staged)
+    }
+
+    /// Writes a part of the value. Panics when it does not fit.
+    #[inline]
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.memory.fill(self.chunk, self.value + at, bytes);
+    }
+
+    /// What has been written.
+    pub(super) fn record(&self) -> Record<'m, M> {
+        Record { memory: self.memory, chunk: self.chunk }
+    }
+
+    pub(super) fn set_hash(&self, hash: u64) {
+        self.memory.words(self.chunk, HASH, 1)[0].store(hash, Ordering::Relaxed);
+    }
+
+    /// Replaces the form by that of a record with the same key.
+    pub(super) fn take_form(&self, other: Record<'_, M>) {
+        let (mine, theirs) = (self.record().lengths(), other.lengths());
+        if mine.form > 0 && mine.form == theirs.form && mine.key == theirs.key {
+            let mut form = Vec::new();
+            other.form(&mut form);
+            self.memory.fill(self.chunk, HEADER + mine.key, &form);
+        }
+    }
+
+    /// Hands the chunk over to whoever puts it into a container.
+    pub(super) fn into_chunk(self) -> u64 {
+        let chunk = self.chunk;
+        std::mem::forget(self);
+        chunk
+    }
+}
+
+impl<M: Cells> Drop for Staged<'_, M> {
+    fn drop(&mut self) {
+        self.memory.free_chunk(self.chunk);
+    }
+}
+
+struct Lengths {
+    key: usize,
+    form: usize,
+    value: usize,
+    shape: Shape,
+}
+
+/// A record in a container, valid while the container is locked.
+#[derive(Debug)]
+pub struct Record<'a, M: Cells> {
+    pub(super) memory: &'a M,
+    pub(super) chunk: u64,
+}
+
+impl<M: Cells> Clone for Record<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Cells> Copy for Record<'_, M> {}
+
+impl<M: Cells> Record<'_, M> {
+    #[inline]
+    fn lengths(self) -> Lengths {
+        let words = self.memory.words(self.chunk, 0, HEADER / 8);
+        let key = words[KEY / 8].load(Ordering::Relaxed);
+        let value = words[VALUE / 8].load(Ordering::Relaxed);
+        Lengths {
+            key: key as u32 as usize,
+            form: (key >> 32) as usize,
+            value: (value & !PARCEL) as usize,
+            shape: if value & PARCEL == 0 { Shape::Plain } else { Shape::Parcel },
+        }
+    }
+
+    pub(super) fn hash(self) -> u64 {
+        self.memory.words(self.chunk, HASH, 1)[0].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn is_of(self, hash: u64, identity: &[u8]) -> bool {
+        self.hash() == hash
+            && self.lengths().key == identity.len()
+            && self.memory.has(self.chunk, HEADER, identity)
+    }
+
+    /// Appends what decides whether two keys are the same.
+    pub fn identity(self, out: &mut Vec<u8>) {
+        self.memory.read(self.chunk, HEADER, self.lengths().key, out);
+    }
+
+    /// Appends how the key was written when it was first put in.
+    pub fn form(self, out: &mut Vec<u8>) {
+        let lengths = self.lengths();
+        self.memory.read(self.chunk, HEADER + lengths.key, lengths.form, out);
+    }
+
+    /// What the value's bytes are.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        self.lengths().shape
+    }
+
+    /// How many bytes the value has.
+    #[must_use]
+    pub fn value_len(self) -> usize {
+        self.lengths().value
+    }
+
+    /// Appends the value.
+    #[inline]
+    pub fn value(self, out: &mut Vec<u8>) {
+        let lengths = self.lengths();
+        let at = HEADER + lengths.key + lengths.form;
+        self.memory.read(self.chunk, at, lengths.value, out);
+    }
+
+    /// Where the value lies in its chunk, and the chunk.
+    #[must_use]
+    pub fn place(self) -> (u64, usize) {
+        let lengths = self.lengths();
+        (self.chunk, HEADER + lengths.key + lengths.form)
+    }
+}

@@ -1,0 +1,182 @@
+//! Errors of everything that carries messages.
+
+use std::fmt;
+use std::io;
+
+use phalanx_shm::arena::AllocError;
+use phalanx_shm::patience::GaveUp;
+use phalanx_shm::ring::PutError;
+
+use crate::pipe;
+use crate::wire::transfer::{NotReceived, NotSent};
+use crate::wire::{DecodeError, EncodeError};
+
+/// Why a value was not sent. Nothing of it has been, and the value is within.
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// There was no room until the deadline; at once, for a `try_` operation.
+    Full(T),
+    /// The wait for room was interrupted.
+    Interrupted(T),
+    /// Whoever could have received it has gone, in every process.
+    Disconnected(T),
+    /// There is no shared memory for the message.
+    OutOfMemory(T, AllocError),
+    /// The value cannot be encoded.
+    Encode(T, EncodeError),
+}
+
+impl<T> SendError<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(value)
+            | Self::Interrupted(value)
+            | Self::Disconnected(value)
+            | Self::OutOfMemory(value, _)
+            | Self::Encode(value, _) => value,
+        }
+    }
+
+    /// Whether another try may succeed without anybody changing anything but time.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    fn gave_up(value: T, why: GaveUp) -> Self {
+        match why {
+            GaveUp::TimedOut => Self::Full(value),
+            GaveUp::Interrupted => Self::Interrupted(value),
+        }
+    }
+}
+
+impl<T> From<(T, NotSent<PutError>)> for SendError<T> {
+    fn from((value, why): (T, NotSent<PutError>)) -> Self {
+        match why {
+            NotSent::Encode(e) => Self::Encode(value, e),
+            NotSent::OutOfMemory(e) | NotSent::Refused(PutError::OutOfMemory(e)) => {
+                Self::OutOfMemory(value, e)
+            }
+            NotSent::Refused(PutError::GaveUp(why)) => Self::gave_up(value, why),
+        }
+    }
+}
+
+impl<T> From<(T, NotSent<pipe::SendError>)> for SendError<T> {
+    fn from((value, why): (T, NotSent<pipe::SendError>)) -> Self {
+        match why {
+            NotSent::Encode(e) => Self::Encode(value, e),
+            NotSent::OutOfMemory(e) | NotSent::Refused(pipe::SendError::OutOfMemory(e)) => {
+                Self::OutOfMemory(value, e)
+            }
+            NotSent::Refused(pipe::SendError::GaveUp(why)) => Self::gave_up(value, why),
+            NotSent::Refused(pipe::SendError::Broken | pipe::SendError::ReceiveOnly) => {
+                Self::Disconnected(value)
+            }
+        }
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("there was no room for the message until the deadline"),
+            Self::Interrupted(_) => f.write_str("interrupted while waiting for room"),
+            Self::Disconnected(_) => {
+                f.write_str("nobody can receive the message: every receiver is closed or has ended")
+            }
+            Self::OutOfMemory(_, e) => e.fmt(f),
+            Self::Encode(_, e) => e.fmt(f),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::Interrupted(_) => f.write_str("Interrupted(..)"),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::OutOfMemory(_, e) => write!(f, "OutOfMemory(.., {e:?})"),
+            Self::Encode(_, e) => write!(f, "Encode(.., {e:?})"),
+        }
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+/// Why no value was received.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// Nothing came until the deadline.
+    Empty,
+    /// The wait was interrupted.
+    Interrupted,
+    /// Whoever could have sent something has gone, in every process, and all that was sent has been
+    /// received.
+    Disconnected,
+    /// A message came, and is gone from where it was, but its bytes are no such value. They are
+    /// within.
+    Decode(DecodeError),
+    /// The descriptor that tells of the other side cannot be waited for.
+    Io(io::ErrorKind),
+}
+
+impl RecvError {
+    /// Whether the senders have gone and everything has been received.
+    #[must_use]
+    pub const fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Disconnected)
+    }
+}
+
+impl From<GaveUp> for RecvError {
+    fn from(why: GaveUp) -> Self {
+        match why {
+            GaveUp::TimedOut => Self::Empty,
+            GaveUp::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<pipe::RecvError> for RecvError {
+    fn from(why: pipe::RecvError) -> Self {
+        match why {
+            pipe::RecvError::SendOnly | pipe::RecvError::EndOfFile => Self::Disconnected,
+            pipe::RecvError::GaveUp(why) => why.into(),
+            pipe::RecvError::Failed(kind) => Self::Io(kind),
+        }
+    }
+}
+
+impl<E: Into<Self>> From<NotReceived<E>> for RecvError {
+    fn from(why: NotReceived<E>) -> Self {
+        match why {
+            NotReceived::Decode(e) => Self::Decode(e),
+            NotReceived::Refused(e) => e.into(),
+        }
+    }
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no message came until the deadline"),
+            Self::Interrupted => f.write_str("interrupted while waiting for a message"),
+            Self::Disconnected => {
+                f.write_str("no message can come: every sender is closed or has ended")
+            }
+            Self::Decode(e) => write!(f, "a message cannot be decoded: {e}"),
+            Self::Io(kind) => write!(f, "cannot wait for a message: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Decode(e) = self { Some(e) } else { None }
+    }
+}

@@ -1,0 +1,120 @@
+//! Handles to dictionaries and lists of encoded keys and values.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use phalanx_shm::containers::{self, List, LockFailed, Map};
+use phalanx_shm::family::Family;
+use phalanx_shm::object::Shared;
+use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::SlotId;
+
+use crate::process::spawning_slot;
+use crate::stash::unique;
+use crate::sync::CreateError;
+
+/// A dictionary that this thread has locked.
+pub type LockedDict<'a> = containers::LockedMap<'a, Family>;
+/// A list that this thread has locked.
+pub type LockedList<'a> = containers::LockedList<'a, Family>;
+
+macro_rules! handle {
+    ($handle:ident, $object:ty, $locked:ty, $what:literal) => {
+        impl $handle {
+            #[doc = concat!("A handle to the ", $what, " at `offset`, of which this process was made a holder.")]
+            ///
+            /// # Errors
+            /// [`CreateError`] when it was not, or the object is of another kind.
+            pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
+                Ok(Self(Shared::from_offset(Family::get()?, offset)?))
+            }
+
+            #[doc = concat!("A handle to a ", $what, " that another process holds meanwhile, by its name.")]
+            ///
+            /// # Errors
+            /// [`CreateError`] when nobody holds it any more, or it belongs to another family.
+            pub fn join(name: [u64; 2]) -> Result<Self, CreateError> {
+                let [offset, tag] = name;
+                let is_it = |object: &$object| object.tag() == tag;
+                Ok(Self(Shared::join_if(Family::get()?, offset, is_it)?))
+            }
+
+            #[doc = concat!("What names the ", $what, " to the processes of the family: see [`", stringify!($handle), "::join`].")]
+            #[must_use]
+            pub fn name(&self) -> [u64; 2] {
+                [self.0.offset(), self.0.tag()]
+            }
+
+            #[doc = concat!("Names the ", $what, " for a process that is being started, and makes it a holder:")]
+            /// the one whose start this thread is preparing.
+            #[must_use]
+            pub fn share(&self) -> u64 {
+                if let Some(slot) = spawning_slot() {
+                    self.0.hold_for(slot);
+                }
+                self.0.offset()
+            }
+
+            /// Gives another process a hold, before the offset is sent to it.
+            pub fn hold_for(&self, slot: SlotId) {
+                self.0.hold_for(slot);
+            }
+
+            /// The family of processes that can share it.
+            #[must_use]
+            pub fn family(&self) -> &'static Family {
+                self.0.family()
+            }
+
+            /// Locks it for one or several short operations, which others see as one.
+            ///
+            /// With [`Patience::none`] it spins for some microseconds at most.
+            ///
+            /// # Errors
+            /// [`LockFailed`]: only a process that was stopped while it held the lock exhausts
+            /// patience of more than some milliseconds.
+            #[inline]
+            pub fn lock(&self, patience: &Patience<'_>) -> Result<$locked, LockFailed> {
+                self.0.lock(self.0.family(), patience)
+            }
+        }
+    };
+}
+
+/// A dictionary of encoded keys and values in shared memory. Clones are handles to the same one.
+///
+/// Keys are in the order in which they were first put in. Which keys are the same is their encoder's
+/// affair: those whose identities have the same bytes.
+#[derive(Clone, Debug)]
+pub struct RawDict(Shared<Map>);
+
+handle!(RawDict, Map, LockedDict<'_>, "dictionary");
+
+impl RawDict {
+    /// A new dictionary with nothing in it.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn new() -> Result<Self, CreateError> {
+        let family = Family::get()?;
+        let random = || RandomState::new().build_hasher().finish();
+        let seeds = [random(), random()];
+        Ok(Self(Shared::new(family, |map: &Map| map.prepare(seeds, unique(family)))?))
+    }
+}
+
+/// A list of encoded values in shared memory. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct RawList(Shared<List>);
+
+handle!(RawList, List, LockedList<'_>, "list");
+
+impl RawList {
+    /// A new list with nothing in it.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn new() -> Result<Self, CreateError> {
+        let family = Family::get()?;
+        Ok(Self(Shared::new(family, |list: &List| list.prepare(unique(family)))?))
+    }
+}

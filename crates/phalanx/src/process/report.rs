@@ -1,0 +1,107 @@
+//! What a process says of its task before it ends: one message, which nobody has to wait for.
+
+use std::io;
+
+use phalanx_shm::family::Family;
+use phalanx_shm::object::Shared;
+use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::SlotId;
+use phalanx_shm::ring::{Record, Ring};
+
+use crate::message::{Incoming, Outgoing};
+use crate::task::{Failed, Outcome};
+
+/// A message's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The encoded result.
+    Value,
+    /// The encoded panic.
+    Panicked,
+    /// Why the argument could not be decoded.
+    Argument,
+    /// Why the result cannot be sent.
+    Result,
+    /// Why the process could not be arranged as it was to be.
+    Surroundings,
+}
+
+impl Kind {
+    const ALL: [Self; 5] =
+        [Self::Value, Self::Panicked, Self::Argument, Self::Result, Self::Surroundings];
+
+    pub(super) fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Value => Self::Value,
+            Outcome::Failed(Failed::Argument) => Self::Argument,
+            Outcome::Failed(Failed::Result) => Self::Result,
+        }
+    }
+}
+
+/// Where the message is left.
+#[derive(Clone, Debug)]
+pub(super) struct Report(Shared<Ring>);
+
+impl Report {
+    pub(super) fn new(family: &'static Family) -> io::Result<Self> {
+        let make = || {
+            let ring = Shared::<Ring>::new(family, |_| {})?;
+            ring.prepare(family, 0)?;
+            Ok(Self(ring))
+        };
+        make().map_err(|e: phalanx_shm::arena::AllocError| io::Error::other(e))
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.0.offset()
+    }
+
+    pub(super) fn hold_for(&self, place: SlotId) {
+        self.0.hold_for(place);
+    }
+
+    /// In the process that was given a hold.
+    pub(super) fn at(family: &'static Family, offset: u64) -> io::Result<Self> {
+        Shared::from_offset(family, offset).map(Self).map_err(io::Error::other)
+    }
+
+    /// Leaves the message: `body` with the kind put before it. One that there is no memory for is
+    /// replaced by the reason.
+    pub(super) fn leave(&self, kind: Kind, body: &[u8]) {
+        if let Err(why) = self.put(kind, body) {
+            // If there is no room even for that, the process has ended without a report.
+            let _ = self.put(Kind::Result, why.to_string().as_bytes());
+        }
+    }
+
+    fn put(&self, kind: Kind, body: &[u8]) -> Result<(), phalanx_shm::arena::AllocError> {
+        let family = self.0.family();
+        let frame = [&[kind as u8], body].concat();
+        let message = Outgoing::new(family, &frame)?;
+        let record: Record<'_> = message.record();
+        match self.0.put(family, record, &Patience::forever()) {
+            Ok(()) => {
+                message.sent();
+                Ok(())
+            }
+            Err(phalanx_shm::ring::PutError::OutOfMemory(e)) => Err(e),
+            // A ring without limit and a wait without end.
+            Err(phalanx_shm::ring::PutError::GaveUp(_)) => Ok(()),
+        }
+    }
+
+    /// The message, if there is one.
+    pub(super) fn read(&self) -> Option<(Kind, Vec<u8>)> {
+        let family = self.0.family();
+        let mut bytes = Vec::new();
+        let taken = self.0.take(family, &mut bytes, &Patience::none()).ok()?;
+        if let Some(parcel) = Incoming::new(family, taken).into_parcel() {
+            bytes.clear();
+            parcel.read_frame(&mut bytes).ok()?;
+        }
+        let kind = Kind::ALL.into_iter().find(|kind| bytes.first() == Some(&(*kind as u8)))?;
+        bytes.remove(0);
+        Some((kind, bytes))
+    }
+}

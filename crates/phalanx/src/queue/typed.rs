@@ -1,0 +1,357 @@
+//! Queues of typed values.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use phalanx_os::clock::Deadline;
+use phalanx_shm::family::Family;
+use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::SlotId;
+
+use super::RawQueue;
+use crate::error::{CreateError, RecvError, SendError};
+use crate::wait::Doorbell;
+use crate::wire::handle::passed_by_offset;
+use crate::wire::transfer::{receive, send};
+use crate::wire::{Codec, DecodeError, Postcard};
+
+/// A queue of values between processes: any number of them put, any number take, first in, first out.
+///
+/// This is a handle, and clones of it are handles to the same queue, which lives as long as any
+/// process has one. A forked child has its parent's handles; any other child gets one as an argument of
+/// its start. A value is encoded by the caller's own thread, copied into shared memory once, and from
+/// that moment no longer depends on the process that put it.
+///
+/// `C` is the format of the messages, for queues that are shared with programs in other languages.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::{Queue, SendError};
+///
+/// let queue = Queue::bounded(2)?;
+/// queue.put("a".to_owned())?;
+/// queue.put("b".to_owned())?;
+/// match queue.put_timeout("c".to_owned(), Duration::from_millis(1)) {
+///     Err(SendError::Full(value)) => assert_eq!(value, "c"),
+///     other => panic!("{other:?}"),
+/// }
+/// let all: Result<Vec<String>, _> = queue.drain().collect();
+/// assert_eq!(all?, ["a", "b"]);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
+pub struct Queue<T, C = Postcard> {
+    raw: RawQueue,
+    format: PhantomData<fn() -> (T, C)>,
+}
+
+impl<T> Queue<T> {
+    /// A queue without a limit: it grows as memory allows.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn unbounded() -> Result<Self, CreateError> {
+        Ok(Self::from_raw(RawQueue::new(None)?))
+    }
+
+    /// A queue that makes those who put wait while it has `limit` values.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had, or `limit` is 0.
+    pub fn bounded(limit: u32) -> Result<Self, CreateError> {
+        let limit = NonZeroU32::new(limit);
+        let limit = limit.ok_or(CreateError::Value("a queue's limit is at least 1"))?;
+        Ok(Self::from_raw(RawQueue::new(Some(limit))?))
+    }
+
+    /// The same queue with messages of another format, for which all who use it have to agree.
+    #[must_use]
+    pub fn with_codec<C>(self) -> Queue<T, C> {
+        Queue::from_raw(self.raw)
+    }
+}
+
+impl<T, C> Queue<T, C> {
+    /// The typed queue of messages that are all of this type and format.
+    #[must_use]
+    pub const fn from_raw(raw: RawQueue) -> Self {
+        Self { raw, format: PhantomData }
+    }
+
+    /// The messages that this queue consists of, for [`wait_any`](crate::wait::wait_any) and the like.
+    #[must_use]
+    pub const fn raw(&self) -> &RawQueue {
+        &self.raw
+    }
+
+    /// A handle to the queue at `offset`, of which this process was made a holder.
+    ///
+    /// # Errors
+    /// [`CreateError`] when it was not, or there is no queue there.
+    pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
+        Ok(Self::from_raw(RawQueue::from_offset(Family::get()?, offset)?))
+    }
+
+    /// Where the queue lies: what names it to another process of the family.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.raw.offset()
+    }
+
+    /// Makes another process a holder, before the offset is sent to it.
+    pub fn hold_for(&self, slot: SlotId) {
+        self.raw.hold_for(slot);
+    }
+
+    /// The number of values at some instant during the call.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Whether the queue was empty at some instant during the call.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// Whether the queue is bounded and was full at some instant during the call.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.raw.is_full()
+    }
+
+    /// The limit in values, if the queue has one.
+    #[must_use]
+    pub fn limit(&self) -> Option<NonZeroU32> {
+        self.raw.limit()
+    }
+
+    /// Counts one taken value as dealt with, for those who wait in [`Queue::join`]. False if as many
+    /// have been counted as were put. A process that dies between the two leaves its value uncounted.
+    pub fn task_done(&self) -> bool {
+        self.raw.task_done()
+    }
+
+    /// Waits until every value ever put has been counted by [`Queue::task_done`].
+    pub fn join(&self) {
+        while self.raw.join(&Patience::forever()).is_err() {}
+    }
+
+    /// The same, but not longer than `timeout`; whether all had been counted by then.
+    #[must_use]
+    pub fn join_timeout(&self, timeout: Duration) -> bool {
+        self.raw.join(&Patience::timeout(Some(timeout))).is_ok()
+    }
+
+    /// A descriptor of this process that is readable while there is something to take; see
+    /// [`RawQueue::fileno`].
+    ///
+    /// # Errors
+    /// When the kernel refuses the descriptor or the thread that serves it.
+    pub fn doorbell(&self) -> std::io::Result<Doorbell> {
+        self.raw.doorbell().map(Doorbell::new)
+    }
+}
+
+impl<T, C: Codec<T>> Queue<T, C> {
+    /// Puts a value, waiting for room if the queue is bounded. Once this returns the value is there,
+    /// whatever becomes of the calling process.
+    ///
+    /// # Errors
+    /// [`SendError`], with the value; the queue is unchanged.
+    #[inline]
+    pub fn put(&self, value: T) -> Result<(), SendError<T>> {
+        self.put_with(value, &Patience::forever())
+    }
+
+    /// Puts a value if there is room now.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] and others; the queue is unchanged.
+    #[inline]
+    pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
+        let family = self.raw.family();
+        Ok(send::<T, C, _>(family, value, |message| self.raw.try_put(message))?)
+    }
+
+    /// Puts a value, waiting for room but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// As for [`Queue::put`], and [`SendError::Full`].
+    pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
+        self.put_with(value, &Patience::timeout(Some(timeout)))
+    }
+
+    /// Puts a value, waiting for room but not beyond `deadline`.
+    ///
+    /// # Errors
+    /// As for [`Queue::put`], and [`SendError::Full`].
+    pub fn put_deadline(&self, value: T, deadline: Deadline) -> Result<(), SendError<T>> {
+        self.put_with(value, &Patience::until(Some(deadline)))
+    }
+
+    /// Puts a value, waiting for room as long as `patience` allows.
+    ///
+    /// # Errors
+    /// As for [`Queue::put`], [`SendError::Full`], and [`SendError::Interrupted`].
+    #[inline]
+    pub fn put_with(&self, value: T, patience: &Patience<'_>) -> Result<(), SendError<T>> {
+        let family = self.raw.family();
+        Ok(send::<T, C, _>(family, value, |message| self.raw.put(message, patience))?)
+    }
+
+    /// Puts values one after another, waiting for room; returns how many they were. Others may put
+    /// between them.
+    ///
+    /// # Errors
+    /// As for [`Queue::put`], with the value that was not put; those before it are in the queue.
+    pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<usize, SendError<T>> {
+        let mut count = 0;
+        for value in values {
+            self.put(value)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Takes the oldest value, waiting for one.
+    ///
+    /// # Errors
+    /// [`RecvError::Decode`], with the bytes, when the message was put as another type; it is gone from
+    /// the queue.
+    #[inline]
+    pub fn take(&self) -> Result<T, RecvError> {
+        self.take_with(&Patience::forever())
+    }
+
+    /// Takes the oldest value if there is one.
+    ///
+    /// # Errors
+    /// As for [`Queue::take`].
+    #[inline]
+    pub fn try_take(&self) -> Result<Option<T>, RecvError> {
+        let taken = receive::<T, C, GaveUp>(|frame| Ok(self.raw.try_take(frame).ok()));
+        Ok(taken?)
+    }
+
+    /// Takes the oldest value, waiting for one but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// As for [`Queue::take`], and [`RecvError::Empty`].
+    pub fn take_timeout(&self, timeout: Duration) -> Result<T, RecvError> {
+        self.take_with(&Patience::timeout(Some(timeout)))
+    }
+
+    /// Takes the oldest value, waiting for one but not beyond `deadline`.
+    ///
+    /// # Errors
+    /// As for [`Queue::take`], and [`RecvError::Empty`].
+    pub fn take_deadline(&self, deadline: Deadline) -> Result<T, RecvError> {
+        self.take_with(&Patience::until(Some(deadline)))
+    }
+
+    /// Takes the oldest value, waiting for one as long as `patience` allows.
+    ///
+    /// # Errors
+    /// As for [`Queue::take`], [`RecvError::Empty`], and [`RecvError::Interrupted`].
+    #[inline]
+    pub fn take_with(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
+        let taken = receive::<T, C, GaveUp>(|frame| self.raw.take(frame, patience).map(Some))?;
+        taken.ok_or(RecvError::Empty)
+    }
+
+    /// Takes up to `max` values, waiting for the first of them only, and appends them to `values`;
+    /// returns how many they were.
+    ///
+    /// # Errors
+    /// As for [`Queue::take`]. The values before the one that cannot be decoded have been appended.
+    pub fn take_many(&self, values: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        values.push(self.take()?);
+        for count in 1..max {
+            match self.try_take()? {
+                Some(value) => values.push(value),
+                None => return Ok(count),
+            }
+        }
+        Ok(max)
+    }
+
+    /// An iterator that takes values for ever, waiting for each.
+    pub const fn iter(&self) -> Iter<'_, T, C> {
+        Iter { queue: self }
+    }
+
+    /// An iterator that takes the values which are there, and ends when there is none.
+    pub const fn drain(&self) -> Drain<'_, T, C> {
+        Drain { queue: self }
+    }
+}
+
+impl<T, C> Clone for Queue<T, C> {
+    fn clone(&self) -> Self {
+        Self::from_raw(self.raw.clone())
+    }
+}
+
+impl<T, C> fmt::Debug for Queue<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("offset", &self.offset()).field("len", &self.len()).finish()
+    }
+}
+
+passed_by_offset!([T, C] Queue<T, C>, "a queue");
+
+/// Takes values for ever; see [`Queue::iter`]. An item is an error if its message was put as another
+/// type.
+#[derive(Debug)]
+pub struct Iter<'a, T, C = Postcard> {
+    queue: &'a Queue<T, C>,
+}
+
+impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
+    type Item = Result<T, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.queue.take() {
+                Ok(value) => return Some(Ok(value)),
+                Err(RecvError::Decode(e)) => return Some(Err(e)),
+                // Without a deadline there is no other end of a wait.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl<'a, T, C: Codec<T>> IntoIterator for &'a Queue<T, C> {
+    type Item = Result<T, DecodeError>;
+    type IntoIter = Iter<'a, T, C>;
+
+    fn into_iter(self) -> Iter<'a, T, C> {
+        self.iter()
+    }
+}
+
+/// Takes values while there are any; see [`Queue::drain`]. An item is an error if its message was put
+/// as another type.
+#[derive(Debug)]
+pub struct Drain<'a, T, C = Postcard> {
+    queue: &'a Queue<T, C>,
+}
+
+impl<T, C: Codec<T>> Iterator for Drain<'_, T, C> {
+    type Item = Result<T, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.queue.try_take() {
+            Ok(value) => value.map(Ok),
+            Err(RecvError::Decode(e)) => Some(Err(e)),
+            Err(_) => None,
+        }
+    }
+}

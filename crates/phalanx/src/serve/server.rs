@@ -1,0 +1,321 @@
+//! The event loop.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use phalanx_os::clock::{Deadline, earlier};
+use phalanx_os::epoll::{Epoll, Event, Interests};
+use phalanx_os::eventfd::Doorbell;
+use phalanx_os::poll::Readiness;
+use phalanx_os::socket::accept;
+use phalanx_shm::patience::{GaveUp, Patience};
+
+use super::client::Client;
+use super::stream::Stream;
+
+/// What a service wants done after a message.
+#[derive(Debug)]
+pub enum Next {
+    /// Send this, and go on with the client's next message.
+    Send(Vec<u8>),
+    /// Nothing to send yet; go on with the next message.
+    Wait,
+    /// Give the connection and this message to [`Service::detached`].
+    Detach,
+    /// Send this, if there is anything, and close the connection.
+    Close(Option<Vec<u8>>),
+}
+
+/// What a server does for its clients. Its methods are called in the loop, which they hold up: they
+/// never wait for anything.
+pub trait Service {
+    /// What is remembered of each client.
+    type Client;
+
+    /// A client has connected: what is remembered of it, and what it is sent first. `None` turns it
+    /// away.
+    fn connected(&mut self, socket: BorrowedFd<'_>) -> Option<(Self::Client, Option<Vec<u8>>)>;
+
+    /// Whether the client has shown who it is. Until then it has a deadline.
+    fn is_known(&self, client: &Self::Client) -> bool;
+
+    /// The longest message that the client may send now, in bytes.
+    fn limit(&self, client: &Self::Client) -> usize;
+
+    /// A message has come.
+    fn message(&mut self, client: &mut Self::Client, message: &[u8]) -> Next;
+
+    /// Takes over a connection that `message` was answered with [`Next::Detach`] for.
+    fn detached(&mut self, client: Self::Client, stream: Stream, message: Vec<u8>) {
+        let _ = (client, stream, message);
+    }
+}
+
+/// What a server grants its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a client may take until it is known.
+    pub handshake: Duration,
+    /// How many clients may be unknown at a time; one more, and the oldest of them is closed.
+    pub unknown: usize,
+    /// How many bytes of answers may wait for a client before no more of its requests are read.
+    pub unsent: usize,
+}
+
+impl Default for Limits {
+    /// Ten seconds, 256 unknown clients, 1 MiB.
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), unknown: 256, unsent: 1 << 20 }
+    }
+}
+
+/// Ends a server from another thread.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<(AtomicBool, Doorbell)>);
+
+impl Stopper {
+    /// Asks the server to return from [`Server::run`].
+    pub fn stop(&self) {
+        self.0.0.store(true, Ordering::Release);
+        self.0.1.ring();
+    }
+
+    /// Whether the server has been asked to.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.0.load(Ordering::Acquire)
+    }
+
+    /// Readable from then on.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.0.1.as_fd()
+    }
+}
+
+const LISTENER: u64 = 0;
+const STOP: u64 = 1;
+const FIRST_CLIENT: u64 = 2;
+/// How long to rest when the process has no descriptors left.
+const REST: Duration = Duration::from_millis(50);
+
+/// A listener and the clients that came to it.
+#[derive(Debug)]
+pub struct Server<S: Service> {
+    listener: OwnedFd,
+    service: S,
+    limits: Limits,
+    stopper: Stopper,
+    epoll: Epoll,
+    clients: HashMap<u64, Client<S::Client>>,
+    next: u64,
+    rests_until: Option<Deadline>,
+}
+
+impl<S: Service> Server<S> {
+    /// A server for a listening socket, which must not block.
+    ///
+    /// # Errors
+    /// When the kernel refuses descriptors.
+    pub fn new(listener: OwnedFd, service: S, limits: Limits) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let stopper = Stopper(Arc::new((AtomicBool::new(false), Doorbell::new()?)));
+        epoll.add(&listener, LISTENER, Interests::READ)?;
+        epoll.add(&stopper.0.1, STOP, Interests::READ)?;
+        let clients = HashMap::new();
+        Ok(Self {
+            listener,
+            service,
+            limits,
+            stopper,
+            epoll,
+            clients,
+            next: FIRST_CLIENT,
+            rests_until: None,
+        })
+    }
+
+    /// What ends [`Server::run`].
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// What serves the clients.
+    pub const fn service(&mut self) -> &mut S {
+        &mut self.service
+    }
+
+    /// Serves until the server is stopped, or the patience is at its end. Can be called again.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait. What goes wrong with one client closes its connection.
+    pub fn run(&mut self, patience: &Patience<'_>) -> io::Result<Result<(), GaveUp>> {
+        let mut ready = Vec::new();
+        while !self.stopper.is_stopped() {
+            ready.clear();
+            let until =
+                earlier(patience.deadline(), earlier(self.rests_until, self.next_deadline()));
+            let how = self.epoll.wait(&mut ready, until)?;
+            for event in &ready {
+                self.handle(event);
+            }
+            self.close_the_late();
+            if how != Readiness::Ready
+                && let Err(why) = patience.check()
+            {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn handle(&mut self, event: &Event) {
+        match event.token {
+            LISTENER => self.accept(),
+            STOP => {}
+            token => {
+                if !self.advance(token, event) {
+                    self.clients.remove(&token);
+                }
+            }
+        }
+    }
+
+    /// Takes in who has come, some at a time.
+    fn accept(&mut self) {
+        for _ in 0..16 {
+            match accept(&self.listener) {
+                Ok(socket) => self.welcome(socket),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    // No descriptors or no memory: the loop would find the listener ready at once.
+                    self.rests_until = Some(Deadline::after(REST));
+                    let _ = self.epoll.remove(&self.listener);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: OwnedFd) {
+        let Some((state, greeting)) = self.service.connected(socket.as_fd()) else { return };
+        let token = self.next;
+        self.next += 1;
+        if self.epoll.add(&socket, token, Interests::READ).is_err() {
+            return;
+        }
+        let unknown = self.clients.iter().filter(|(_, client)| client.deadline.is_some());
+        if unknown.clone().count() >= self.limits.unknown
+            && let Some(oldest) = unknown.map(|(token, _)| *token).min()
+        {
+            self.clients.remove(&oldest);
+        }
+        let mut client = Client::new(socket, state, Deadline::after(self.limits.handshake));
+        let greeted = greeting.is_none_or(|greeting| client.send(&greeting).is_ok());
+        if greeted {
+            self.clients.insert(token, client);
+        }
+    }
+
+    /// Goes on with a client that is ready; false when its connection has to be closed.
+    fn advance(&mut self, token: u64, event: &Event) -> bool {
+        let Some(client) = self.clients.get_mut(&token) else { return true };
+        if event.can_write && client.flush().is_err() {
+            return false;
+        }
+        let mut has_ended = false;
+        if event.can_read && !client.is_leaving {
+            match client.inbox.fill(&client.socket) {
+                Ok(0) => has_ended = true,
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+        }
+        match self.answer(token) {
+            Answered::All => {}
+            Answered::Close => return false,
+            Answered::Detached => return true,
+        }
+        let Some(client) = self.clients.get_mut(&token) else { return true };
+        if has_ended || (client.is_leaving && client.unsent() == 0) {
+            return false;
+        }
+        let interests = Interests {
+            read: !client.is_leaving && client.unsent() < self.limits.unsent,
+            write: client.unsent() > 0,
+        };
+        if interests == client.interests {
+            return true;
+        }
+        client.interests = interests;
+        self.epoll.change(&client.socket, token, interests).is_ok()
+    }
+
+    /// Answers the messages that are there, as long as the client takes the answers.
+    fn answer(&mut self, token: u64) -> Answered {
+        while let Some(client) = self.clients.get_mut(&token) {
+            if client.is_leaving || client.unsent() >= self.limits.unsent {
+                return Answered::All;
+            }
+            let limit = self.service.limit(&client.state);
+            let message = match client.inbox.message(limit) {
+                Ok(Some(message)) => message,
+                Ok(None) => return Answered::All,
+                Err(_) => return Answered::Close,
+            };
+            let sent = match self.service.message(&mut client.state, message) {
+                Next::Send(body) => client.send(&body),
+                Next::Wait => Ok(()),
+                Next::Close(None) => return Answered::Close,
+                Next::Close(Some(body)) => {
+                    client.is_leaving = true;
+                    client.send(&body)
+                }
+                Next::Detach => {
+                    let message = message.to_vec();
+                    self.detach(token, message);
+                    return Answered::Detached;
+                }
+            };
+            if sent.is_err() {
+                return Answered::Close;
+            }
+            if self.service.is_known(&client.state) {
+                client.deadline = None;
+            }
+        }
+        Answered::All
+    }
+
+    fn detach(&mut self, token: u64, message: Vec<u8>) {
+        let Some(client) = self.clients.remove(&token) else { return };
+        let _ = self.epoll.remove(&client.socket);
+        let stream = Stream::of_server(client.socket, client.inbox, self.stopper());
+        self.service.detached(client.state, stream, message);
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        self.clients.values().filter_map(|client| client.deadline).min()
+    }
+
+    fn close_the_late(&mut self) {
+        if self.rests_until.is_some_and(Deadline::has_passed) {
+            self.rests_until = None;
+            let _ = self.epoll.add(&self.listener, LISTENER, Interests::READ);
+        }
+        self.clients.retain(|_, client| !client.deadline.is_some_and(Deadline::has_passed));
+    }
+}
+
+enum Answered {
+    All,
+    Close,
+    Detached,
+}

@@ -1,0 +1,55 @@
+//! One run of a function whose argument came as bytes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::wire;
+
+/// What came of a run; the bytes that belong to it are in the buffer that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Outcome {
+    /// The encoded result.
+    Value,
+    /// There was none: why.
+    Failed(Failed),
+}
+
+/// Why there is no result although the function did not panic. The buffer has the reason as a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The bytes were no argument of the function.
+    Argument,
+    /// The result cannot be encoded.
+    Result,
+}
+
+/// Decodes the argument, calls the function, and appends the encoded result, or the reason why there is
+/// none.
+#[doc(hidden)]
+#[inline]
+pub fn run<A, R>(call: impl FnOnce(A) -> R, argument: &[u8], out: &mut Vec<u8>) -> Outcome
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    match wire::decode(argument) {
+        Ok(argument) => encode_result(&call(argument), out),
+        Err(why) => fail(Failed::Argument, &why, out),
+    }
+}
+
+/// Appends the encoded result, or the reason why there is none.
+#[inline]
+pub(crate) fn encode_result<R: Serialize>(result: &R, out: &mut Vec<u8>) -> Outcome {
+    match wire::encode(result, out) {
+        Ok(()) => Outcome::Value,
+        Err(why) => fail(Failed::Result, &why, out),
+    }
+}
+
+#[cold]
+fn fail(failed: Failed, why: &dyn std::fmt::Display, out: &mut Vec<u8>) -> Outcome {
+    out.extend_from_slice(why.to_string().as_bytes());
+    Outcome::Failed(failed)
+}

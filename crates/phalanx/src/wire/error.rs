@@ -1,0 +1,120 @@
+//! What can go wrong between values and bytes.
+
+use std::any::type_name;
+use std::cell::RefCell;
+use std::fmt;
+
+thread_local! {
+    /// Why a `Serialize` or `Deserialize` refused: postcard keeps only that it did.
+    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Says why encoding or decoding is about to fail, for those who implement it here.
+pub(crate) fn because(reason: String) {
+    REASON.set(Some(reason));
+}
+
+fn reason(why: postcard::Error) -> String {
+    use postcard::Error;
+    let text = match why {
+        Error::SerdeSerCustom | Error::SerdeDeCustom => {
+            return REASON.take().unwrap_or_else(|| {
+                let serializing = matches!(why, Error::SerdeSerCustom);
+                let refuser = if serializing { "Serialize" } else { "Deserialize" };
+                format!("the `{refuser}` of something in it refused")
+            });
+        }
+        Error::DeserializeUnexpectedEnd => "they end too early",
+        Error::SerializeSeqLengthUnknown => "a sequence in it does not know its length",
+        Error::WontImplement => "its `Deserialize` asks for names, which the bytes do not have",
+        other => return other.to_string(),
+    };
+    text.to_owned()
+}
+
+/// A value could not be made into bytes. Nothing has been sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodeError {
+    type_name: &'static str,
+    reason: String,
+}
+
+impl EncodeError {
+    #[cold]
+    pub(super) fn new<T: ?Sized>(why: postcard::Error) -> Self {
+        Self { type_name: type_name::<T>(), reason: reason(why) }
+    }
+
+    /// An error of a [`Codec`](super::Codec) of one's own: what was to be encoded, and why it was not.
+    #[must_use]
+    pub fn custom<T: ?Sized>(reason: impl fmt::Display) -> Self {
+        Self { type_name: type_name::<T>(), reason: reason.to_string() }
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot encode a value of type {}: {}", self.type_name, self.reason)
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Bytes are no value of the expected type. Gives them back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodeError {
+    bytes: Vec<u8>,
+    type_name: &'static str,
+    reason: String,
+}
+
+impl DecodeError {
+    #[cold]
+    pub(super) fn new<T>(bytes: &[u8], why: postcard::Error) -> Self {
+        Self::custom::<T>(bytes, reason(why))
+    }
+
+    #[cold]
+    pub(super) fn excess<T>(bytes: &[u8], rest: usize) -> Self {
+        Self::custom::<T>(bytes, format_args!("{rest} of them are left over"))
+    }
+
+    /// An error of a [`Codec`](super::Codec) of one's own: what the bytes were to become, and why they
+    /// did not.
+    #[must_use]
+    pub fn custom<T>(bytes: &[u8], reason: impl fmt::Display) -> Self {
+        Self { bytes: bytes.to_vec(), type_name: type_name::<T>(), reason: reason.to_string() }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, without the error.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.bytes.len();
+        let name = self.type_name;
+        write!(f, "{count} bytes are no value of type {name}: {}", self.reason)
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError")
+            .field("type", &self.type_name)
+            .field("reason", &self.reason)
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+impl std::error::Error for DecodeError {}

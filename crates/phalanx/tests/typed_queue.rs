@@ -1,0 +1,174 @@
+//! Queues of typed values between processes, and deaths of those who use them.
+
+mod support;
+
+use std::time::Duration;
+
+use phalanx::process::Reservation;
+use phalanx::queue::RawQueue;
+use phalanx::{Error, ErrorKind, Queue, RecvError, SendError, wire};
+use serde::{Deserialize, Serialize};
+use support::{alone, child, join, joined_well, shared};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Job {
+    Stop,
+    Primes { from: u64, to: u64 },
+    Text(String, Vec<Option<f64>>),
+}
+
+fn jobs() -> Vec<Job> {
+    let text = |n: usize| Job::Text("long ".repeat(n), vec![None, Some(n as f64)]);
+    vec![Job::Stop, Job::Primes { from: 1, to: u64::MAX }, text(1), text(1000), text(10_000)]
+}
+
+#[test]
+fn values_of_any_size_pass_between_processes() {
+    let _alone = alone();
+    let before = shared();
+    let (there, back) =
+        (Queue::<Job>::unbounded().expect("a queue"), Queue::bounded(3).expect("a queue"));
+    let echo = child(|| {
+        for job in &there {
+            let job = job.expect("a job");
+            back.put(job.clone()).expect("room");
+            if job == Job::Stop {
+                break;
+            }
+        }
+    });
+    for job in jobs().into_iter().rev() {
+        there.put(job.clone()).expect("room");
+        assert_eq!(back.take().expect("its echo"), job);
+    }
+    joined_well(&echo);
+    drop((there, back));
+    assert_eq!(shared(), before);
+}
+
+#[test]
+fn a_full_queue_gives_the_value_back() {
+    let _alone = alone();
+    let queue = Queue::bounded(1).expect("a queue");
+    queue.try_put("one".to_owned()).expect("room");
+    assert!(queue.is_full());
+    match queue.try_put("two".to_owned()) {
+        Err(SendError::Full(value)) => assert_eq!(value, "two"),
+        other => panic!("{other:?}"),
+    }
+    let error = queue.put_timeout("three".to_owned(), SHORT).expect_err("nobody takes");
+    assert!(error.is_full());
+    assert_eq!(Error::from(error).kind(), ErrorKind::TimedOut);
+    assert_eq!(queue.try_take().expect("it decodes").as_deref(), Some("one"));
+    assert_eq!(queue.try_take().expect("nothing to decode"), None);
+    assert!(matches!(queue.take_timeout(SHORT), Err(RecvError::Empty)));
+    assert!(Queue::<u8>::bounded(0).is_err());
+}
+
+#[test]
+fn what_does_not_decode_comes_back_as_bytes() {
+    let _alone = alone();
+    let queue = Queue::<Vec<u8>>::unbounded().expect("a queue");
+    let other = Queue::<bool>::from_raw(queue.raw().clone());
+    queue.put(vec![9; 3]).expect("room");
+    queue.put(vec![8; 20_000]).expect("room");
+    queue.put(Vec::new()).expect("room");
+    match other.take() {
+        Err(RecvError::Decode(e)) => assert_eq!(e.into_bytes(), [3, 9, 9, 9]),
+        other => panic!("{other:?}"),
+    }
+    match other.try_take() {
+        Err(RecvError::Decode(e)) => assert_eq!(e.bytes().len(), 20_003),
+        other => panic!("{other:?}"),
+    }
+    assert!(!other.take().expect("one byte, 0"));
+}
+
+#[test]
+fn many_at_once() {
+    let _alone = alone();
+    let queue = Queue::<u64>::bounded(10).expect("a queue");
+    let filling = child(|| assert_eq!(queue.put_many(0..1000).expect("room"), 1000));
+    let mut values = Vec::new();
+    while values.len() < 1000 {
+        let before = values.len();
+        let count = queue.take_many(&mut values, 7).expect("they decode");
+        assert!((1..=7).contains(&count) && values.len() == before + count);
+    }
+    assert!(values.into_iter().eq(0..1000));
+    joined_well(&filling);
+    assert_eq!(queue.take_many(&mut Vec::new(), 0).ok(), Some(0));
+    assert_eq!(queue.put_many([1, 2, 3]).ok(), Some(3));
+    assert_eq!(queue.drain().map(|value| value.expect("a number")).sum::<u64>(), 6);
+}
+
+#[test]
+fn join_waits_for_what_was_taken() {
+    let _alone = alone();
+    let queue = Queue::unbounded().expect("a queue");
+    queue.put_many(0..50u8).expect("room");
+    assert!(!queue.join_timeout(SHORT));
+    let working = child(|| {
+        for n in 0..50u8 {
+            assert_eq!(queue.take().expect("a number"), n);
+            assert!(queue.task_done());
+        }
+    });
+    queue.join();
+    joined_well(&working);
+}
+
+#[test]
+fn a_killed_taker_loses_at_most_one_value() {
+    let _alone = alone();
+    let before = shared();
+    for round in 0..25u64 {
+        let queue = Queue::<(u32, Vec<u8>)>::unbounded().expect("a queue");
+        let value = |n: u32| (n, vec![n as u8; [0, 10_000][n as usize % 2]]);
+        let victim = child(|| {
+            loop {
+                let (n, bytes) = queue.take().expect("a value");
+                queue.put((n, bytes)).expect("memory");
+            }
+        });
+        queue.put_many((0..200).map(value)).expect("memory");
+        std::thread::sleep(Duration::from_micros(round * 67 % 1500));
+        victim.kill().expect("it can be killed");
+        join(&victim);
+        let mut left: Vec<_> = queue.drain().map(|value| value.expect("whole values")).collect();
+        assert!((199..=200).contains(&left.len()), "round {round}: {}", left.len());
+        left.sort_unstable();
+        left.dedup();
+        assert!(left.len() >= 199 && left.into_iter().all(|found| found == value(found.0)));
+        drop(queue);
+        assert_eq!(shared(), before, "round {round}: something was left behind");
+    }
+}
+
+#[test]
+fn a_handle_is_passed_only_to_a_child_that_is_being_started() {
+    let _alone = alone();
+    let before = shared();
+    let queue = Queue::<u64>::unbounded().expect("a queue");
+    let mut bytes = Vec::new();
+    let error = wire::encode(&queue, &mut bytes).expect_err("no child is being started");
+    assert!(error.to_string().contains("when that is started"), "{error}");
+    let queues = Queue::unbounded().expect("a queue");
+    let refused = queues.put(queue).expect_err("no child is being started");
+    assert!(matches!(refused, SendError::Encode(..)));
+    let queue = refused.into_inner();
+
+    let place = Reservation::new().expect("a place");
+    place.while_packing(|| wire::encode(&queue, &mut bytes)).expect("a child is being started");
+    let again: Queue<u64> = wire::decode(&bytes).expect("this process is a holder too");
+    queue.put(7).expect("memory");
+    assert_eq!(again.take().expect("a number"), 7);
+    drop((queue, queues, again));
+    assert_ne!(shared(), before, "the child to be is a holder");
+    drop(place);
+    assert_eq!(shared(), before, "and is none any more");
+    assert!(wire::decode::<Queue<u64>>(&bytes).is_err());
+    assert!(RawQueue::from_offset(phalanx_shm::family::Family::get().expect("one"), 8).is_err());
+}

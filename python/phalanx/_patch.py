@@ -1,0 +1,133 @@
+"""Putting phalanx in the place of `multiprocessing`, and back."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+from . import _standard
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
+_OWN, _STANDARD = "phalanx", "multiprocessing"
+
+#: What was changed in objects of the standard library: the namespace, the name, the old value.
+_changes: "list[tuple[dict[Any, Any], Any, Any]]" = []
+
+
+def patch() -> None:
+    """Put phalanx in the place of `multiprocessing`, for the whole program and its children.
+
+    Every later `import multiprocessing`, of the package and of each of its modules, gives phalanx's.
+    Modules that have imported the package already find phalanx's classes and functions in it, and
+    functions they have imported from it by name make phalanx's objects; classes imported by name
+    before the call remain what they were. So call it first. A second call does nothing.
+
+    Children under every start method do the same before they import the main module.
+
+    >>> import multiprocessing
+    >>> phalanx.patch()
+    >>> multiprocessing.Queue().__class__.__module__
+    'phalanx.queues'
+    >>> phalanx.unpatch()
+    >>> multiprocessing.Queue().__class__.__module__
+    'multiprocessing.queues'
+    """
+    if _standard.is_replaced:
+        return
+    _standard.is_replaced = True
+    standard = {name: module for name, module in sys.modules.items() if _is_standard(name)}
+    _standard.put_aside.update(standard)
+    for name in standard:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+    if _STANDARD in standard:
+        sys.modules[_STANDARD] = sys.modules[_OWN]
+        _redirect_package(standard[_STANDARD])
+    if f"{_STANDARD}.context" in standard:
+        _redirect_contexts(standard[f"{_STANDARD}.context"])
+
+
+def unpatch() -> None:
+    """Undo `patch`: `multiprocessing` is the standard library's again, as it was before."""
+    if not _standard.is_replaced:
+        return
+    _standard.is_replaced = False
+    for name in [name for name in sys.modules if _is_standard(name)]:
+        del sys.modules[name]
+    sys.meta_path.remove(_Finder)  # type: ignore[arg-type]
+    sys.modules.update(_standard.put_aside)
+    _standard.put_aside.clear()
+    while _changes:
+        namespace, name, value = _changes.pop()
+        namespace[name] = value
+
+
+def _is_standard(name):
+    return name == _STANDARD or name.startswith(f"{_STANDARD}.")
+
+
+class _Finder:
+    """Finds phalanx's modules under the names of the standard library's.
+
+    A module that phalanx has no counterpart of is the standard library's, on top of phalanx's.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not _is_standard(name):
+            return None
+        own = _OWN + name.removeprefix(_STANDARD)
+        try:
+            if importlib.util.find_spec(own) is not None:
+                return ModuleSpec(name, _Loader(own))
+        except ModuleNotFoundError:  # Nor has it the package that the module would lie in.
+            pass
+        *folders, _ = name.split(".")
+        return PathFinder.find_spec(name, [os.path.join(os.path.dirname(os.__file__), *folders)])
+
+
+class _Loader:
+    """Gives a module of phalanx to an import under another name, and leaves it as it is."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self._own)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
+def _change(namespace, name, value):
+    _changes.append((namespace, name, namespace[name]))
+    namespace[name] = value
+
+
+def _redirect_package(package):
+    """Let the standard library's package, which others hold, offer phalanx's names."""
+    own = sys.modules[_OWN]
+    offered = {*own.__all__, *own._SUBMODULES, "context", "process"}
+    for name in offered & vars(package).keys():
+        _change(vars(package), name, getattr(own, name))
+
+
+def _redirect_contexts(context):
+    """Let the standard library's default context, whose methods others hold, be phalanx's."""
+    from .context import _concrete_contexts, _default_context
+
+    chosen = context._default_context._actual_context
+    if chosen is not None and _default_context._actual_context is None:
+        _default_context._actual_context = _concrete_contexts[chosen._name]
+    for method in _concrete_contexts.keys() & context._concrete_contexts.keys():
+        _change(context._concrete_contexts, method, _concrete_contexts[method])
+    standard = vars(context._default_context)
+    _change(standard, "_default_context", _default_context._default_context)
+    _change(standard, "_actual_context", _default_context._actual_context)
