@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "JoinableQueue",
     "Lock",
+    "Manager",
     "Pipe",
     "Pool",
     "Process",
@@ -75,6 +76,7 @@ Condition = _default_context.Condition
 Event = _default_context.Event
 JoinableQueue = _default_context.JoinableQueue
 Lock = _default_context.Lock
+Manager = _default_context.Manager
 Pipe = _default_context.Pipe
 Pool = _default_context.Pool
 Queue = _default_context.Queue
@@ -112,6 +114,7 @@ _SUBMODULES = frozenset(
         "connection",
         "dummy",
         "forkserver",
+        "heap",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -119,6 +122,9 @@ _SUBMODULES = frozenset(
         "program",
         "queues",
         "reduction",
+        "resource_sharer",
+        "resource_tracker",
+        "shared_memory",
         "sharedctypes",
         "spawn",
         "synchronize",
@@ -137,6 +143,7 @@ if TYPE_CHECKING:
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
+        heap as heap,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -145,6 +152,9 @@ if TYPE_CHECKING:
         program as program,
         queues as queues,
         reduction as reduction,
+        resource_sharer as resource_sharer,
+        resource_tracker as resource_tracker,
+        shared_memory as shared_memory,
         sharedctypes as sharedctypes,
         spawn as spawn,
         synchronize as synchronize,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import connection as _connection, pool as _pool, queues as _queues, synchronize as _sync
+    from . import connection as _connection, managers as _managers, pool as _pool, queues as _queues, synchronize as _sync
     from ._core import _Policy
 
 __all__ = ()
@@ -48,6 +48,14 @@ class BaseContext:
     def process_cpu_count(self) -> int:
         """Return the number of processors that this process may use: the same as `cpu_count`."""
         return self.cpu_count()
+
+    def Manager(self) -> "_managers.SyncManager":
+        """Return a manager whose server runs in a process of its own."""
+        from .managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
 
     def Pipe(self, duplex: bool = True) -> "tuple[_connection.Connection, _connection.Connection]":
         """Return two connections that are joined by a pipe."""

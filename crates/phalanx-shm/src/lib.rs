@@ -10,16 +10,18 @@ pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
 // Under loom, those who use the next two are left out.
-#[cfg_attr(loom, allow(dead_code))]
-pub mod chunk_word;
 #[cfg(not(loom))]
 pub mod cells;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod chunk_word;
 pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
+#[cfg(not(loom))]
+pub mod frozen;
 #[cfg(not(loom))]
 pub mod guarded;
 #[cfg(not(loom))]

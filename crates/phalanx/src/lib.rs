@@ -14,8 +14,8 @@
 //! }
 //!
 //! // Four forked workers, ordered results.
-//! let pool = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! let (pool, test) = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
 //! assert_eq!(primes, 6);
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
@@ -26,6 +26,7 @@
 //! |---|---|
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
 //! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
+//! | [`named`] | memory with a name, for processes that are no relatives |
 //! | [`pipe`] | messages between two ends, with an end of file when one is gone |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
@@ -36,6 +37,7 @@
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
@@ -64,12 +66,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
 pub mod manager;
 pub mod message;
+pub mod named;
 pub mod pipe;
 pub mod plain;
 pub mod pool;
@@ -77,6 +81,7 @@ pub mod prelude;
 pub mod process;
 pub mod program;
 pub mod queue;
+pub mod remote;
 pub mod serve;
 pub mod stash;
 pub mod sync;
@@ -85,6 +90,7 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use bytes::{SharedBytes, SharedBytesMut};
 pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};

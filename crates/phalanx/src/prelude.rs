@@ -1,5 +1,6 @@
 //! What most programs use: `use phalanx::prelude::*;`.
 
+pub use crate::bytes::{SharedBytes, SharedBytesMut};
 pub use crate::channel::{Receiver, Sender, channel};
 pub use crate::error::{Error, ErrorKind, RecvError, SendError};
 pub use crate::pipe::{PipeEnd, pipe};
