@@ -19,7 +19,8 @@ const SMALL: [u64; 5] =
 const LOOK_EVERY: u64 = 1000;
 
 /// The program.
-pub(crate) const EXAMPLE: Example = Example { title: "verify primes, shared flag", serial, parallel };
+pub(crate) const EXAMPLE: Example =
+    Example { title: "verify primes, shared flag", serial, parallel };
 
 fn numbers(size: f64) -> [u64; 5] {
     if size < 1.0 { SMALL } else { LARGE }

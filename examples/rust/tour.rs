@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "the programs have a main function each")]
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+mod dictionary;
 mod locked_counter;
 mod pi;
 mod prime_search;
@@ -18,13 +19,14 @@ use std::process::ExitCode;
 
 use phalanx_examples::{Example, size, workers};
 
-const EXAMPLES: [Example; 7] = [
+const EXAMPLES: [Example; 8] = [
     pi::EXAMPLE,
     prime_search::EXAMPLE,
     prime_verify::EXAMPLE,
     word_count::EXAMPLE,
     locked_counter::EXAMPLE,
     shared_array::EXAMPLE,
+    dictionary::EXAMPLE,
     scripts::EXAMPLE,
 ];
 
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
     for example in EXAMPLES {
         match example.run(size, workers) {
             Ok(outcome) => {
-                let (serial, parallel) = (outcome.serial.as_secs_f64(), outcome.parallel.as_secs_f64());
+                let (serial, parallel) =
+                    (outcome.serial.as_secs_f64(), outcome.parallel.as_secs_f64());
                 let (alone, others) = (serial * 1e3, parallel * 1e3);
                 let times = serial / parallel;
                 println!("{:<30} {alone:>7.1} ms {others:>11.1} ms {times:>6.2}x", example.title);

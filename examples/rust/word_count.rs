@@ -8,12 +8,13 @@ use phalanx::pool::Pool;
 use phalanx_examples::{Answer, Example, scaled};
 
 const WORDS: [&str; 12] = [
-    "river", "bridge", "lamp", "winter", "salt", "paper", "engine", "window", "garden", "stone", "clock",
-    "thread",
+    "river", "bridge", "lamp", "winter", "salt", "paper", "engine", "window", "garden", "stone",
+    "clock", "thread",
 ];
 
 /// The program.
-pub(crate) const EXAMPLE: Example = Example { title: "count the words of 24 files", serial, parallel };
+pub(crate) const EXAMPLE: Example =
+    Example { title: "count the words of 24 files", serial, parallel };
 
 type Counts = BTreeMap<String, u64>;
 

@@ -57,7 +57,12 @@ impl Example {
     pub fn main(&self) -> Result<(), Box<dyn Error>> {
         let outcome = self.run(size(), workers())?;
         println!("{}: {}", self.title, outcome.answer);
-        println!("alone {:.1?}, with {} others {:.1?}", outcome.serial, workers(), outcome.parallel);
+        println!(
+            "alone {:.1?}, with {} others {:.1?}",
+            outcome.serial,
+            workers(),
+            outcome.parallel
+        );
         Ok(())
     }
 }
