@@ -53,6 +53,7 @@ __all__ = [
     "get_start_method",
     "log_to_stderr",
     "parent_process",
+    "process_cpu_count",
     "reducer",
     "set_executable",
     "set_forkserver_preload",
@@ -60,6 +61,7 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
@@ -95,6 +97,7 @@ get_logger = _default_context.get_logger
 get_start_method = _default_context.get_start_method
 log_to_stderr = _default_context.log_to_stderr
 parent_process = _default_context.parent_process
+process_cpu_count = _default_context.process_cpu_count
 set_executable = _default_context.set_executable
 set_forkserver_preload = _default_context.set_forkserver_preload
 set_start_method = _default_context.set_start_method
@@ -109,11 +112,13 @@ if "__main__" in sys.modules:
 _SUBMODULES = frozenset(
     {
         "connection",
+        "dummy",
         "forkserver",
         "pool",
         "popen_fork",
         "popen_forkserver",
         "popen_spawn_posix",
+        "program",
         "queues",
         "reduction",
         "sharedctypes",
@@ -132,12 +137,14 @@ if TYPE_CHECKING:
     from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
+        dummy as dummy,
         forkserver as forkserver,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
         popen_spawn_posix as popen_spawn_posix,
         process as process,
+        program as program,
         queues as queues,
         reduction as reduction,
         sharedctypes as sharedctypes,
@@ -145,6 +152,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from .program import Program as Program
 else:
 
     def __getattr__(name):
@@ -152,6 +160,10 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
+        if name == "Program":
+            from .program import Program
+
+            return globals().setdefault(name, Program)
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):
@@ -165,6 +177,9 @@ else:
                 __import__(f"multiprocessing.{name}")
                 return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+del TYPE_CHECKING
 
 
 def __dir__():

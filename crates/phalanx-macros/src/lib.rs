@@ -30,9 +30,8 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, main_function::expand)
 }
 
-/// Gives a function a name by which it can be told from all others of the program, and a handle for
-/// pools: `f` stays what it was, and `f::task()` is a `phalanx::pool::Function` called
-/// `module_path::f`.
+/// Makes a function one that other processes can run: `f` stays what it was, and `f::task()` is its
+/// handle, a `phalanx::task::Function`, which processes and pools take.
 ///
 /// ```
 /// #[phalanx::task]
@@ -41,13 +40,29 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 ///
 /// assert_eq!(area(3, 4), 12);
-/// let pool = phalanx::pool::Pool::fork(2, area::task())?;
-/// assert_eq!(pool.map([(1, 2), (3, 4)])?, [2, 12]);
+/// let pool = phalanx::pool::Pool::new(2)?;
+/// assert_eq!(pool.map(area::task(), [(1, 2), (3, 4)])?, [2, 12]);
 /// # Ok::<(), phalanx::pool::PoolError>(())
 /// ```
 ///
-/// A function of one argument is called with it; one of several takes them as a tuple; one without any
-/// takes `()`. Generic and `async` functions, and methods, have no such name.
+/// The arguments and the result are types that serde can serialize and deserialize. A function of one
+/// argument is called with it; one of several takes them as a tuple; one without any takes `()`. Generic
+/// and `async` functions, and methods, cannot be tasks; nor can those with references, since the other
+/// process does not see what they point to:
+///
+/// ```compile_fail
+/// #[phalanx::task]
+/// fn length(text: &str) -> usize {
+///     text.len()
+/// }
+/// ```
+///
+/// ```compile_fail
+/// #[phalanx::task]
+/// fn run(function: fn() -> u64) -> u64 {
+///     function()
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, task::expand)

@@ -24,6 +24,7 @@ pub mod pipe;
 pub mod poll;
 pub mod proc;
 pub mod random;
+pub mod release;
 pub mod signal;
 pub mod socket;
 pub mod spawn;

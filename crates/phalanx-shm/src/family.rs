@@ -24,6 +24,7 @@ use crate::failpoint;
 use crate::object::ObjectHeader;
 use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
+use crate::slot::Generation;
 use crate::sweep;
 use crate::table::Life;
 
@@ -33,7 +34,7 @@ struct Local {
     holds: HashMap<u64, u32>,
     /// Places that this process reserved for children, and their generations: anybody may have
     /// swept the child meanwhile and given its place to somebody else.
-    children: HashMap<SlotId, u32>,
+    children: HashMap<SlotId, Generation>,
 }
 
 /// A process's view of the family it belongs to. There is one for each process; it is never
@@ -290,6 +291,17 @@ impl Family {
             *local.holds.entry(offset).or_insert(0) += 1;
         }
         ours
+    }
+
+    /// Forgets the only handle to an object if `take` says that the object is gone. Nobody can fork, and
+    /// so give the hold to a child, in between.
+    pub(crate) fn end_hold_if(&self, offset: u64, take: impl FnOnce() -> bool) -> bool {
+        let mut local = self.local();
+        let taken = local.holds.get(&offset) == Some(&1) && take();
+        if taken {
+            local.holds.remove(&offset);
+        }
+        taken
     }
 
     pub(crate) fn drop_hold(&self, offset: u64) {

@@ -25,7 +25,23 @@
 //! result is still to come.
 //!
 //! The words of a seat are written by its worker alone, until its death has been proven; then by the
-//! pool that owns it, except that a void lease is struck out by who finds it.
+//! pool that owns it, with two exceptions: a void lease is struck out by who finds it, and the owner may
+//! *condemn* a task that runs too long.
+//!
+//! *Desks.* Publishing costs some hundred nanoseconds, far more than a tiny task. So short results can
+//! be collected and published together, and still none is lost with its worker: each is first written
+//! to the seat's desk, a run of bytes behind the seats, and then counted by one word that says which
+//! tasks' results lie there and how many bytes they are. The owner of a worker that died takes them
+//! from the desk. Once they are published the word names tasks that are settled, and counts for nothing.
+//!
+//! *Condemning.* A worker whose task has taken too long is killed, but it may have begun the next task
+//! by then, which is innocent. So the owner first sets a bit in the count of begun and finished tasks, by
+//! an exchange that fails if the worker has moved on; and a worker whose tasks have a limit counts a task
+//! as finished by an exchange that fails if the bit is set. Then it waits for its end.
+//!
+//! *Cancelling.* The number of a job whose results nobody wants is written into one of the board's words
+//! of cancelled jobs, chosen by the number. Workers look there before each task, and tasks may look while
+//! they run. A later job at the same word makes the former be forgotten: its tasks are run for nothing.
 
 use crate::event_count::EventCount;
 use crate::failpoint;
@@ -47,7 +63,10 @@ pub struct LeaseBoard {
     ready: EventCount,
     /// 1 + the seat that was the last to sign a lease, whether it got its record or not; 0 at first.
     signing: AtomicU32,
-    pad: [AtomicU64; 6],
+    /// Bytes of each seat's desk; without desks there are no words of cancelled jobs either.
+    desk: AtomicU32,
+    unused: AtomicU32,
+    pad: [AtomicU64; 5],
     dirty: [AtomicU64; MAX_SEATS / 64],
 }
 
@@ -85,8 +104,16 @@ pub struct Seat {
     promise: AtomicU64,
     /// Tasks from the batch's first on whose answers are in the mailbox.
     settled: AtomicU32,
-    pad: [AtomicU32; 15],
+    /// The first task whose result lies on the desk.
+    staged_from: AtomicU32,
+    /// End of the tasks whose results lie on the desk << 32 | bytes there.
+    staged: AtomicU64,
+    /// When the task that runs was begun, if the worker says so; monotonic nanoseconds.
+    began_at: AtomicU64,
+    pad: [AtomicU32; 10],
 }
+
+const _: () = assert!(std::mem::size_of::<Seat>() == 128);
 
 // SAFETY: atomics only.
 #[allow(unsafe_code)]
@@ -120,6 +147,23 @@ pub struct Lease {
     pub promise: Option<Promise>,
 }
 
+/// Results that lie on a desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The first task of the batch whose result lies there.
+    pub from: u32,
+    /// The task behind the last.
+    pub until: u32,
+    /// How many bytes they are.
+    pub bytes: u32,
+}
+
+/// In the count of begun and finished tasks: the one that runs is condemned.
+const CONDEMNED: u64 = 1 << 63;
+
+/// Words of cancelled jobs.
+const CANCELLED: usize = 1024;
+
 /// A worker's word that a record of its mailbox settles the first tasks of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
@@ -130,18 +174,29 @@ pub struct Promise {
 }
 
 impl LeaseBoard {
-    /// A board with so many seats (at most [`MAX_SEATS`]).
+    /// A board with so many seats (at most [`MAX_SEATS`]), each with a desk of so many bytes.
     ///
     /// # Errors
     /// When there is no memory.
     pub fn create(
         family: &'static Family,
         seats: usize,
+        desk: usize,
     ) -> Result<Shared<Self>, crate::arena::AllocError> {
         let seats = seats.min(MAX_SEATS);
-        Shared::with_tail(family, seats * std::mem::size_of::<Seat>(), |board: &Self| {
+        let desk = desk.next_multiple_of(64);
+        let extras = if desk == 0 { 0 } else { CANCELLED * 8 + seats * desk };
+        let tail = seats * std::mem::size_of::<Seat>() + extras;
+        Shared::with_tail(family, tail, |board: &Self| {
             board.seats.store(seats as u32, Ordering::Relaxed);
+            board.desk.store(desk as u32, Ordering::Relaxed);
         })
+    }
+
+    /// Bytes of each seat's desk.
+    #[must_use]
+    pub fn desk(&self) -> usize {
+        self.desk.load(Ordering::Relaxed) as usize
     }
 
     /// Results or other news arrive: slept on by the pool, notified by workers.
@@ -205,6 +260,65 @@ impl Shared<LeaseBoard> {
         self.family().arena().at(at)
     }
 
+    fn behind_the_seats(&self) -> u64 {
+        let seats = self.seats.load(Ordering::Relaxed) as usize;
+        self.tail_offset() + (seats * std::mem::size_of::<Seat>()) as u64
+    }
+
+    /// The word where a job's cancellation is noted.
+    ///
+    /// # Panics
+    /// When the board has no desks.
+    fn cancelled_word(&self, job: u64) -> &AtomicU64 {
+        assert!(self.desk() > 0, "a board without desks has no words of cancelled jobs");
+        let at = self.behind_the_seats() + (job as usize % CANCELLED * 8) as u64;
+        self.family().arena().at(at)
+    }
+
+    /// Nobody wants the results of the job any more.
+    ///
+    /// # Panics
+    /// When the board has no desks.
+    pub fn cancel(&self, job: u64) {
+        self.cancelled_word(job).store(job, Ordering::Release);
+    }
+
+    /// Whether the job was cancelled and that was not forgotten; on a board without desks none is.
+    #[must_use]
+    #[inline]
+    pub fn is_cancelled(&self, job: u64) -> bool {
+        self.desk() > 0 && self.cancelled_word(job).load(Ordering::Relaxed) == job
+    }
+
+    fn desk_offset(&self, number: usize, at: usize, len: usize) -> u64 {
+        let desk = self.desk();
+        assert!(at.checked_add(len).is_some_and(|end| end <= desk), "no room on the desk");
+        let seats = self.seats.load(Ordering::Relaxed) as usize;
+        assert!(number < seats, "no seat {number}");
+        self.behind_the_seats() + (CANCELLED * 8 + number * desk + at) as u64
+    }
+
+    /// Lays a result on the desk of seat `number`, from byte `at` on. It counts once
+    /// [`Seat::stage`] says so. For the seat's worker.
+    ///
+    /// # Panics
+    /// When the desk has no room for it.
+    pub fn lay(&self, number: usize, at: usize, bytes: &[u8]) {
+        let offset = self.desk_offset(number, at, bytes.len());
+        if let Some(chunk) = self.family().arena().chunk_at(self.offset()) {
+            self.family().arena().write(chunk, (offset - self.offset()) as usize, bytes);
+        }
+        failpoint!("pool.desk.written");
+    }
+
+    /// Appends the first `len` bytes on the desk of seat `number` to `out`, whose worker has ended.
+    ///
+    /// # Panics
+    /// When the desk has not so many.
+    pub fn read_desk(&self, number: usize, len: usize, out: &mut Vec<u8>) {
+        self.family().arena().read_bytes(self.desk_offset(number, 0, len), len, out);
+    }
+
     /// Writes a lease on the record that the worker of seat `number` is about to take. To be called
     /// under the lock of the ring of tasks.
     pub fn sign(&self, number: usize, ordinal: u32, span: Span) {
@@ -229,6 +343,8 @@ impl Seat {
         self.leaving.store(0, Ordering::Relaxed);
         self.promise.store(0, Ordering::Relaxed);
         self.settled.store(0, Ordering::Relaxed);
+        self.staged.store(0, Ordering::Relaxed);
+        self.began_at.store(0, Ordering::Relaxed);
         self.progress.store(0, Ordering::Release);
     }
 
@@ -240,6 +356,7 @@ impl Seat {
         self.progress.store(0, Ordering::Relaxed);
         self.promise.store(0, Ordering::Relaxed);
         self.settled.store(0, Ordering::Relaxed);
+        self.staged.store(0, Ordering::Relaxed);
         self.lease.store(signed(ordinal), Ordering::Release);
     }
 
@@ -255,6 +372,69 @@ impl Seat {
     pub fn begin(&self) {
         let now = self.progress.load(Ordering::Relaxed);
         self.progress.store(now + (1 << 32), Ordering::Release);
+    }
+
+    /// Says when the task that is about to begin does so, for its time limit.
+    #[inline]
+    pub fn begin_at(&self, now: u64) {
+        self.began_at.store(now, Ordering::Relaxed);
+    }
+
+    /// When the task that runs was begun; 0 if the worker has not said so.
+    #[must_use]
+    pub fn began_at(&self) -> u64 {
+        self.began_at.load(Ordering::Relaxed)
+    }
+
+    /// The results of tasks `from..until` of the batch lie on the desk as so many bytes.
+    #[inline]
+    pub fn stage(&self, Staged { from, until, bytes }: Staged) {
+        self.staged_from.store(from, Ordering::Relaxed);
+        self.staged.store(u64::from(until) << 32 | u64::from(bytes), Ordering::Release);
+    }
+
+    /// What lies on the desk, of a worker that has ended.
+    #[must_use]
+    pub fn staged(&self) -> Staged {
+        let staged = self.staged.load(Ordering::Acquire);
+        let from = self.staged_from.load(Ordering::Relaxed);
+        Staged { from, until: (staged >> 32) as u32, bytes: staged as u32 }
+    }
+
+    /// For a worker whose tasks have a time limit: the task that had begun has run. False if it is
+    /// condemned: then its result must not be published. The worker is about to be killed, or, if that
+    /// was a mistake, absolved: it asks again.
+    #[must_use]
+    pub fn finish_in_time(&self) -> bool {
+        let now = self.progress.load(Ordering::Relaxed);
+        let next = now.wrapping_add(1);
+        now & CONDEMNED == 0
+            && self
+                .progress
+                .compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Condemns the task that runs under a lease as it was read. False if the worker has moved on.
+    ///
+    /// Only for workers that use [`Seat::finish_in_time`].
+    #[must_use]
+    pub fn condemn(&self, lease: &Lease) -> bool {
+        let seen = u64::from(lease.begun) << 32 | u64::from(lease.finished);
+        if lease.begun <= lease.finished
+            || self
+                .progress
+                .compare_exchange(seen, seen | CONDEMNED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+        {
+            return false;
+        }
+        // It cannot move on now. But the counts may be those of another batch that looks the same.
+        let is_that_one = self.lease.load(Ordering::Acquire) == signed(lease.ordinal);
+        if !is_that_one {
+            self.progress.fetch_and(!CONDEMNED, Ordering::AcqRel);
+        }
+        is_that_one
     }
 
     /// The worker is about to put the record with that ordinal into its mailbox, which settles the
@@ -322,7 +502,7 @@ impl Seat {
                 first: self.first.load(Ordering::Relaxed),
                 count: self.count.load(Ordering::Relaxed),
             },
-            begun: (progress >> 32) as u32,
+            begun: ((progress & !CONDEMNED) >> 32) as u32,
             finished: progress as u32,
             settled: self.settled.load(Ordering::Acquire),
             promise: (promise != 0)
@@ -334,4 +514,56 @@ impl Seat {
 /// The word of a lease on a record.
 const fn signed(ordinal: u32) -> u64 {
     (ordinal as u64) << 1 | 1
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn seat_at(ordinal: u32, begun: u32, finished: u32) -> Seat {
+        let seat = Seat::default();
+        seat.sign(ordinal, Span { job: 1, first: 0, count: 9 });
+        for _ in 0..begun {
+            seat.begin();
+        }
+        for _ in 0..finished {
+            seat.finish();
+        }
+        seat
+    }
+
+    #[test]
+    fn a_condemned_task_does_not_finish() {
+        let seat = seat_at(7, 3, 2);
+        let lease = seat.lease().expect("it is signed");
+        assert!(seat.condemn(&lease) && !seat.condemn(&lease));
+        assert!(!seat.finish_in_time());
+        let condemned = seat.lease().expect("it is signed");
+        assert_eq!((condemned.begun, condemned.finished), (3, 2));
+    }
+
+    #[test]
+    fn a_task_that_has_finished_is_not_condemned() {
+        let seat = seat_at(7, 3, 2);
+        let lease = seat.lease().expect("it is signed");
+        assert!(seat.finish_in_time());
+        assert!(!seat.condemn(&lease));
+        seat.begin();
+        assert!(!seat.condemn(&lease) && seat.finish_in_time());
+        // Another batch, with the same counts.
+        let lease = seat_at(7, 1, 0).lease().expect("it is signed");
+        let seat = seat_at(8, 1, 0);
+        assert!(!seat.condemn(&lease) && seat.finish_in_time());
+        assert!(!seat.condemn(&seat_at(8, 0, 0).lease().expect("it is signed")));
+    }
+
+    #[test]
+    fn what_lies_on_the_desk_is_forgotten_with_the_lease() {
+        let seat = seat_at(7, 3, 3);
+        let staged = Staged { from: 1, until: 3, bytes: 40 };
+        seat.stage(staged);
+        assert_eq!(seat.staged(), staged);
+        seat.sign(8, Span { job: 1, first: 9, count: 9 });
+        assert_eq!((seat.staged().until, seat.staged().bytes), (0, 0));
+    }
 }

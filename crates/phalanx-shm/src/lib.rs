@@ -9,12 +9,21 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+// Under loom, those who use the next two are left out.
+#[cfg(not(loom))]
+pub mod cells;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod chunk_word;
 pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
+#[cfg(not(loom))]
+pub mod frozen;
+#[cfg(not(loom))]
+pub mod guarded;
 #[cfg(not(loom))]
 pub mod leases;
 #[cfg(all(test, loom))]
@@ -24,6 +33,8 @@ pub mod object;
 pub mod patience;
 pub mod peers;
 pub mod ring;
+#[cfg_attr(loom, allow(dead_code))]
+mod slot;
 pub mod spin;
 #[cfg(not(loom))]
 mod sweep;

@@ -14,6 +14,7 @@ use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
 use crate::peers::{Peers, SlotId};
+use crate::slot::Generation;
 use crate::table::ProcessTable;
 
 /// How long a waiter for something lets another process finish its sweep. It asks again.
@@ -33,7 +34,7 @@ pub(crate) fn bury(family: &Family, slot: SlotId) -> bool {
 
 /// The same for a process that is known to have ended, unless its place, which had that
 /// generation, has been given out again.
-pub(crate) fn bury_as(family: &Family, slot: SlotId, generation: u32) {
+pub(crate) fn bury_as(family: &Family, slot: SlotId, generation: Generation) {
     if slot != family.me() && family.arena().table().bury_as(slot, generation) {
         failpoint!("sweep.marked");
         clean_up_all(family, OTHERS);
@@ -152,6 +153,10 @@ macro_rules! dispatch {
             }
             Some(ObjectKind::List) => {
                 let $object: &crate::containers::List = arena.at(at);
+                $action
+            }
+            Some(ObjectKind::Guarded) => {
+                let $object: &crate::guarded::GuardedHead = arena.at(at);
                 $action
             }
             None => {}

@@ -22,11 +22,11 @@ fn main() -> Result<(), PoolError> {
     let limit: u64 = arguments.next().unwrap_or(200_000);
     let workers: u64 = arguments.next().unwrap_or(2);
 
-    let pool = Pool::fork(workers as usize, primes_from::task())?;
+    let pool = Pool::new(workers as usize)?;
     let starts: Vec<u64> = (0..limit.div_ceil(STEP)).map(|part| part * STEP).collect();
     let mut primes = 0;
     let mut lost = Vec::new();
-    for (index, result) in pool.imap_unordered(starts.iter().copied()) {
+    for (index, result) in pool.imap_unordered(primes_from::task(), starts.iter().copied()) {
         match result {
             Ok(count) => primes += count,
             Err(error) => {
@@ -41,7 +41,7 @@ fn main() -> Result<(), PoolError> {
         }
     }
     // What was running in it is known, and can be done once more.
-    primes += pool.map(lost)?.into_iter().sum::<u64>();
+    primes += pool.map(primes_from::task(), lost)?.into_iter().sum::<u64>();
     println!("{primes} primes below {}", starts.len() as u64 * STEP);
     pool.join()
 }

@@ -17,7 +17,7 @@ use crate::process::zygote::{Born, Served, serve};
 use crate::process::{Child, Reservation};
 
 /// The beginnings of the arguments that name the descriptor of the handover.
-const CHILD: &str = "--phalanx-handover=";
+pub(crate) const CHILD: &str = "--phalanx-handover=";
 const ZYGOTE: &str = "--phalanx-zygote=";
 
 static BEGUN: OnceLock<Option<Part>> = OnceLock::new();
@@ -37,10 +37,12 @@ pub(crate) enum Role {
     Task,
     /// It is a worker of a pool.
     Worker,
+    /// It is another program than its parent: see [`crate::program`].
+    Program,
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Own, Self::Task, Self::Worker];
+    const ALL: [Self; 4] = [Self::Own, Self::Task, Self::Worker, Self::Program];
 
     /// A payload that begins with the role.
     pub(crate) fn payload(self) -> Vec<u8> {
@@ -78,8 +80,15 @@ pub fn init() -> Option<&'static [u8]> {
         Role::Task if first => std::process::exit(crate::process::birth::live(payload)),
         Role::Worker if first => std::process::exit(crate::pool::hired::work(payload)),
         // A task that calls `main` once more.
-        Role::Task | Role::Worker => None,
+        Role::Task | Role::Worker | Role::Program => None,
     }
+}
+
+/// What this process was passed as another program's child: see [`crate::program`].
+pub(crate) fn passed() -> Option<&'static [u8]> {
+    init();
+    let part = BEGUN.get()?.as_ref()?;
+    (part.role == Role::Program).then_some(&part.payload)
 }
 
 /// Whether [`init`] was called, so that this program can be started again.
@@ -88,7 +97,8 @@ pub(crate) fn is_prepared() -> bool {
 }
 
 fn begin() -> io::Result<Option<Part>> {
-    let named = |name| std::env::args().find_map(|a| a.strip_prefix(name)?.parse().ok());
+    let named =
+        |name| std::env::args_os().find_map(|a| a.to_str()?.strip_prefix(name)?.parse().ok());
     let (number, as_zygote) = match (named(CHILD), named(ZYGOTE)) {
         (Some(number), _) => (number, false),
         (None, Some(number)) => (number, true),

@@ -14,8 +14,8 @@
 //! }
 //!
 //! // Four forked workers, ordered results.
-//! let pool = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(100_000..100_100)?.into_iter().filter(|prime| *prime).count();
+//! let (pool, test) = Pool::fork(4, is_prime)?;
+//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
 //! assert_eq!(primes, 6);
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
@@ -36,6 +36,8 @@
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
+//! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
+//! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
 //! # What happens when a process dies
@@ -63,6 +65,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
+pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
@@ -73,7 +77,9 @@ pub mod plain;
 pub mod pool;
 pub mod prelude;
 pub mod process;
+pub mod program;
 pub mod queue;
+pub mod remote;
 pub mod serve;
 pub mod stash;
 pub mod sync;
@@ -82,13 +88,19 @@ pub mod value;
 pub mod wait;
 pub mod wire;
 
+pub use bytes::{SharedBytes, SharedBytesMut};
+pub use channel::{Receiver, Sender, channel};
 pub use entry::init;
 pub use error::{CreateError, DecodeError, EncodeError, Error, ErrorKind, RecvError, SendError};
 pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
+pub use pipe::{PipeEnd, pipe};
+pub use program::inherited;
 pub use queue::Queue;
+pub use sync::Lock;
 pub use task::cancelled;
+pub use value::{Array, Value};
 
 /// What the macros need.
 #[doc(hidden)]

@@ -13,6 +13,27 @@ use crate::queue::RawQueue;
 
 static SPIN: Spin = Spin::new();
 
+/// A descriptor of this process that is readable while something is ready; open as long as this lives.
+pub struct Doorbell(Box<dyn AsFd + Send + Sync>);
+
+impl Doorbell {
+    pub(crate) fn new(fd: impl AsFd + Send + Sync + 'static) -> Self {
+        Self(Box::new(fd))
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Doorbell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Doorbell").field(&self.as_fd()).finish()
+    }
+}
+
 /// Something to wait for.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {

@@ -123,6 +123,7 @@ fn what_a_death_costs() {
             lost: part(run.max(answered)..begun.max(answered).max(run)),
             again: part(begun.max(answered)..3),
             unpublished: part(answered..run.max(answered)),
+            staged: None,
             begun: begun > 0,
             left: false,
         };
@@ -139,7 +140,8 @@ fn what_a_death_costs() {
 #[test]
 fn a_lease_on_what_was_not_taken_counts_for_nothing() {
     let _watchdog = watchdog(60);
-    let nothing = Ended { lost: None, again: None, unpublished: None, begun: false, left: false };
+    let (lost, again, unpublished, staged) = (None, None, None, None);
+    let nothing = Ended { lost, again, unpublished, staged, begun: false, left: false };
     assert_eq!(play(Style::Singly, "pool.lease.signed", 0), (nothing.clone(), 0));
     assert_eq!(play(Style::Singly, "pool.batch.cleared", 0).0, nothing);
 

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use phalanx::Patience;
 use phalanx::entry::start_again;
-use phalanx::pool::{Function, Pool, PoolError};
-use phalanx::process::ExitStatus;
+use phalanx::pool::{Pool, PoolError};
+use phalanx::process::{ExitStatus, StartMethod};
+use phalanx::task::Function;
 
 /// An area.
 #[phalanx::task]
@@ -56,15 +57,16 @@ fn tasks_have_names() {
     assert_eq!((area(3, 4), shout("a".to_owned())), (12, "A".to_owned()));
     let handle: Function<(u64, u64), u64> = area::task();
     assert_eq!(handle.name(), "entry::area");
-    let pool = Pool::fork(2, handle).expect("a pool");
-    assert_eq!(pool.map([(1, 2), (3, 4)]).expect("results"), [2, 12]);
-    let pool = Pool::fork(1, shout::task()).expect("a pool");
-    assert_eq!(pool.submit("x".to_owned()).expect("sent").wait().expect("a result"), "X");
-    let pool = Pool::fork(1, inner::die::task()).expect("a pool");
-    assert_eq!(pool.function(), "entry::inner::die");
-    let died = pool.submit(()).expect("sent").wait().expect_err("it leaves");
-    assert!(died.to_string().contains("task 0 of entry::inner::die"), "{died}");
-    assert!(matches!(died, PoolError::WorkerDied(died) if died.status == ExitStatus::Code(9)));
+    for method in [StartMethod::Fork, StartMethod::Spawn, StartMethod::Zygote] {
+        let pool = Pool::builder().workers(2).method(method).start().expect("a pool");
+        assert_eq!(pool.map(handle, [(1, 2), (3, 4)]).expect("results"), [2, 12]);
+        let task = pool.submit(shout::task(), "x".to_owned()).expect("sent");
+        assert_eq!(task.wait().expect("a result"), "X");
+        let task = pool.submit(inner::die::task(), ()).expect("sent");
+        let died = task.wait().expect_err("it leaves");
+        assert!(died.to_string().contains("task 0 of entry::inner::die"), "{died}");
+        assert!(matches!(died, PoolError::WorkerDied(died) if died.status == ExitStatus::Code(9)));
+    }
 }
 
 fn a_program_starts_itself_again() {

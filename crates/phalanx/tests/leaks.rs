@@ -48,7 +48,7 @@ fn inventory() -> Inventory {
 }
 
 fn use_everything(round: u64) {
-    let pool = Pool::fork(2, |(x, bytes): (u64, Vec<u8>)| match x % 7 {
+    let (pool, work) = Pool::fork(2, |(x, bytes): (u64, Vec<u8>)| match x % 7 {
         3 => raise_nothing(9),
         5 => panic_quietly(),
         _ => bytes,
@@ -56,13 +56,14 @@ fn use_everything(round: u64) {
     .expect("a pool");
     let items = |count: u64| (0..count).map(|x| (x, vec![x as u8; 12_000 * (x as usize % 2)]));
     match round % 5 {
-        0 => drop(pool.map_each(items(9)).expect("sent")),
+        0 => drop(pool.map_each(work, items(9)).expect("sent")),
         1 => {
-            let mut results = pool.imap(items(1_000));
+            let mut results = pool.imap(work, items(1_000));
             assert!(matches!(results.next(), Some(Ok(_))));
         }
         2 => {
-            let tasks: Vec<_> = items(9).map(|item| pool.submit(item).expect("sent")).collect();
+            let tasks: Vec<_> =
+                items(9).map(|item| pool.submit(work, item).expect("sent")).collect();
             kill(pool.pids()[0], 9);
             pool.close();
             pool.join().expect("the end");
@@ -71,7 +72,7 @@ fn use_everything(round: u64) {
         }
         3 => pool.terminate(),
         _ => {
-            let first = pool.map(items(9)).expect_err("the fourth dies");
+            let first = pool.map(work, items(9)).expect_err("the fourth dies");
             assert!(matches!(first, PoolError::WorkerDied(_)));
         }
     }
@@ -109,7 +110,7 @@ fn nothing_is_left() {
     let before = inventory();
     (0..100).for_each(use_everything);
     assert_eq!(inventory(), before);
-    let pool = Pool::fork(2, |x: u64| x).expect("a pool");
+    let (pool, _) = Pool::fork(2, |x: u64| x).expect("a pool");
     assert_eq!(inventory().children, before.children + 2, "children are seen");
     pool.join().expect("the end");
     let committed = Family::get().expect("a family").arena().committed_bytes();

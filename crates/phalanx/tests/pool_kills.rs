@@ -12,7 +12,7 @@ mod pool_support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
-use phalanx::pool::{Builder, Pool, PoolError};
+use phalanx::pool::{Builder, Closure, Pool, PoolError};
 use phalanx::process::ExitStatus;
 use phalanx_os::pidfd;
 use phalanx_shm::failpoint;
@@ -26,9 +26,10 @@ const SOURCES: [&str; 4] = [
     "../phalanx-shm/src/ring/take.rs",
 ];
 
-/// Steps at which a task has begun and its result has not been published.
-const COSTLY: [&str; 6] = [
-    "pool.task.begun",
+/// Steps at which a task has begun and its result is nowhere yet.
+const COSTLY: [&str; 3] = ["pool.task.begun", "pool.task.finished", "pool.desk.written"];
+/// Steps of publishing: only a result that is too long for the desk is lost there.
+const PUBLISHING: [&str; 5] = [
     "pool.task.ran",
     "pool.result.promised",
     "ring.put.intended",
@@ -36,7 +37,7 @@ const COSTLY: [&str; 6] = [
     "ring.put.written",
 ];
 /// Only the ring of results grows by the victim's doing.
-const COSTLY_TOO: &str = "ring.grow.";
+const PUBLISHING_TOO: &str = "ring.grow.";
 
 const TASKS: usize = 60;
 /// Where the counters hold the number of workers so far, the victim's process id, and whether
@@ -50,6 +51,7 @@ const SIGSTOP: i32 = 19;
 
 type Arguments = (u64, Vec<u8>);
 type Outcome = Result<Vec<u8>, PoolError>;
+type Work = Closure<Arguments, Vec<u8>>;
 
 /// All steps that the sources name.
 fn steps() -> BTreeSet<String> {
@@ -64,19 +66,21 @@ fn steps() -> BTreeSet<String> {
     steps
 }
 
-/// Short, inline, and with a chunk of their own: arguments and results in turns.
-fn sizes(task: usize) -> (usize, usize) {
-    match task % 5 {
-        0 => (3, 6_000),
-        1 => (6_000, 3),
-        2 => (20_000, 10),
-        3 => (5_000, 20_000),
-        _ => (0, 0),
-    }
+/// The lengths of a task's argument and result: short, inline, and with a chunk of their own in turns;
+/// results are all so short that they are collected, or none is.
+fn sizes(task: usize, short: bool) -> (usize, usize) {
+    let (argument, short_result, long_result) = match task % 5 {
+        0 => (3, 600, 6_000),
+        1 => (6_000, 3, 1_100),
+        2 => (20_000, 10, 2_000),
+        3 => (5_000, 900, 20_000),
+        _ => (0, 0, 3_000),
+    };
+    (argument, if short { short_result } else { long_result })
 }
 
-fn arguments(task: usize) -> Arguments {
-    (task as u64, vec![task as u8; sizes(task).0])
+fn arguments(task: usize, short: bool) -> Arguments {
+    (task as u64, vec![task as u8; sizes(task, short).0])
 }
 
 struct Scene<'a> {
@@ -85,6 +89,8 @@ struct Scene<'a> {
     signal: i32,
     /// All tasks at once in batches, or one by one.
     in_batches: bool,
+    /// Results are short.
+    short: bool,
 }
 
 fn state_of(pid: u32) -> Option<char> {
@@ -99,7 +105,8 @@ fn play(scene: &Scene<'_>) -> bool {
     let before = family.arena().census();
     let (seen, known) = (counters.clone(), counters.clone());
     let (step, nth, signal) = (scene.step.to_owned(), scene.nth, scene.signal);
-    let builder = Builder::new().workers(2).setup(move |_| {
+    let short = scene.short;
+    let mut builder = Builder::new().workers(2).setup(move |_| {
         if seen.count(WORKERS) == 0 {
             seen.set(VICTIM, u64::from(std::process::id()));
             failpoint::arm(&step, signal, nth);
@@ -108,20 +115,21 @@ fn play(scene: &Scene<'_>) -> bool {
     });
     let function = move |(task, bytes): Arguments| {
         known.count(task as usize);
-        assert_eq!(bytes, arguments(task as usize).1);
+        assert_eq!(bytes, arguments(task as usize, short).1);
         if known.get(VICTIM) != u64::from(std::process::id()) {
             // The victim gets most of the work.
             std::thread::sleep(std::time::Duration::from_micros(500));
         }
-        vec![task as u8; sizes(task as usize).1]
+        vec![task as u8; sizes(task as usize, short).1]
     };
-    let pool: Pool<Arguments, Vec<u8>> = builder.start(function).expect("a pool");
+    let work: Work = builder.closure(function);
+    let pool = builder.start().expect("a pool");
     until(|| counters.get(VICTIM) != 0);
     let victim = counters.get(VICTIM) as u32;
     let sentinel = pidfd::open(victim).expect("it was not collected yet");
 
     let outcomes = std::thread::scope(|scope| {
-        let run = scope.spawn(|| run(&pool, &counters, scene.in_batches));
+        let run = scope.spawn(|| run(&pool, work, &counters, scene));
         if scene.signal == SIGSTOP {
             leave_alone(&pool, victim, &sentinel, || run.is_finished());
         }
@@ -145,7 +153,7 @@ fn play(scene: &Scene<'_>) -> bool {
         kill(victim, SIGKILL);
         until(|| pidfd::has_ended(&sentinel));
     }
-    assert_eq!(pool.map(more).expect("the pool goes on").len(), 6);
+    assert_eq!(pool.map(work, more).expect("the pool goes on").len(), 6);
     assert_eq!(pool.pids().len(), 2);
     pool.join().expect("the end");
     let after = family.arena().census();
@@ -153,12 +161,13 @@ fn play(scene: &Scene<'_>) -> bool {
     reached
 }
 
-fn run(pool: &Pool<Arguments, Vec<u8>>, counters: &Counters, in_batches: bool) -> Vec<Outcome> {
-    if in_batches {
+fn run(pool: &Pool, work: Work, counters: &Counters, scene: &Scene<'_>) -> Vec<Outcome> {
+    let arguments = |task| arguments(task, scene.short);
+    if scene.in_batches {
         counters.set(GO, 1);
-        return pool.map_each((0..TASKS).map(arguments)).expect("sent");
+        return pool.map_each(work, (0..TASKS).map(arguments)).expect("sent");
     }
-    let send = |task| pool.submit(arguments(task)).expect("sent");
+    let send = |task| pool.submit(work, arguments(task)).expect("sent");
     let tasks: Vec<_> = (0..TASKS).map(send).collect();
     // So the tasks fill several segments of their ring; now their results pile up.
     counters.set(GO, 1);
@@ -167,12 +176,7 @@ fn run(pool: &Pool<Arguments, Vec<u8>>, counters: &Counters, in_batches: bool) -
 }
 
 /// Once the victim is stopped, nobody may take it for dead; then it is killed.
-fn leave_alone(
-    pool: &Pool<Arguments, Vec<u8>>,
-    victim: u32,
-    sentinel: &OwnedFd,
-    over: impl Fn() -> bool,
-) {
+fn leave_alone(pool: &Pool, victim: u32, sentinel: &OwnedFd, over: impl Fn() -> bool) {
     until(|| over() || state_of(victim) == Some('T'));
     if state_of(victim) == Some('T') {
         pause(60);
@@ -189,14 +193,14 @@ fn check(
     counters: &Counters,
     outcomes: Vec<Outcome>,
 ) {
-    let Scene { step, nth, in_batches, .. } = scene;
-    let scene = format!("{step}, {nth}, in batches: {in_batches}");
+    let Scene { step, nth, in_batches, short, .. } = scene;
+    let scene = format!("{step}, {nth}, in batches: {in_batches}, short: {short}");
     assert_eq!(outcomes.len(), TASKS, "{scene}");
     let mut lost = 0;
     for (task, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(bytes) => {
-                assert_eq!(bytes, vec![task as u8; sizes(task).1], "{scene}");
+                assert_eq!(bytes, vec![task as u8; sizes(task, *short).1], "{scene}");
                 assert_eq!(counters.get(task), 1, "{scene}: task {task} was begun so often");
             }
             Err(PoolError::WorkerDied(died)) => {
@@ -207,7 +211,8 @@ fn check(
             Err(other) => panic!("{scene}: {other}"),
         }
     }
-    let costs = COSTLY.contains(step) || step.starts_with(COSTLY_TOO);
+    let publishing = PUBLISHING.contains(step) || step.starts_with(PUBLISHING_TOO);
+    let costs = COSTLY.contains(step) || (publishing && !short);
     let expected = usize::from(reached && costs);
     assert_eq!(lost, expected, "{scene}: tasks lost");
 }
@@ -217,7 +222,7 @@ fn a_worker_dies_at_each_step() {
     let _watchdog = watchdog(300);
     let steps = steps();
     assert!(steps.len() > 20, "{steps:?}");
-    for step in COSTLY {
+    for step in COSTLY.into_iter().chain(PUBLISHING) {
         assert!(steps.contains(step), "there is no step {step}");
     }
     let mut reached: BTreeMap<&str, u32> = BTreeMap::new();
@@ -225,9 +230,11 @@ fn a_worker_dies_at_each_step() {
     for step in &steps {
         for in_batches in [false, true] {
             for nth in [0, 1, 4] {
-                for signal in [SIGKILL, SIGSTOP] {
+                for (signal, short) in
+                    [(SIGKILL, true), (SIGSTOP, true), (SIGKILL, false), (SIGSTOP, false)]
+                {
                     runs += 1;
-                    let scene = Scene { step, nth, signal, in_batches };
+                    let scene = Scene { step, nth, signal, in_batches, short };
                     *reached.entry(step).or_default() += u32::from(play(&scene));
                 }
             }

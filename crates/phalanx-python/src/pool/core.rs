@@ -9,16 +9,25 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::job::{Callbacks, Job};
 use super::owner::{Owner, locked};
-use super::results::{ApplyResult, MapResult};
+use super::results::{ApplyResult, InProcesses, MapResult};
 use super::shared::SharedArguments;
 use super::stream::IMapIterator;
 use super::wire::Mode;
+
+/// The most tasks of a `map` in a batch: enough to make a batch's overhead vanish, and so few that
+/// the objects of a batch and of its results stay in a processor's cache, and weigh little in
+/// each worker. Two thousand numbers fit into a chunk of 16 KiB.
+const MOST_TOGETHER: usize = 2000;
 
 /// A pool of worker processes, as its owner holds it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
 pub(crate) struct PoolCore(Arc<Owner>);
 
 impl PoolCore {
+    pub(super) fn owner(&self) -> Arc<Owner> {
+        Arc::clone(&self.0)
+    }
+
     fn open_map(
         &self,
         py: Python<'_>,
@@ -34,7 +43,7 @@ impl PoolCore {
         *locked(&job.shared) = SharedArguments::of(items);
         job.state().unsent = match chunksize {
             Some(size) => pacer::even(total, size).collect(),
-            None => pacer::guided(total, self.0.seats).collect(),
+            None => pacer::guided_up_to(MOST_TOGETHER, total, self.0.seats).collect(),
         };
         Ok(job)
     }
@@ -49,7 +58,10 @@ impl PoolCore {
         let seats = owner.seats;
         let core = Self(Arc::new(owner));
         for seat in 0..seats {
-            core.0.hire(py, seat)?;
+            if let Err(error) = core.0.hire(py, seat) {
+                super::death::dismiss(&core.0, py);
+                return Err(error);
+            }
         }
         Ok(core)
     }
@@ -79,7 +91,7 @@ impl PoolCore {
         };
         let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
         self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
-        Ok(ApplyResult::new(Arc::clone(&self.0), job))
+        Ok(ApplyResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
 
     /// Sends a call for each item of a list, results together.
@@ -101,7 +113,7 @@ impl PoolCore {
         for (first, count) in batches {
             self.0.send(py, &job, first as u64, items, first..first + count, true);
         }
-        Ok(MapResult::new(Arc::clone(&self.0), job))
+        Ok(MapResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
 
     /// The same, waiting for the results: batches are sent as workers need them, and results
@@ -117,6 +129,10 @@ impl PoolCore {
     ) -> PyResult<Py<PyAny>> {
         let owner = &self.0;
         let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
+        // The workers have something to do meanwhile, and in the hole that the last call's list
+        // has left in the heap this one fits as long as nothing else lies there.
+        owner.send_more(py, &job, items);
+        job.prepare_values(py)?;
         let mut decoded = Ok(());
         owner.wait_until(py, None, |py| {
             owner.send_more(py, &job, items);
@@ -142,7 +158,8 @@ impl PoolCore {
     ) -> PyResult<IMapIterator> {
         let job = self.0.open(py, function, Mode::Each, false, Callbacks::default(), None)?;
         let iterator = iterable.try_iter()?.unbind().into_any();
-        IMapIterator::start(py, Arc::clone(&self.0), job, iterator, chunksize, ordered, window)
+        let owner = Arc::clone(&self.0);
+        Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
     }
 
     /// No more calls.
@@ -180,6 +197,16 @@ impl PoolCore {
     /// The worker processes.
     fn processes(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         locked(&self.0.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
+    }
+
+    /// The numbers of the calls that are not done.
+    fn unfinished(&self) -> Vec<u64> {
+        locked(&self.0.jobs).keys().copied().collect()
+    }
+
+    /// How many batches wait for a worker.
+    fn queued(&self) -> usize {
+        self.0.crew.queued()
     }
 
     /// Takes in what has arrived and looks after the workers, without waiting.

@@ -43,9 +43,9 @@ enum Outcome {
 
 /// Functions of the user's to be called with the outcome.
 #[derive(Default)]
-pub(super) struct Callbacks {
-    pub(super) value: Option<Py<PyAny>>,
-    pub(super) error: Option<Py<PyAny>>,
+pub(crate) struct Callbacks {
+    pub(crate) value: Option<Py<PyAny>>,
+    pub(crate) error: Option<Py<PyAny>>,
 }
 
 impl Callbacks {
@@ -232,6 +232,11 @@ impl Job {
         self.decode_pieces(py, pieces)
     }
 
+    /// Makes the list for the values of a job whose results travel together.
+    pub(super) fn prepare_values(&self, py: Python<'_>) -> PyResult<()> {
+        self.list_of_values(py).map(drop)
+    }
+
     fn decode_pieces(&self, py: Python<'_>, pieces: VecDeque<Piece>) -> PyResult<()> {
         if pieces.is_empty() {
             return Ok(());
@@ -251,7 +256,8 @@ impl Job {
             return Ok(values.clone_ref(py));
         }
         let total = self.state().total.unwrap_or(0) as usize;
-        let values = PyList::new(py, (0..total).map(|_| py.None()))?.unbind();
+        let values = PyList::new(py, [py.None()])?.as_sequence().repeat(total)?;
+        let values = values.cast_into::<PyList>()?.unbind();
         let mut place = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(place.get_or_insert(values).clone_ref(py))
     }

@@ -2,12 +2,9 @@
 
 use phalanx_os::memory::PAGE;
 
-use super::{
-    AllocError, Arena, Chunk, ChunkState, EXTENSION, IDENTITY, Magazines, PAGES_SHIFT, identity,
-};
+use super::{AllocError, Arena, Chunk, EXTENSION, Magazines};
 use crate::failpoint;
 use crate::peers::SlotId;
-use crate::sync::Ordering;
 
 /// How many words a search for a free chunk looks at before it takes a fresh one instead.
 const SEARCH: u32 = 256;
@@ -50,16 +47,9 @@ impl Arena {
     /// Finds a free chunk of the class and makes it ours.
     fn claim(&self, class: usize, me: SlotId) -> Option<Chunk> {
         let state = self.layout.state(&self.region, class);
-        let owned = identity(ChunkState::Owned, Some(me));
         let take = |index: u32| {
             let chunk = self.layout.chunk(class, index);
-            let word = self.word(chunk);
-            let now = word.load(Ordering::Relaxed);
-            (now & IDENTITY == 0
-                && word
-                    .compare_exchange(now, now | owned, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok())
-            .then_some(chunk)
+            self.word(chunk).claim(me).then_some(chunk)
         };
         loop {
             let (from, used) = state.search_range(self.layout.used(&self.region, class), SEARCH);
@@ -118,7 +108,7 @@ impl Arena {
             return Ok(());
         }
         let word = self.word(chunk);
-        let have = word.load(Ordering::Relaxed) >> PAGES_SHIFT;
+        let have = word.look().pages();
         let need = len.div_ceil(PAGE) as u64;
         if have >= need {
             return Ok(());
@@ -135,7 +125,7 @@ impl Arena {
             return Err(self.refused(len));
         }
         failpoint!("arena.back.populated");
-        word.fetch_add((need - have) << PAGES_SHIFT, Ordering::AcqRel);
+        word.add_pages(need - have);
         failpoint!("arena.back.counted");
         Ok(())
     }

@@ -6,6 +6,7 @@ use phalanx_os::memory::{HUGE_PAGE, PAGE, SharedRegion};
 
 use super::budget::Budget;
 use crate::alloc_error::AllocError;
+use crate::chunk_word::ClassState;
 use crate::engine_lock::EngineLock;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::table::ProcessTable;
@@ -56,42 +57,6 @@ impl Chunk {
 
     pub(super) const fn index(self) -> u32 {
         self.index
-    }
-}
-
-/// What is known of a size class; lies in the header.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub(super) struct ClassState {
-    used: AtomicU32,
-    hint: AtomicU32,
-}
-
-impl ClassState {
-    /// How many chunks of the class have been made available.
-    fn used(&self) -> u32 {
-        self.used.load(Ordering::Acquire)
-    }
-
-    /// False if somebody else was quicker; then there are the winner's chunks.
-    pub(super) fn raise_used(&self, from: u32, to: u32) -> bool {
-        self.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// Where a search begins and ends, if `used` chunks are available; at most `most` chunks.
-    pub(super) fn search_range(&self, used: u32, most: u32) -> (u32, u32) {
-        let from = self.hint.load(Ordering::Relaxed).min(used);
-        (from, used.min(from.saturating_add(most)))
-    }
-
-    pub(super) fn raise_hint(&self, from: u32, to: u32) {
-        let _ = self.hint.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    pub(super) fn lower_hint(&self, index: u32) {
-        if index < self.hint.load(Ordering::Relaxed) {
-            self.hint.fetch_min(index, Ordering::Relaxed);
-        }
     }
 }
 

@@ -7,8 +7,6 @@
 //! 80 MB in the class of 128 MB uses 80 MB: only the pages that are written exist.
 //!
 //! ```text
-//!   chunk word:  pages that are backed by memory : 40 | owner slot : 16 | state : 8
-//!
 //!   FREE -> OWNED(slot) -> PART -> OWNED(slot') -> FREE      memory handed from process to process
 //!               |  ^
 //!               v  |
@@ -42,9 +40,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use phalanx_os::memory::{PAGE, SharedRegion};
 
 pub use crate::alloc_error::AllocError;
+pub use crate::chunk_word::{ChunkState, Hands};
 pub use layout::{Chunk, MAX_CLASSES};
 pub use magazine::Magazines;
 
+use crate::chunk_word::{ChunkWord, Seen};
 use crate::engine_lock::EngineLock;
 use crate::failpoint;
 use crate::peers::SlotId;
@@ -52,39 +52,6 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::table::ProcessTable;
 use crate::view;
 use layout::{ArenaHeader, Layout};
-
-/// The state of a chunk: the low byte of its word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ChunkState {
-    /// Nobody's.
-    Free = 0,
-    /// One process's.
-    Owned = 1,
-    /// A part of a shared object.
-    Part = 2,
-    /// A shared object.
-    Object = 3,
-}
-
-impl ChunkState {
-    fn of(word: u64) -> Self {
-        match word & 0xff {
-            1 => Self::Owned,
-            2 => Self::Part,
-            3 => Self::Object,
-            _ => Self::Free,
-        }
-    }
-}
-
-const OWNER_SHIFT: u32 = 8;
-const PAGES_SHIFT: u32 = 24;
-const IDENTITY: u64 = (1 << PAGES_SHIFT) - 1;
-
-fn identity(state: ChunkState, owner: Option<SlotId>) -> u64 {
-    state as u64 | (owner.map_or(0, |o| u64::from(o.raw())) << OWNER_SHIFT)
-}
 
 /// Fewer pages than this are not worth a system call to give back.
 const DISCARD_PAGES: u64 = 16;
@@ -196,18 +163,11 @@ impl Arena {
     /// when memory is short, and by processes that have been idle for a while.
     pub fn give_back(&self, me: SlotId, magazines: &mut Magazines) {
         self.flush(magazines);
-        let owned = identity(ChunkState::Owned, Some(me));
-        self.for_each(|chunk, word| {
-            if word & IDENTITY != 0 || word >> PAGES_SHIFT < DISCARD_PAGES {
+        self.for_each(|chunk, seen| {
+            if seen.state() != ChunkState::Free || seen.pages() < DISCARD_PAGES {
                 return;
             }
-            let taken = self.word(chunk).compare_exchange(
-                word,
-                word | owned,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            if taken.is_ok() {
+            if self.word(chunk).claim_as(seen, me) {
                 failpoint!("arena.give_back.claimed");
                 self.discard(chunk);
                 self.release(chunk);
@@ -238,14 +198,14 @@ impl Arena {
     /// Returns the chunk's memory to the system, if it is worth a system call.
     fn discard(&self, chunk: Chunk) {
         let word = self.word(chunk);
-        let now = word.load(Ordering::Relaxed);
-        let pages = now >> PAGES_SHIFT;
-        let Some(owner) = SlotId::from_raw((now >> OWNER_SHIFT) as u16) else { return };
+        let seen = word.look();
+        let pages = seen.pages();
+        let Some(owner) = seen.owner() else { return };
         if pages >= DISCARD_PAGES {
             let _pending = self.pend(owner, chunk.offset());
             failpoint!("arena.discard.pending");
             // First the word: pages that exist and are not counted are safe, the opposite is not.
-            word.fetch_and(IDENTITY, Ordering::AcqRel);
+            word.forget_pages();
             failpoint!("arena.discard.uncounted");
             self.region.punch(chunk.offset() as usize, pages as usize * PAGE);
             failpoint!("arena.discard.punched");
@@ -270,9 +230,9 @@ impl Arena {
             return;
         }
         if let Some(chunk) = self.chunk_at(what) {
-            let word = self.word(chunk).load(Ordering::Acquire);
-            if word & IDENTITY == identity(ChunkState::Owned, Some(dead)) {
-                let counted = (word >> PAGES_SHIFT) as usize * PAGE;
+            let seen = self.word(chunk).look();
+            if seen.is((ChunkState::Owned, Some(dead))) {
+                let counted = seen.pages() as usize * PAGE;
                 let rest = chunk.capacity().saturating_sub(counted);
                 self.region.punch(chunk.offset() as usize + counted, rest);
             }
@@ -309,7 +269,7 @@ impl Arena {
                 sum += self.layout.chunks_range(class, 0, used).1 as u64;
             }
         }
-        self.for_each(|_, word| sum += (word >> PAGES_SHIFT) * PAGE as u64);
+        self.for_each(|_, seen| sum += seen.pages() * PAGE as u64);
         sum
     }
 
@@ -318,47 +278,31 @@ impl Arena {
         if self.header().is_crowded() {
             self.discard(chunk);
         }
-        self.word(chunk).fetch_and(!IDENTITY, Ordering::AcqRel);
+        self.word(chunk).release();
         failpoint!("arena.release.freed");
         self.layout.state(&self.region, chunk.class()).lower_hint(chunk.index());
     }
 
-    fn word(&self, chunk: Chunk) -> &AtomicU64 {
+    fn word(&self, chunk: Chunk) -> &ChunkWord {
         self.at(self.layout.word_offset(chunk))
     }
 
     /// The state of a chunk and its owner, if it is owned.
     #[must_use]
-    pub fn state_of(&self, chunk: Chunk) -> (ChunkState, Option<SlotId>) {
-        let word = self.word(chunk).load(Ordering::Acquire);
-        (ChunkState::of(word), SlotId::from_raw((word >> OWNER_SHIFT) as u16))
+    pub fn state_of(&self, chunk: Chunk) -> Hands {
+        let seen = self.word(chunk).look();
+        (seen.state(), seen.owner())
     }
 
     /// Moves a chunk from one state to another in one step; false if it was not in the first.
-    pub fn transition(
-        &self,
-        chunk: Chunk,
-        from: (ChunkState, Option<SlotId>),
-        to: (ChunkState, Option<SlotId>),
-    ) -> bool {
-        let word = self.word(chunk);
-        let (from, to) = (identity(from.0, from.1), identity(to.0, to.1));
-        let mut now = word.load(Ordering::Acquire);
-        while now & IDENTITY == from {
-            let new = (now & !IDENTITY) | to;
-            match word.compare_exchange(now, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
-                Err(other) => now = other,
-            }
-        }
-        false
+    pub fn transition(&self, chunk: Chunk, from: Hands, to: Hands) -> bool {
+        self.word(chunk).pass(from, to)
     }
 
     /// Frees every chunk that `dead` owns. Part of the sweep; may be repeated.
     pub(crate) fn free_owned_by(&self, dead: SlotId) {
-        let theirs = identity(ChunkState::Owned, Some(dead));
-        self.for_each(|chunk, word| {
-            if word & IDENTITY == theirs {
+        self.for_each(|chunk, seen| {
+            if seen.is((ChunkState::Owned, Some(dead))) {
                 self.release(chunk);
                 failpoint!("sweep.chunk.freed");
             }
@@ -367,18 +311,18 @@ impl Arena {
 
     /// Calls `visit` for every chunk that is an object.
     pub(crate) fn for_each_object(&self, mut visit: impl FnMut(Chunk)) {
-        self.for_each(|chunk, word| {
-            if ChunkState::of(word) == ChunkState::Object {
+        self.for_each(|chunk, seen| {
+            if seen.state() == ChunkState::Object {
                 visit(chunk);
             }
         });
     }
 
-    fn for_each(&self, mut visit: impl FnMut(Chunk, u64)) {
+    fn for_each(&self, mut visit: impl FnMut(Chunk, Seen)) {
         for class in 0..MAX_CLASSES {
             for index in 0..self.layout.used(&self.region, class) {
                 let chunk = self.layout.chunk(class, index);
-                visit(chunk, self.word(chunk).load(Ordering::Acquire));
+                visit(chunk, self.word(chunk).look());
             }
         }
     }
@@ -387,7 +331,7 @@ impl Arena {
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::default();
-        self.for_each(|_, word| match ChunkState::of(word) {
+        self.for_each(|_, seen| match seen.state() {
             ChunkState::Free => {}
             ChunkState::Owned => census.owned += 1,
             ChunkState::Part => census.parts += 1,

@@ -134,6 +134,17 @@ impl End {
         half.send(self.socket.as_fd(), message, patience)
     }
 
+    /// The same without asking first whether the other end is still there, which is a system call: that
+    /// is noticed only where the sender has to wait, or to wake the receiver.
+    pub(super) fn send_unasked(
+        &self,
+        message: &mut Option<Outgoing<'_>>,
+        patience: &Patience<'_>,
+    ) -> Result<(), SendError> {
+        let half = self.outgoing.as_ref().ok_or(SendError::ReceiveOnly)?;
+        half.send(self.socket.as_fd(), message, patience)
+    }
+
     /// Receives the oldest message, waiting for one; the frame of a short one is appended to `frame`.
     ///
     /// # Errors

@@ -31,8 +31,10 @@ mod bell;
 mod end;
 mod error;
 mod half;
-
+mod typed;
 mod watch;
 
 pub use end::{End, EndParts, duplex, one_way};
 pub use error::{NewPipeError, RecvError, SendError};
+pub use typed::{Ends, Messages, PipeEnd, pair, pipe};
+pub(crate) use typed::{Port, port, receives, sends};

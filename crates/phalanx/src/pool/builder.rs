@@ -1,30 +1,51 @@
 //! How a pool is started.
 
-use phalanx_shm::leases::MAX_SEATS;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use phalanx_shm::leases::MAX_SEATS;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::callee::Closure;
 use super::error::PoolError;
 use super::front::Pool;
-use super::function::Callable;
-use super::payload::Payload;
 use super::serve::Recipe;
+use super::team::{Plan, Team};
+use crate::process::StartMethod;
+use crate::task::{self, Function};
+use crate::wire;
+
+/// Tasks that may be submitted and not answered, if the builder is not told otherwise.
+const QUEUE: usize = 16_384;
 
 /// How a pool is to be made.
 ///
-/// ```no_run
-/// use phalanx::pool::Builder;
+/// ```
+/// use std::time::Duration;
+/// use phalanx::pool::Pool;
 ///
-/// let pool = Builder::new()
-///     .workers(4)
-///     .max_tasks(1_000)
-///     .setup(|worker| eprintln!("worker {worker} is here"))
-///     .start(|x: u64| x * x)?;
+/// #[phalanx::task]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// let pool = Pool::builder()
+///     .workers(2)
+///     .recycle_after(1_000)
+///     .task_timeout(Duration::from_secs(60))
+///     .retries(1)
+///     .start()?;
+/// assert_eq!(pool.map(square::task(), 0..4)?, [0, 1, 4, 9]);
 /// # Ok::<(), phalanx::pool::PoolError>(())
 /// ```
 #[must_use = "`start` makes the pool"]
 pub struct Builder {
     workers: Option<usize>,
-    max_tasks: u64,
-    setup: Option<Box<dyn Fn(usize) + Send + Sync>>,
+    method: Option<StartMethod>,
+    recipe: Recipe,
+    initializer: Result<(), PoolError>,
+    plan: Plan,
 }
 
 impl Default for Builder {
@@ -34,9 +55,14 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// One worker for each processor that this process may use.
+    /// One worker for each processor that this process may use, started by the
+    /// [default method](StartMethod).
     pub fn new() -> Self {
-        Self { workers: None, max_tasks: u64::MAX, setup: None }
+        static BUILDERS: AtomicU64 = AtomicU64::new(1);
+        let builder = BUILDERS.fetch_add(1, Ordering::Relaxed);
+        let plan = Plan { batch: None, queue: QUEUE, timeout: None, retries: 0 };
+        let recipe = Recipe { builder, max_tasks: u64::MAX, ..Recipe::default() };
+        Self { workers: None, method: None, recipe, initializer: Ok(()), plan }
     }
 
     /// So many workers: at least one, at most [`MAX_SEATS`].
@@ -45,71 +71,139 @@ impl Builder {
         self
     }
 
+    /// How workers begin. If this is not called: by fork if the builder was given closures, otherwise
+    /// by the [default method](StartMethod).
+    pub fn method(mut self, method: StartMethod) -> Self {
+        self.method = Some(method);
+        self
+    }
+
     /// Each worker leaves after about so many tasks (it finishes the batch that it has), and another
     /// one takes its place: for functions that leak.
-    pub fn max_tasks(mut self, tasks: u64) -> Self {
-        self.max_tasks = tasks.max(1);
+    pub fn recycle_after(mut self, tasks: u64) -> Self {
+        self.recipe.max_tasks = tasks.max(1);
         self
     }
 
-    /// What each worker does first, given its number. A panic there ends the worker; a pool whose
-    /// workers all end like that gives up with [`PoolError::WorkersKeepDying`].
+    /// So many tasks travel together, in all calls but [`Pool::submit`]. If this is not called, that
+    /// depends on how many there are and how long they take: see [`pacer`](super::pacer).
+    pub fn batch(mut self, tasks: usize) -> Self {
+        self.plan.batch = Some(tasks.max(1));
+        self
+    }
+
+    /// So many submitted tasks may wait for their answers; [`Pool::submit`] waits for room beyond, and
+    /// [`Pool::try_submit`] refuses. 16,384 if this is not called.
+    pub fn queue(mut self, tasks: usize) -> Self {
+        self.plan.queue = tasks.max(1);
+        self
+    }
+
+    /// The longest that a task may take. The worker of one that takes longer is killed and replaced; the
+    /// task fails with [`PoolError::TimedOut`], and no other task is affected.
+    ///
+    /// It is enforced by whoever waits for results of the pool, to about 25 ms.
+    pub fn task_timeout(mut self, limit: Duration) -> Self {
+        self.plan.timeout = Some(limit);
+        self.recipe.timed = true;
+        self
+    }
+
+    /// So many times more is a task tried that panicked, took too long, or whose worker died. One that
+    /// has cost two workers is not tried again.
+    ///
+    /// Only for functions that may be run twice. None if this is not called.
+    pub fn retries(mut self, times: u32) -> Self {
+        self.plan.retries = times;
+        self
+    }
+
+    /// What each worker calls first. A panic there is an error of the pool, which then gives up:
+    /// [`PoolError::Initializer`].
+    ///
+    /// ```
+    /// use phalanx::pool::Pool;
+    /// use std::sync::OnceLock;
+    ///
+    /// static FACTOR: OnceLock<u64> = OnceLock::new();
+    ///
+    /// #[phalanx::task]
+    /// fn prepare(factor: u64) {
+    ///     FACTOR.get_or_init(|| factor);
+    /// }
+    ///
+    /// #[phalanx::task]
+    /// fn times(x: u64) -> u64 {
+    ///     FACTOR.get().copied().unwrap_or(0) * x
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(2).initializer(prepare::task(), 7).start()?;
+    /// assert_eq!(pool.map(times::task(), [1, 2])?, [7, 14]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
+    pub fn initializer<A: Serialize, R>(mut self, function: Function<A, R>, argument: A) -> Self {
+        let registered = function.registered();
+        let mut bytes = Vec::new();
+        let encoded = registered.check().map_err(|e| PoolError::UnknownFunction(e.to_string()));
+        self.initializer = encoded.and_then(|()| {
+            wire::encode(&argument, &mut bytes)
+                .map_err(|error| PoolError::Argument { task: 0, error })
+        });
+        self.recipe.initializer = Some((registered.id(), bytes));
+        self
+    }
+
+    /// The same as a closure, which gets the worker's number: only forked workers know it.
     pub fn setup(mut self, setup: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.setup = Some(Box::new(setup));
+        self.recipe.setup = Some(Box::new(setup));
         self
     }
 
-    /// Starts the workers: forks of this process, which call `function` for each task.
+    /// Gives the workers a closure, which they are forked with; returns its name for the pool's calls.
     ///
-    /// A worker has what this process has at this moment, memory and descriptors, but only one
-    /// thread: `function` must not need a lock that another thread may be holding now.
+    /// A worker has what this process has when it is forked, memory and descriptors, but only one
+    /// thread: the closure must not need a lock that another thread may be holding then.
     ///
-    /// # Errors
-    /// [`PoolError::NoWorkers`] or [`PoolError::OutOfMemory`].
-    pub fn start<A, R, F>(self, function: F) -> Result<Pool<A, R>, PoolError>
+    /// ```
+    /// use phalanx::pool::Builder;
+    ///
+    /// let words = vec!["some", "words"];
+    /// let mut builder = Builder::new().workers(2);
+    /// let length = builder.closure(move |at: usize| words[at].len());
+    /// let twice = builder.closure(|x: u64| 2 * x);
+    /// let pool = builder.start()?;
+    /// assert_eq!(pool.map(length, [0, 1])?, [4, 5]);
+    /// assert_eq!(pool.map(twice, [3])?, [6]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
+    pub fn closure<A, R, F>(&mut self, function: F) -> Closure<A, R>
     where
-        A: Payload,
-        R: Payload,
-        F: Callable<A, R> + Send + Sync + 'static,
+        A: DeserializeOwned,
+        R: Serialize,
+        F: Fn(A) -> R + Send + Sync + 'static,
     {
-        let name = function.name();
-        self.start_with(name, move |bytes, out| {
-            let mut rest = bytes;
-            let argument = A::decode(&mut rest).filter(|_| rest.is_empty());
-            let Some(argument) = argument else { return false };
-            function.call(argument).encode(out);
-            true
-        })
+        let work = move |argument: &[u8], out: &mut Vec<u8>| task::run(&function, argument, out);
+        self.recipe.closures.push(Box::new(work));
+        let index = self.recipe.closures.len() - 1;
+        Closure::new(self.recipe.builder, index, std::any::type_name::<F>())
     }
 
-    /// The same for a function from bytes to bytes, which takes the task's bytes where they lie.
+    /// Starts the workers.
     ///
     /// # Errors
-    /// As for [`Builder::start`].
-    pub fn start_bytes<F>(self, function: F) -> Result<Pool<Vec<u8>, Vec<u8>>, PoolError>
-    where
-        F: Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
-    {
-        self.start_with(std::any::type_name::<F>(), move |bytes, out| {
-            // What `Vec::encode` writes: the length, then the bytes.
-            let Some((len, rest)) = bytes.split_first_chunk::<8>() else { return false };
-            if u64::from_le_bytes(*len) != rest.len() as u64 {
-                return false;
-            }
-            function(rest).encode(out);
-            true
-        })
-    }
-
-    fn start_with<A, R>(
-        self,
-        function: &'static str,
-        work: impl Fn(&[u8], &mut Vec<u8>) -> bool + Send + Sync + 'static,
-    ) -> Result<Pool<A, R>, PoolError> {
+    /// [`PoolError::NoWorkers`] when the kernel refuses a process, or the method needs
+    /// [`phalanx::init`](crate::init); [`PoolError::Closures`] when there are closures and the method is
+    /// not `Fork`; [`PoolError::OutOfMemory`]; [`PoolError::Argument`] of the initializer.
+    pub fn start(self) -> Result<Pool, PoolError> {
+        self.initializer?;
         let workers = self.workers.unwrap_or_else(phalanx_os::cpu::usable).clamp(1, MAX_SEATS);
-        let (setup, max_tasks) = (self.setup, self.max_tasks);
-        let recipe = Recipe { work: Box::new(work), function, setup, max_tasks };
-        Pool::start(workers, recipe)
+        let knows_closures = !self.recipe.closures.is_empty() || self.recipe.setup.is_some();
+        let default = if knows_closures { StartMethod::Fork } else { StartMethod::default() };
+        let method = self.method.unwrap_or(default);
+        if knows_closures && method != StartMethod::Fork {
+            return Err(PoolError::Closures(method));
+        }
+        Team::start(workers, method, self.recipe, self.plan).map(Pool::from_team)
     }
 }
 
@@ -117,7 +211,9 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
-            .field("max_tasks", &self.max_tasks)
+            .field("method", &self.method)
+            .field("recycle_after", &self.recipe.max_tasks)
+            .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
 }

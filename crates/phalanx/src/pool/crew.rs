@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span};
+use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span, Staged};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
@@ -51,6 +51,8 @@ pub struct Ended {
     /// Tasks of its batch that had run, but whose results were to travel together with others and
     /// are lost.
     pub unpublished: Option<Span>,
+    /// Results that it had collected and not published: of which tasks, and their bytes.
+    pub staged: Option<(Span, Vec<u8>)>,
     /// Whether it had begun any task of its batch; otherwise reading the batch may have killed it.
     pub begun: bool,
     /// Whether it had announced that it would leave.
@@ -63,9 +65,22 @@ impl Crew {
     /// # Errors
     /// When there is no memory.
     pub fn new(family: &'static Family, seats: usize) -> Result<Self, AllocError> {
+        Self::with_desks(family, seats, 0)
+    }
+
+    /// The same with desks of so many bytes, where workers can collect results before they publish
+    /// them together, and with jobs that can be cancelled. Without desks there is neither.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn with_desks(
+        family: &'static Family,
+        seats: usize,
+        desk: usize,
+    ) -> Result<Self, AllocError> {
         let tasks = Shared::<Ring>::new(family, |_| {})?;
         tasks.prepare(family, 0)?;
-        let board = LeaseBoard::create(family, seats)?;
+        let board = LeaseBoard::create(family, seats, desk)?;
         let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
         Ok(Self { board, tasks, mailboxes, rounds: AtomicU32::new(0) })
     }
@@ -198,6 +213,27 @@ impl Crew {
         self.board.seat(seat).lease()
     }
 
+    /// When the task of a seat was begun, if its worker tells; monotonic nanoseconds.
+    #[must_use]
+    pub fn began_at(&self, seat: usize) -> u64 {
+        self.board.seat(seat).began_at()
+    }
+
+    /// Condemns the task that a seat's worker runs under the lease: it will not be answered, and the
+    /// worker does nothing more. False if it has moved on.
+    #[must_use]
+    pub fn condemn(&self, seat: usize, lease: &Lease) -> bool {
+        self.board.seat(seat).condemn(lease)
+    }
+
+    /// Nobody wants the results of a job any more: workers skip its tasks, as far as they can.
+    ///
+    /// # Panics
+    /// When the crew has no desks.
+    pub fn cancel(&self, job: u64) {
+        self.board.cancel(job);
+    }
+
     /// Whether the worker of a seat has announced that it leaves.
     #[must_use]
     pub fn is_leaving(&self, seat: usize) -> bool {
@@ -223,9 +259,14 @@ impl Crew {
             (Some(promise), Some(mailbox)) if was_put(mailbox, promise.ordinal) => promise.settles,
             _ => lease.settled,
         });
+        let (settled, staged) = match &lease {
+            Some(lease) => self.clear_desk(seat, lease, settled),
+            None => (settled, None),
+        };
         chair.vacate();
         let Some(lease) = lease else {
-            return Ended { lost: None, again: None, unpublished: None, begun: false, left };
+            let (lost, again, unpublished) = (None, None, None);
+            return Ended { lost, again, unpublished, staged, begun: false, left };
         };
         let part = |from: u32, to: u32| {
             (from < to).then(|| Span {
@@ -238,9 +279,30 @@ impl Crew {
             lost: part(lease.finished.max(settled), lease.begun),
             again: part(lease.begun.max(settled), lease.span.count),
             unpublished: part(settled, lease.finished),
+            staged,
             begun: lease.begun > 0,
             left,
         }
+    }
+
+    /// The results on a desk that count, and how many tasks of the batch are settled with them.
+    fn clear_desk(
+        &self,
+        seat: usize,
+        lease: &Lease,
+        settled: u32,
+    ) -> (u32, Option<(Span, Vec<u8>)>) {
+        let Staged { from, until, bytes } = self.board.seat(seat).staged();
+        let (until, bytes) = (until.min(lease.span.count), bytes as usize);
+        // Those that begin earlier were published since.
+        if from != settled || until <= settled || bytes > self.board.desk() {
+            return (settled, None);
+        }
+        let mut results = Vec::new();
+        self.board.read_desk(seat, bytes, &mut results);
+        let first = lease.span.first + u64::from(from);
+        let span = Span { job: lease.span.job, first, count: until - from };
+        (until, Some((span, results)))
     }
 
     /// The lease of a seat whose worker has died, unless it died before it got the record.

@@ -3,9 +3,14 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use phalanx_os::wait::ExitStatus;
 use phalanx_shm::arena::AllocError;
+
+use crate::process::{How, StartMethod, out_of_memory_hint};
+use crate::task::Panic;
+use crate::wire::{DecodeError, EncodeError};
 
 /// Why a task has no result, or why a pool did not do what it was asked for.
 #[derive(Clone, Debug)]
@@ -15,29 +20,61 @@ pub enum PoolError {
     Panicked(Panicked),
     /// The worker ended while it ran the task. No other task is affected.
     WorkerDied(WorkerDied),
-    /// The task's argument or result was not what its type says: its
-    /// [`Payload`](super::Payload) reads something else than it writes.
-    Undecodable {
+    /// The task took longer than the pool allows; its worker was killed. No other task is affected.
+    TimedOut(TimedOut),
+    /// The task was cancelled before it was answered.
+    Cancelled,
+    /// The argument cannot be encoded; the task was not sent.
+    Argument {
         /// The task's index in its call.
         task: u64,
+        /// Why.
+        error: EncodeError,
     },
-    /// There was no room in shared memory for the task or its result.
-    OutOfMemory(AllocError),
-    /// The worker had no room in shared memory for the result.
-    ResultTooLarge {
+    /// The worker could not decode the argument; the function was not called.
+    Unreadable {
         /// The task's index in its call.
         task: u64,
         /// What the worker says of it.
-        message: String,
+        reason: String,
     },
+    /// The task has run, but its result cannot be encoded, or there was no room for it in shared memory.
+    Unsendable {
+        /// The task's index in its call.
+        task: u64,
+        /// What the worker says of it.
+        reason: String,
+    },
+    /// The result has arrived, but is no value of its type.
+    Undecodable {
+        /// The task's index in its call.
+        task: u64,
+        /// Why; gives the bytes back.
+        error: DecodeError,
+    },
+    /// The result has arrived damaged: a process has written where it had no business.
+    Damaged {
+        /// The task's index in its call.
+        task: u64,
+    },
+    /// There was no room in shared memory for the task.
+    OutOfMemory(AllocError),
+    /// As many tasks wait as the pool takes; see [`Builder::queue`](super::Builder::queue).
+    Full,
     /// The pool takes no more tasks: it was closed.
     Closed,
     /// The pool was terminated, or dropped, before the task was done.
     Terminated,
     /// The pool belongs to the process that made it, and this is a child of it.
     OtherProcess,
+    /// The workers do not know the function: two of one name, or the closure of another pool.
+    UnknownFunction(String),
+    /// Only forked workers know closures.
+    Closures(StartMethod),
     /// The kernel refuses another worker process, and there is none left.
     NoWorkers(Arc<io::Error>),
+    /// The initializer panicked; no worker can begin.
+    Initializer(Box<Panic>),
     /// Workers end as soon as they start, one after another.
     WorkersKeepDying(WorkerDied),
 }
@@ -51,8 +88,8 @@ pub struct Panicked {
     pub function: &'static str,
     /// The process id of its worker.
     pub pid: u32,
-    /// What the panic said.
-    pub message: String,
+    /// What the panic said, and where.
+    pub panic: Box<Panic>,
 }
 
 /// A worker process that ended in the middle of a task.
@@ -70,6 +107,19 @@ pub struct WorkerDied {
     pub status: ExitStatus,
 }
 
+/// A task that took too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedOut {
+    /// The task's index in its call.
+    pub task: u64,
+    /// The function that was called.
+    pub function: &'static str,
+    /// The process id of its worker, which was killed.
+    pub pid: u32,
+    /// How long a task may take.
+    pub limit: Duration,
+}
+
 impl PoolError {
     /// The index, in its call, of the task that failed, where one task is to blame.
     #[must_use]
@@ -77,7 +127,12 @@ impl PoolError {
         match self {
             Self::Panicked(panicked) => Some(panicked.task),
             Self::WorkerDied(died) => died.task,
-            Self::Undecodable { task } | Self::ResultTooLarge { task, .. } => Some(*task),
+            Self::TimedOut(late) => Some(late.task),
+            Self::Argument { task, .. }
+            | Self::Unreadable { task, .. }
+            | Self::Unsendable { task, .. }
+            | Self::Undecodable { task, .. }
+            | Self::Damaged { task } => Some(*task),
             _ => None,
         }
     }
@@ -88,21 +143,42 @@ impl fmt::Display for PoolError {
         match self {
             Self::Panicked(panicked) => panicked.fmt(f),
             Self::WorkerDied(died) => write!(f, "{died}; no other task is affected"),
-            Self::Undecodable { task } => write!(
+            Self::TimedOut(late) => late.fmt(f),
+            Self::Cancelled => f.write_str("the task was cancelled before it was done"),
+            Self::Argument { task, error } => write!(f, "task {task} cannot be sent: {error}"),
+            Self::Unreadable { task, reason } => {
+                write!(f, "a worker cannot read the argument of task {task}: {reason}")
+            }
+            Self::Unsendable { task, reason } => {
+                write!(f, "the result of task {task} cannot be sent back: {reason}")
+            }
+            Self::Undecodable { task, error } => {
+                write!(f, "the result of task {task} cannot be read: {error}")
+            }
+            Self::Damaged { task } => write!(
                 f,
-                "the bytes of task {task} are no value of its type: does its implementation of \
-                 `Payload` read in the order in which it writes?"
+                "the result of task {task} was damaged by another process before it was received"
             ),
             Self::OutOfMemory(e) => e.fmt(f),
-            Self::ResultTooLarge { task, message } => {
-                write!(f, "the result of task {task} cannot be sent back: {message}")
-            }
+            Self::Full => f.write_str(
+                "the pool has as many tasks waiting as it takes: wait for some, use `submit`, which \
+                 waits for room, or make the pool with a longer queue",
+            ),
             Self::Closed => f.write_str("the pool was closed: it takes no more tasks"),
             Self::Terminated => f.write_str("the pool was terminated before the task was done"),
             Self::OtherProcess => f.write_str(
                 "the pool belongs to the parent process: make a pool of its own in the child",
             ),
+            Self::UnknownFunction(why) => write!(f, "the workers do not know the function: {why}"),
+            Self::Closures(method) => write!(
+                f,
+                "workers that start by {method} know no closures: start them by fork, or make the \
+                 closures functions with `#[phalanx::task]`"
+            ),
             Self::NoWorkers(e) => write!(f, "no worker process can be started: {e}"),
+            Self::Initializer(panic) => {
+                write!(f, "no worker can begin, because the initializer panicked: {panic}")
+            }
             Self::WorkersKeepDying(died) => write!(
                 f,
                 "workers end before they have done anything, one after another; the last: {died}"
@@ -116,6 +192,8 @@ impl std::error::Error for PoolError {
         match self {
             Self::OutOfMemory(e) => Some(e),
             Self::NoWorkers(e) => Some(e.as_ref()),
+            Self::Argument { error, .. } => Some(error),
+            Self::Undecodable { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -127,29 +205,86 @@ impl From<AllocError> for PoolError {
     }
 }
 
+/// With `{:#}` the backtrace too.
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, function, pid, message } = self;
-        write!(f, "task {task} of {function} panicked in worker process {pid}: {message}")
+        let Self { task, function, pid, panic } = self;
+        write!(f, "task {task} of {function} panicked in worker process {pid}: ")?;
+        panic.fmt(f)
+    }
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, function, pid, limit } = self;
+        write!(
+            f,
+            "task {task} of {function} took longer than {limit:?}, so its worker (pid {pid}) was \
+             killed; no other task is affected"
+        )
     }
 }
 
 impl fmt::Display for WorkerDied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worker {} (pid {}) ", self.worker, self.pid)?;
-        match self.status {
-            ExitStatus::Code(code) => write!(f, "left with exit code {code}")?,
-            ExitStatus::Signal(signal) => write!(f, "was ended by signal {signal}")?,
-            ExitStatus::Unknown => f.write_str("ended, somebody else knows how,")?,
-        }
+        write!(f, "worker {} (pid {}) {}", self.worker, self.pid, How(self.status))?;
         if let Some(task) = self.task {
             write!(f, " while it ran task {task} of {}", self.function)?;
         }
-        if self.status == ExitStatus::Signal(9) {
-            f.write_str(
-                " (if nobody killed it, the system may have for want of memory: use fewer workers)",
-            )?;
-        }
-        Ok(())
+        f.write_str(out_of_memory_hint(self.status))
+    }
+}
+
+/// A task was not sent: gives its argument back.
+pub struct SubmitError<A> {
+    argument: A,
+    error: PoolError,
+}
+
+impl<A> SubmitError<A> {
+    pub(super) const fn new(argument: A, error: PoolError) -> Self {
+        Self { argument, error }
+    }
+
+    /// Whether there was only no room for the task.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self.error, PoolError::Full)
+    }
+
+    /// Why it was not sent.
+    #[must_use]
+    pub const fn error(&self) -> &PoolError {
+        &self.error
+    }
+
+    /// The task's argument.
+    #[must_use]
+    pub fn into_argument(self) -> A {
+        self.argument
+    }
+}
+
+impl<A> fmt::Debug for SubmitError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SubmitError").field(&self.error).finish()
+    }
+}
+
+impl<A> fmt::Display for SubmitError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<A> std::error::Error for SubmitError<A> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<A> From<SubmitError<A>> for PoolError {
+    fn from(error: SubmitError<A>) -> Self {
+        error.error
     }
 }

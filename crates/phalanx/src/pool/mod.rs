@@ -11,33 +11,32 @@
 //!
 //! Two layers:
 //!
-//! * [`Pool`], for Rust: typed, its workers forked from the calling process.
+//! * [`Pool`], for Rust: typed; its workers run any [task](mod@crate::task) of the program, and, if they
+//!   are forked, the closures that their [`Builder`] was given.
 //! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
 //!   and how a function is called is the business of the layer above.
 
 mod builder;
 mod call;
+mod callee;
 mod crew;
 mod error;
 mod front;
-mod function;
 pub(crate) mod hired;
 mod ledger;
 pub mod pacer;
-mod payload;
 mod serve;
 mod stream;
 mod task;
 mod team;
+mod watch;
 mod worker;
 
-pub use crate::task::Function;
 pub use builder::Builder;
+pub use callee::{Callable, Closure};
 pub use crew::{Crew, Ended, News};
-pub use error::{Panicked, PoolError, WorkerDied};
+pub use error::{Panicked, PoolError, SubmitError, TimedOut, WorkerDied};
 pub use front::Pool;
-pub use function::Callable;
-pub use payload::Payload;
 pub use phalanx_shm::leases::{MAX_SEATS, Span};
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;

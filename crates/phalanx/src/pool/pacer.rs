@@ -21,6 +21,15 @@ const HELD: usize = 32;
 
 /// Cuts `total` tasks into guided batches for so many workers; yields `(first, count)`.
 pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
+    guided_up_to(GUIDED_MOST, total, workers)
+}
+
+/// The same with at most `most` tasks in a batch.
+pub fn guided_up_to(
+    most: usize,
+    total: usize,
+    workers: usize,
+) -> impl Iterator<Item = (usize, usize)> {
     let parts = 4 * workers.max(1);
     let mut first = 0;
     std::iter::from_fn(move || {
@@ -28,7 +37,7 @@ pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usiz
         if left == 0 {
             return None;
         }
-        let count = left.div_ceil(parts).min(GUIDED_MOST);
+        let count = left.div_ceil(parts).min(most.max(1));
         first += count;
         Some((first - count, count))
     })
@@ -69,8 +78,10 @@ mod tests {
 
     #[test]
     fn guided_batches_cover_all_and_shrink() {
-        for (total, workers) in [(0, 2), (1, 4), (5, 3), (24, 2), (1_000_000, 2), (100, 64)] {
-            let batches: Vec<_> = guided(total, workers).collect();
+        let sizes = [(0, 2), (1, 4), (5, 3), (24, 2), (1_000_000, 2), (100, 64)];
+        for ((total, workers), most) in sizes.into_iter().flat_map(|s| [(s, 7), (s, 2048)]) {
+            let batches: Vec<_> = guided_up_to(most, total, workers).collect();
+            assert!(batches.iter().all(|b| b.1 <= most));
             assert_eq!(batches.iter().map(|b| b.1).sum::<usize>(), total);
             assert!(batches.windows(2).all(|w| w[0].0 + w[0].1 == w[1].0 && w[0].1 >= w[1].1));
             assert!(batches.last().is_none_or(|b| b.1 == 1));

@@ -1,40 +1,62 @@
 //! The loop of a worker process.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::rc::Rc;
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::patience::Patience;
 use phalanx_shm::sync::Deadline;
 
+use super::callee::Target;
 use super::{Bench, Leased};
 use crate::message::Outgoing;
+use crate::task::{self, Failed, Outcome};
+use crate::wire;
 
-/// Reads an argument, calls the function, writes the result; false when there was no argument.
-pub(super) type Work = dyn Fn(&[u8], &mut Vec<u8>) -> bool + Send + Sync;
+/// Decodes an argument, calls the closure, appends the result.
+pub(super) type Work = dyn Fn(&[u8], &mut Vec<u8>) -> Outcome + Send + Sync;
+
+/// Bytes of a worker's desk: what it collects there is published as one inline record.
+pub(super) const DESK: usize = 8000;
+/// A longer result is published by itself, at once.
+const SHORT: usize = 1024;
+/// Results are not kept on the desk for longer, in nanoseconds, unless a task takes longer.
+const KEPT_NS: u64 = 100_000;
 
 /// What every worker of a pool does.
+#[derive(Default)]
 pub(super) struct Recipe {
-    pub(super) work: Box<Work>,
-    pub(super) function: &'static str,
+    /// The number of the builder that was given the closures.
+    pub(super) builder: u64,
+    pub(super) closures: Vec<Box<Work>>,
     pub(super) setup: Option<Box<dyn Fn(usize) + Send + Sync>>,
+    /// A task's number and its encoded argument.
+    pub(super) initializer: Option<(u64, Vec<u8>)>,
     pub(super) max_tasks: u64,
+    /// Tasks have a time limit.
+    pub(super) timed: bool,
 }
 
-/// What became of a task.
+/// What a message from a worker is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// The results of one or more tasks: records.
+    Values,
+    /// The result of one task.
     Value,
     Panicked,
-    Undecodable,
-    TooLarge,
+    Unreadable,
+    Unsendable,
+    /// The initializer panicked.
+    Refused,
 }
 
-/// What a worker writes in front of a result.
+/// What a worker writes in front of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ResultLabel {
     pub(super) job: u64,
-    pub(super) task: u64,
+    pub(super) first: u64,
+    pub(super) count: u32,
     pub(super) kind: Kind,
 }
 
@@ -43,7 +65,7 @@ impl ResultLabel {
 
     fn pack(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let words = [self.job, self.task, self.kind as u64];
+        let words = [self.job, self.first, u64::from(self.count) << 8 | self.kind as u64];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
@@ -55,66 +77,144 @@ impl ResultLabel {
         for (word, from) in words.iter_mut().zip(bytes.get(..Self::LEN)?.chunks_exact(8)) {
             *word = u64::from_le_bytes(from.try_into().ok()?);
         }
-        let kinds = [Kind::Value, Kind::Panicked, Kind::Undecodable, Kind::TooLarge];
-        let kind = kinds.into_iter().find(|kind| *kind as u64 == words[2])?;
-        Some(Self { job: words[0], task: words[1], kind })
+        let kinds = [
+            Kind::Values,
+            Kind::Value,
+            Kind::Panicked,
+            Kind::Unreadable,
+            Kind::Unsendable,
+            Kind::Refused,
+        ];
+        let kind = kinds.into_iter().find(|kind| *kind as u64 == words[2] & 0xff)?;
+        let count = u32::try_from(words[2] >> 8).ok()?;
+        Some(Self { job: words[0], first: words[1], count, kind })
     }
 }
 
-/// Appends a task to the body of a batch.
-pub(super) fn push_task(body: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a record, for instance a task of a batch: its length, then its bytes.
+#[inline]
+pub(super) fn push_record<T>(body: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let at = body.len();
     body.extend_from_slice(&[0; 8]);
-    encode(body);
+    let result = encode(body);
     let len = (body.len() - at - 8) as u64;
     body[at..at + 8].copy_from_slice(&len.to_le_bytes());
+    result
 }
 
-/// Takes the first task off the body of a batch.
-pub(super) fn pop_task<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Takes the first record off a body.
+#[inline]
+pub(super) fn pop_record<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (len, rest) = body.split_first_chunk::<8>()?;
-    let (task, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+    let (record, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
     *body = rest;
-    Some(task)
+    Some(record)
 }
 
 /// Works until the pool closes, or for as many tasks as a worker may do; the exit code.
 pub(super) fn serve(bench: &Bench, recipe: &Recipe) -> i32 {
-    if let Some(setup) = &recipe.setup {
-        setup(bench.number());
-    }
-    let mut worker =
-        Worker { bench, recipe, batch: Vec::new(), result: Vec::new(), scratch: Vec::new() };
-    let mut left = recipe.max_tasks;
-    while left > 0 {
-        match bench.lease(&mut worker.batch, &Patience::forever(), &|| false) {
-            Ok(Some(leased)) => match worker.run(leased) {
-                Ok(count) => left = left.saturating_sub(count),
-                // Not even room to say so: the owner reports the task that had begun.
-                Err(_) => return 1,
-            },
-            Ok(None) => return 0,
-            Err(_) => {}
-        }
-    }
-    bench.leave();
-    0
+    let job = Rc::new(Cell::new(0));
+    let flag = {
+        let (bench, job) = (bench.clone(), Rc::clone(&job));
+        Rc::new(move || bench.is_cancelled(job.get()))
+    };
+    let work = || {
+        let mut worker = Worker {
+            bench,
+            recipe,
+            job,
+            batch: Vec::new(),
+            result: Vec::new(),
+            kept: Vec::new(),
+            kept_from: 0,
+            kept_until: 0,
+            kept_since: 0,
+            scratch: Vec::new(),
+        };
+        worker.begin().and_then(|()| worker.work()).map_or_else(|code| code, |()| 0)
+    };
+    task::recorded(false, || task::watching(flag, work))
 }
 
 struct Worker<'a> {
     bench: &'a Bench,
     recipe: &'a Recipe,
+    /// The call that the tasks belong to.
+    job: Rc<Cell<u64>>,
     batch: Vec<u8>,
     result: Vec<u8>,
+    /// Results that lie on the desk too: of the tasks `kept_from..kept_until`.
+    kept: Vec<u8>,
+    kept_from: u32,
+    kept_until: u32,
+    kept_since: u64,
     scratch: Vec<u8>,
 }
 
+/// The exit code of a worker that cannot go on.
+type Exit = i32;
+const REFUSED: Exit = 101;
+const NO_ROOM: Exit = 1;
+
 impl Worker<'_> {
+    fn begin(&mut self) -> Result<(), Exit> {
+        let ran = task::catch(|| {
+            if let Some(setup) = &self.recipe.setup {
+                setup(self.bench.number());
+            }
+            let Some((task, argument)) = &self.recipe.initializer else { return Ok(()) };
+            let task = task::find(*task).map_err(|unknown| unknown.to_string())?;
+            self.result.clear();
+            match task.run(argument, &mut self.result) {
+                Outcome::Failed(Failed::Argument) => {
+                    Err(String::from_utf8_lossy(&self.result).into_owned())
+                }
+                Outcome::Value | Outcome::Failed(Failed::Result) => Ok(()),
+            }
+        });
+        let panic = match ran {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(why)) => Box::new(task::Panic::saying(why)),
+            Err(panic) => panic,
+        };
+        self.result.clear();
+        // Strings always encode.
+        let _ = wire::encode(&*panic, &mut self.result);
+        let label = ResultLabel { job: 0, first: 0, count: 0, kind: Kind::Refused };
+        // If there is no room to say so, the owner sees workers that keep dying.
+        let _ = Outgoing::new(self.bench.family(), &self.result)
+            .and_then(|body| self.bench.announce(&label.pack(), body, &mut self.scratch));
+        Err(REFUSED)
+    }
+
+    fn work(&mut self) -> Result<(), Exit> {
+        let mut left = self.recipe.max_tasks;
+        while left > 0 {
+            match self.bench.lease(&mut self.batch, &Patience::forever(), &|| false) {
+                // Without room for a result the owner takes what lies on the desk, and reports the
+                // task that had begun.
+                Ok(Some(leased)) => {
+                    let done = self.run(leased).map_err(|_| NO_ROOM)?;
+                    left = left.saturating_sub(done);
+                }
+                Ok(None) => return Ok(()),
+                Err(_) => {}
+            }
+        }
+        self.bench.leave();
+        Ok(())
+    }
+
     fn run(&mut self, leased: Leased) -> Result<u64, AllocError> {
         let began = Deadline::now().as_nanos();
         let span = leased.span;
+        if self.bench.is_cancelled(span.job) {
+            self.bench.done(0, 0);
+            return Ok(0);
+        }
         // Before the batch is read: should it be too much for this process, its first task pays for
         // that, and the others do not kill one worker after another.
+        self.bench.begin_at(began);
         self.bench.begin();
         let mut batch = std::mem::take(&mut self.batch);
         let mut tasks = match leased.parcel {
@@ -126,53 +226,131 @@ impl Worker<'_> {
                 &batch
             }
         };
+        self.job.set(span.job);
+        let work = function(self.recipe, leased.tag);
+        let mut now = began;
         for index in 0..span.count {
             if index > 0 {
+                if self.bench.is_cancelled(span.job) {
+                    break;
+                }
+                self.bench.begin_at(now);
                 self.bench.begin();
             }
-            let task = span.first + u64::from(index);
-            let kind = self.call(pop_task(&mut tasks));
-            self.answer(index + 1, ResultLabel { job: span.job, task, kind })?;
-            self.bench.finish();
+            let kind = self.call(&work, pop_record(&mut tasks));
+            if self.recipe.timed {
+                self.bench.finish_in_time();
+            } else {
+                self.bench.finish();
+            }
+            let before = now;
+            now = Deadline::now().as_nanos();
+            let first = span.first + u64::from(index);
+            let label = ResultLabel { job: span.job, first, count: 1, kind };
+            self.deliver(index, label, before, now)?;
         }
+        self.publish_kept(span.job, span.first)?;
         self.batch = batch;
-        self.bench.done(Deadline::now().as_nanos() - began, u64::from(span.count));
+        self.bench.done(now - began, u64::from(span.count));
         Ok(u64::from(span.count))
     }
 
-    fn call(&mut self, task: Option<&[u8]>) -> Kind {
+    fn call(&mut self, work: &Callback<'_>, task: Option<&[u8]>) -> Kind {
         self.result.clear();
-        let Some(task) = task else { return Kind::Undecodable };
         let result = &mut self.result;
-        match catch_unwind(AssertUnwindSafe(|| (self.recipe.work)(task, result))) {
-            Ok(true) => Kind::Value,
-            Ok(false) => Kind::Undecodable,
+        let Some(task) = task else {
+            result.extend_from_slice(b"the batch ends before it");
+            return Kind::Unreadable;
+        };
+        let ran = task::catch(|| match work {
+            Callback::Task(registered) => registered.run(task, result),
+            Callback::Closure(closure) => closure(task, result),
+            Callback::Unknown => {
+                result.extend_from_slice(b"this program has no such function");
+                Outcome::Failed(Failed::Argument)
+            }
+        });
+        match ran {
+            Ok(Outcome::Value) => Kind::Value,
+            Ok(Outcome::Failed(Failed::Argument)) => Kind::Unreadable,
+            Ok(Outcome::Failed(Failed::Result)) => Kind::Unsendable,
             Err(panic) => {
                 self.result.clear();
-                self.result.extend_from_slice(message_of(panic.as_ref()).as_bytes());
+                let _ = wire::encode(&*panic, &mut self.result);
                 Kind::Panicked
             }
         }
     }
 
-    fn answer(&mut self, settles: u32, label: ResultLabel) -> Result<(), AllocError> {
+    /// Puts the result on the desk if it is short, and publishes what should not lie there longer.
+    fn deliver(
+        &mut self,
+        index: u32,
+        label: ResultLabel,
+        began: u64,
+        now: u64,
+    ) -> Result<(), AllocError> {
+        let batch_first = label.first - u64::from(index);
+        let size = 8 + self.result.len();
+        if label.kind != Kind::Value || size > SHORT {
+            self.publish_kept(label.job, batch_first)?;
+            return self.publish(index + 1, label);
+        }
+        if self.kept.len() + size > self.bench.desk() {
+            self.publish_kept(label.job, batch_first)?;
+        }
+        if self.kept.is_empty() {
+            self.kept_from = index;
+            self.kept_since = began;
+        }
+        let at = self.kept.len();
+        push_record(&mut self.kept, |kept| kept.extend_from_slice(&self.result));
+        self.kept_until = index + 1;
+        self.bench.stage(self.kept_from, self.kept_until, at, &self.kept[at..]);
+        if now - self.kept_since > KEPT_NS {
+            self.publish_kept(label.job, batch_first)?;
+        }
+        Ok(())
+    }
+
+    fn publish_kept(&mut self, job: u64, batch_first: u64) -> Result<(), AllocError> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let count = self.kept_until - self.kept_from;
+        let first = batch_first + u64::from(self.kept_from);
+        let label = ResultLabel { job, first, count, kind: Kind::Values };
+        let body = Outgoing::Inline(&self.kept);
+        self.bench.publish(self.kept_until, &label.pack(), body, &mut self.scratch)?;
+        self.kept.clear();
+        Ok(())
+    }
+
+    fn publish(&mut self, settles: u32, label: ResultLabel) -> Result<(), AllocError> {
         let family = self.bench.family();
         let sent = Outgoing::new(family, &self.result)
             .and_then(|body| self.bench.publish(settles, &label.pack(), body, &mut self.scratch));
         let Err(error) = sent else { return Ok(()) };
-        let label = ResultLabel { kind: Kind::TooLarge, ..label };
+        let label = ResultLabel { kind: Kind::Unsendable, ..label };
         let message = error.to_string();
         let body = Outgoing::Inline(message.as_bytes());
         self.bench.publish(settles, &label.pack(), body, &mut self.scratch)
     }
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text
-    } else {
-        "a panic without a message"
+fn function(recipe: &Recipe, tag: [u64; 2]) -> Callback<'_> {
+    match Target::from_tag(tag) {
+        Target::Task(id) => task::find(id).map_or(Callback::Unknown, Callback::Task),
+        Target::Closure { builder, index } => {
+            let closure = recipe.closures.get(index).filter(|_| builder == recipe.builder);
+            closure.map_or(Callback::Unknown, |closure| Callback::Closure(&**closure))
+        }
     }
+}
+
+/// The function of a batch.
+enum Callback<'a> {
+    Task(&'static task::Registered),
+    Closure(&'a Work),
+    Unknown,
 }

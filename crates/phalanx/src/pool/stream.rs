@@ -6,40 +6,53 @@
 //! far, which is the back-pressure on it.
 
 use std::iter::Fuse;
+use std::marker::PhantomData;
 
 use phalanx_shm::patience::Patience;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::call::{OpenJob, open_answer};
+use super::call::{Arrivals, Batch, OpenJob};
+use super::callee::Callable;
 use super::error::PoolError;
 use super::front::Pool;
-use super::ledger::{Answer, Ledger};
+use super::ledger::{Ledger, Piece};
 use super::pacer;
-use super::payload::Payload;
-use super::serve::push_task;
 
 /// Unless told otherwise an iterator is read so many batches a worker ahead, or this many items.
 const BATCHES_AHEAD: usize = 64;
 const ITEMS_AHEAD: usize = 256;
 
-struct Stream<'p, A, R, I: Iterator<Item = A>> {
-    pool: &'p Pool<A, R>,
+struct Stream<'p, R, I: Iterator> {
+    pool: &'p Pool,
     job: Result<OpenJob, Option<PoolError>>,
     items: Option<Fuse<I>>,
     look_ahead: Option<usize>,
+    arrivals: Option<Arrivals>,
     sent: u64,
     fetched: u64,
+    result: PhantomData<fn() -> R>,
 }
 
 /// What to do next.
 enum Step {
-    Take(u64, Answer),
+    Take(Piece),
     Feed(usize),
 }
 
-impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> Stream<'p, A, R, I> {
-    fn new(pool: &'p Pool<A, R>, items: I) -> Self {
-        let job = OpenJob::new(&pool.team).map_err(Some);
-        Self { pool, job, items: Some(items.fuse()), look_ahead: None, sent: 0, fetched: 0 }
+impl<'p, R, I: Iterator> Stream<'p, R, I> {
+    fn new(pool: &'p Pool, function: impl Callable<I::Item, R>, items: I) -> Self {
+        let job = pool.open(function, true).map_err(Some);
+        Self {
+            pool,
+            job,
+            items: Some(items.fuse()),
+            look_ahead: None,
+            arrivals: None,
+            sent: 0,
+            fetched: 0,
+            result: PhantomData,
+        }
     }
 
     /// Tasks that could be sent now in one batch, given how many have no answer.
@@ -48,37 +61,52 @@ impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> Stream<'p, A, R, I> {
             return 0;
         }
         let workers = self.pool.workers();
-        let (busy, tasks) = self.pool.team.work_done();
-        let batch = pacer::stream_batch(busy, tasks);
+        let batch = self.pool.team.plan().batch.unwrap_or_else(|| {
+            let (busy, tasks) = self.pool.team.work_done();
+            pacer::stream_batch(busy, tasks)
+        });
         let ahead = (BATCHES_AHEAD * workers * batch).max(ITEMS_AHEAD);
         let ahead =
             self.look_ahead.unwrap_or(ahead).saturating_sub((self.sent - self.fetched) as usize);
         let window = pacer::stream_window(batch, workers);
         if unanswered as usize + batch > window { 0 } else { batch.min(ahead) }
     }
+}
 
+impl<R: DeserializeOwned, I: Iterator<Item: Serialize>> Stream<'_, R, I> {
     /// Reads some items and sends them as one batch.
     fn feed(&mut self, job: u64, room: usize) -> Result<(), PoolError> {
         let Some(items) = &mut self.items else { return Ok(()) };
-        let mut body = Vec::new();
-        let mut count = 0;
+        let mut batch = Batch::new();
         for item in items.by_ref().take(room) {
-            push_task(&mut body, |out| item.encode(out));
-            count += 1;
+            batch.push(&item);
         }
+        let count = batch.count;
         if (count as usize) < room {
             self.items = None;
         }
         if count > 0 {
-            self.pool.team.send(job, count, body)?;
+            self.pool.team.send(job, batch)?;
             self.sent += u64::from(count);
         }
         Ok(())
     }
 
+    #[inline]
     fn advance(
         &mut self,
-        fetch: impl Fn(&mut Ledger, u64, u64) -> Option<(u64, Answer)>,
+        fetch: impl Fn(&mut Ledger, u64, u64) -> Option<Piece>,
+    ) -> Option<(u64, Result<R, PoolError>)> {
+        if let Some(next) = self.arrivals.as_mut().and_then(Arrivals::next) {
+            self.fetched += 1;
+            return Some(next);
+        }
+        self.advance_slowly(fetch)
+    }
+
+    fn advance_slowly(
+        &mut self,
+        fetch: impl Fn(&mut Ledger, u64, u64) -> Option<Piece>,
     ) -> Option<(u64, Result<R, PoolError>)> {
         let id = match &mut self.job {
             Ok(job) => job.id,
@@ -94,12 +122,16 @@ impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> Stream<'p, A, R, I> {
                 if room > 0 {
                     return Some(Step::Feed(room));
                 }
-                fetch(ledger, id, self.fetched).map(|(task, answer)| Step::Take(task, answer))
+                fetch(ledger, id, self.fetched).map(Step::Take)
             });
             let failed = match step {
-                Ok(Ok(Step::Take(task, answer))) => {
-                    self.fetched += 1;
-                    return Some((task, open_answer(answer, task)));
+                Ok(Ok(Step::Take(piece))) => {
+                    let arrivals = self.arrivals.insert(Arrivals::new(piece));
+                    if let Some(next) = arrivals.next() {
+                        self.fetched += 1;
+                        return Some(next);
+                    }
+                    Ok(())
                 }
                 Ok(Ok(Step::Feed(room))) => self.feed(id, room),
                 Ok(Err(_)) => Ok(()),
@@ -114,19 +146,25 @@ impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> Stream<'p, A, R, I> {
     }
 }
 
-/// The results of [`Pool::imap`], in the order of the items.
+/// The results of [`Pool::imap`], in the order of the items. Dropping it cancels the tasks whose results
+/// were not fetched.
 #[must_use = "nothing is sent before the first result is asked for"]
-pub struct Imap<'p, A: Payload, R: Payload, I: Iterator<Item = A>>(Stream<'p, A, R, I>);
+pub struct Imap<'p, R, I: Iterator>(Stream<'p, R, I>);
 
-/// The results of [`Pool::imap_unordered`] as they arrive, each with the index of its item.
+/// The results of [`Pool::imap_unordered`] as they arrive, each with the index of its item. Dropping it
+/// cancels the tasks whose results were not fetched.
 #[must_use = "nothing is sent before the first result is asked for"]
-pub struct ImapUnordered<'p, A: Payload, R: Payload, I: Iterator<Item = A>>(Stream<'p, A, R, I>);
+pub struct ImapUnordered<'p, R, I: Iterator>(Stream<'p, R, I>);
 
 macro_rules! lazy {
     ($name:ident) => {
-        impl<'p, A: Payload, R: Payload, I: Iterator<Item = A>> $name<'p, A, R, I> {
-            pub(super) fn new(pool: &'p Pool<A, R>, items: I) -> Self {
-                Self(Stream::new(pool, items))
+        impl<'p, R, I: Iterator> $name<'p, R, I> {
+            pub(super) fn new(
+                pool: &'p Pool,
+                function: impl Callable<I::Item, R>,
+                items: I,
+            ) -> Self {
+                Self(Stream::new(pool, function, items))
             }
 
             /// Reads the iterator at most so many items ahead of the results that were fetched: at
@@ -140,7 +178,7 @@ macro_rules! lazy {
             }
         }
 
-        impl<A: Payload, R: Payload, I: Iterator<Item = A>> std::fmt::Debug for $name<'_, A, R, I> {
+        impl<R, I: Iterator> std::fmt::Debug for $name<'_, R, I> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($name))
                     .field("sent", &self.0.sent)
@@ -153,17 +191,16 @@ macro_rules! lazy {
 lazy!(Imap);
 lazy!(ImapUnordered);
 
-impl<A: Payload, R: Payload, I: Iterator<Item = A>> Iterator for Imap<'_, A, R, I> {
+impl<R: DeserializeOwned, I: Iterator<Item: Serialize>> Iterator for Imap<'_, R, I> {
     type Item = Result<R, PoolError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let in_order =
-            |ledger: &mut Ledger, job, next| ledger.fetch(job, next).map(|answer| (next, answer));
+        let in_order = |ledger: &mut Ledger, job, next| ledger.fetch(job, next);
         self.0.advance(in_order).map(|(_, result)| result)
     }
 }
 
-impl<A: Payload, R: Payload, I: Iterator<Item = A>> Iterator for ImapUnordered<'_, A, R, I> {
+impl<R: DeserializeOwned, I: Iterator<Item: Serialize>> Iterator for ImapUnordered<'_, R, I> {
     type Item = (u64, Result<R, PoolError>);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,32 +4,60 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use phalanx_shm::patience::Patience;
+use serde::de::DeserializeOwned;
 
-use super::call::{OpenJob, open_answer};
+use super::call::{Arrivals, OpenJob};
 use super::error::PoolError;
-use super::payload::Payload;
 
 /// A task that was sent by [`Pool::submit`](super::Pool::submit).
+///
+/// Dropping it does not stop the task: it is run, and nobody gets its result. [`Task::cancel`] does.
 #[derive(Debug)]
 pub struct Task<R> {
     job: OpenJob,
     result: PhantomData<fn() -> R>,
 }
 
-impl<R: Payload> Task<R> {
-    pub(super) fn new(job: OpenJob) -> Self {
+impl<R> Task<R> {
+    pub(super) const fn new(job: OpenJob) -> Self {
         Self { job, result: PhantomData }
     }
 
-    /// Whether the task has been answered. Takes in what has arrived.
+    /// Whether the task has been answered: by a result, by an error, or because it was cancelled. Takes
+    /// in what has arrived; does not wait.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let id = self.job.id;
         let look =
             self.job.team.wait_for(&Patience::none(), |ledger| ledger.has(id, 0).then_some(()));
-        matches!(look, Ok(Ok(())))
+        // A pool that is gone answers nothing more.
+        !matches!(look, Ok(Err(_)))
     }
 
+    /// Gives the task up: unless it has been answered already, its answer is [`PoolError::Cancelled`]
+    /// from now on. If no worker has begun it, none will; one that runs it goes on, but the function can
+    /// see by [`phalanx::cancelled`](crate::cancelled) that nobody wants its result. Returns whether the
+    /// task was given up.
+    ///
+    /// ```
+    /// use phalanx::pool::{Pool, PoolError};
+    ///
+    /// let (pool, wait) = Pool::fork(1, |()| while !phalanx::cancelled() {})?;
+    /// let (running, queued) = (pool.submit(wait, ())?, pool.submit(wait, ())?);
+    /// assert!(running.cancel() && queued.cancel());
+    /// assert!(matches!(running.wait(), Err(PoolError::Cancelled)));
+    /// pool.join()?;
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn cancel(&self) -> bool {
+        let id = self.job.id;
+        let here =
+            self.job.team.wait_for(&Patience::none(), |ledger| ledger.has(id, 0).then_some(()));
+        matches!(here, Ok(Err(_))) && self.job.team.cancel(id)
+    }
+}
+
+impl<R: DeserializeOwned> Task<R> {
     /// Waits for the result.
     ///
     /// # Errors
@@ -51,8 +79,8 @@ impl<R: Payload> Task<R> {
     /// ```
     /// # use phalanx::pool::Pool;
     /// use std::time::Duration;
-    /// let pool = Pool::fork(1, |ms| std::thread::sleep(Duration::from_millis(ms)))?;
-    /// let task = pool.submit(60_000)?;
+    /// let (pool, sleep) = Pool::fork(1, |ms| std::thread::sleep(Duration::from_millis(ms)))?;
+    /// let task = pool.submit(sleep, 60_000)?;
     /// let task = task.wait_timeout(Duration::from_millis(10)).expect_err("it takes a minute");
     /// assert!(!task.is_done());
     /// # Ok::<(), phalanx::pool::PoolError>(())
@@ -73,7 +101,10 @@ impl<R: Payload> Task<R> {
     fn wait_with(&self, patience: &Patience<'_>) -> Result<Result<R, PoolError>, ()> {
         let id = self.job.id;
         match self.job.team.wait_for(patience, |ledger| ledger.fetch(id, 0)) {
-            Ok(Ok(answer)) => Ok(open_answer(answer, 0)),
+            Ok(Ok(piece)) => {
+                let answer = Arrivals::new(piece).next();
+                Ok(answer.map_or(Err(PoolError::Damaged { task: 0 }), |(_, result)| result))
+            }
             Ok(Err(_)) => Err(()),
             Err(error) => Ok(Err(error)),
         }

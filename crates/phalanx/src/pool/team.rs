@@ -1,4 +1,4 @@
-//! The owner's side of a pool of forked workers: everything that does not depend on types.
+//! The owner's side of a pool: everything that does not depend on types.
 //!
 //! All of it happens in the threads that call: whoever waits takes in what has arrived, looks now and
 //! then whether a worker has died, and puts another in its place. One lock guards the ledger and the
@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use phalanx_os::poll::{self, Interest};
 use phalanx_os::wait::ExitStatus;
@@ -15,23 +16,43 @@ use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
 
-use super::error::{Panicked, PoolError, WorkerDied};
-use super::ledger::{Answer, Ledger};
-use super::serve::{Kind, Recipe, ResultLabel, serve};
-use super::{Crew, News};
-use crate::message::Outgoing;
-use crate::process::{Child, fork};
+use super::call::{Batch, panicked};
+use super::callee::Callee;
+use super::error::{PoolError, TimedOut, WorkerDied};
+use super::hired::hire;
+use super::ledger::{Answer, Ledger, Piece};
+use super::serve::{DESK, Kind, Recipe, ResultLabel};
+use super::watch::{Tries, end_the_late};
+use super::{Crew, Ended, News};
+use crate::message::{Arrived, Outgoing};
+use crate::process::{Child, StartMethod};
 
 /// Workers that end one after another without having done anything mean that none will.
 const IDLE_DEATHS_FOR_EACH_SEAT: usize = 8;
 /// At most this often does a thread that finds news all the time look after the workers.
 const LOOK_EVERY_NS: u64 = 10_000_000;
 
+/// Submitted tasks wait for room while the others' encoded arguments are more bytes than this.
+const QUEUED_BYTES: usize = 256 << 20;
+
+/// How a pool goes about its tasks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Tasks that travel together, if that was said.
+    pub(super) batch: Option<usize>,
+    /// Submitted tasks that may be unanswered.
+    pub(super) queue: usize,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: u32,
+}
+
 /// A pool's owner.
 pub(super) struct Team {
     crew: Crew,
     family: &'static Family,
+    method: StartMethod,
     recipe: Recipe,
+    plan: Plan,
     seats: usize,
     owner: SlotId,
     state: Mutex<State>,
@@ -41,6 +62,9 @@ pub(super) struct Team {
 pub(super) struct State {
     pub(super) ledger: Ledger,
     children: Vec<Option<Child>>,
+    /// Seats whose worker was killed because its task took too long.
+    late: Vec<bool>,
+    tries: Tries,
     /// No more tasks.
     closed: bool,
     /// Why no task can be run any more.
@@ -52,11 +76,18 @@ pub(super) struct State {
 
 impl Team {
     /// A team with all its workers running.
-    pub(super) fn start(seats: usize, recipe: Recipe) -> Result<Arc<Self>, PoolError> {
+    pub(super) fn start(
+        seats: usize,
+        method: StartMethod,
+        recipe: Recipe,
+        plan: Plan,
+    ) -> Result<Arc<Self>, PoolError> {
         let family = Family::get().map_err(|e| PoolError::NoWorkers(Arc::new(e)))?;
         let state = State {
             ledger: Ledger::default(),
             children: (0..seats).map(|_| None).collect(),
+            late: vec![false; seats],
+            tries: Tries::default(),
             closed: false,
             broken: None,
             idle_deaths: 0,
@@ -64,9 +95,11 @@ impl Team {
             scratch: Vec::new(),
         };
         let team = Arc::new(Self {
-            crew: Crew::new(family, seats)?,
+            crew: Crew::with_desks(family, seats, DESK)?,
             family,
+            method,
             recipe,
+            plan,
             seats,
             owner: family.me(),
             state: Mutex::new(state),
@@ -74,7 +107,7 @@ impl Team {
         {
             let mut state = team.lock();
             for seat in 0..seats {
-                if let Err(error) = team.hire(&mut state, seat) {
+                if let Err(error) = team.hire(&mut state, seat, true) {
                     drop(state);
                     team.terminate();
                     return Err(error);
@@ -102,8 +135,8 @@ impl Team {
         self.seats
     }
 
-    pub(super) fn function(&self) -> &'static str {
-        self.recipe.function
+    pub(super) fn plan(&self) -> Plan {
+        self.plan
     }
 
     pub(super) fn work_done(&self) -> (u64, u64) {
@@ -118,12 +151,12 @@ impl Team {
     }
 
     /// Opens a call.
-    pub(super) fn open(&self) -> Result<u64, PoolError> {
+    pub(super) fn open(&self, callee: Callee) -> Result<u64, PoolError> {
         let mut state = self.guard()?;
         match &state.broken {
             Some(error) => Err(error.clone()),
             None if state.closed => Err(PoolError::Closed),
-            None => Ok(state.ledger.open()),
+            None => Ok(state.ledger.open(callee)),
         }
     }
 
@@ -134,21 +167,91 @@ impl Team {
         }
     }
 
+    /// Nobody wants what the call still yields: its tasks need not be run.
+    pub(super) fn forget(&self, job: u64) {
+        let Ok(mut state) = self.guard() else { return };
+        state.tries.forget(job);
+        if state.ledger.forget(job) {
+            self.crew.cancel(job);
+            self.crew.pass_on();
+        }
+    }
+
+    /// Answers all tasks of the call that have no answer with [`PoolError::Cancelled`]. Returns whether
+    /// there were any.
+    pub(super) fn cancel(&self, job: u64) -> bool {
+        let Ok(mut state) = self.guard() else { return false };
+        if state.ledger.unanswered_of(job) == 0 {
+            return false;
+        }
+        state.tries.forget(job);
+        state.ledger.fail_job(job, &PoolError::Cancelled);
+        self.crew.cancel(job);
+        self.crew.pass_on();
+        true
+    }
+
     /// Sends a batch of a call that is open.
-    pub(super) fn send(&self, job: u64, count: u32, body: Vec<u8>) -> Result<(), PoolError> {
+    pub(super) fn send(&self, job: u64, mut batch: Batch) -> Result<(), PoolError> {
         let mut guard = self.guard()?;
         let state = &mut *guard;
         if let Some(error) = &state.broken {
             return Err(error.clone());
         }
-        let span = state.ledger.note(job, count, body);
-        let sent = self.put(span, state.ledger.body(span), &mut state.scratch);
-        sent.inspect_err(|_| state.ledger.take_back(span))
+        let (count, body) = (batch.count, std::mem::take(&mut batch.body));
+        let callee = state.ledger.callee(job).ok_or(PoolError::Cancelled)?;
+        let span = state.ledger.note(job, count, body).ok_or(PoolError::Cancelled)?;
+        if !batch.has_failures() {
+            let sent = self.put(span, callee, state.ledger.body(span), &mut state.scratch);
+            return sent.inspect_err(|_| state.ledger.take_back(span));
+        }
+        // The others go one by one.
+        for piece in batch.failures(span.first) {
+            state.ledger.settle(job, piece);
+        }
+        for task in span.first..span.first + u64::from(count) {
+            let span = Span { job, first: task, count: 1 };
+            if !state.ledger.is_answered(job, task) {
+                self.send_again(state, span);
+            }
+        }
+        self.crew.pass_on();
+        Ok(())
     }
 
-    fn put(&self, span: Span, body: &[u8], scratch: &mut Vec<u8>) -> Result<(), PoolError> {
+    /// Whether a submitted task would have to wait for room.
+    pub(super) fn is_full(&self) -> Result<bool, PoolError> {
+        let mut state = self.guard()?;
+        self.collect(&mut state);
+        Ok(!self.has_room(&state.ledger))
+    }
+
+    /// Waits until there is room for a submitted task.
+    pub(super) fn wait_for_room(&self) -> Result<(), PoolError> {
+        if !self.is_full()? {
+            return Ok(());
+        }
+        let room = |ledger: &mut Ledger| self.has_room(ledger).then_some(());
+        // Without a deadline nobody gives up.
+        self.wait_for(&Patience::forever(), room).map(drop)
+    }
+
+    fn has_room(&self, ledger: &Ledger) -> bool {
+        let few = ledger.unanswered() < self.plan.queue as u64;
+        // Cancelled tasks are answered, and lie in the ring until a worker comes by.
+        let short = self.crew.queued() < self.plan.queue.max(2 * self.seats);
+        few && short && (ledger.bytes() < QUEUED_BYTES || ledger.unanswered() == 0)
+    }
+
+    fn put(
+        &self,
+        span: Span,
+        callee: Callee,
+        body: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), PoolError> {
         let body = Outgoing::new(self.family, body)?;
-        Ok(self.crew.submit(span, [0; 2], body, scratch)?)
+        Ok(self.crew.submit(span, callee.target.tag(), body, scratch)?)
     }
 
     /// Waits until `ready` gives something, taking in what arrives.
@@ -178,34 +281,42 @@ impl Team {
 
     /// Takes in everything that has arrived.
     fn collect(&self, state: &mut State) {
-        let State { ledger, scratch, children, idle_deaths, .. } = state;
+        if !self.crew.has_news() {
+            return;
+        }
+        let State { ledger, scratch, children, idle_deaths, tries, .. } = state;
+        let mut failures = Failures::default();
         let mut sink = |news: News<'_>| {
             *idle_deaths = 0;
             let pid = children[news.seat].as_ref().map_or(0, Child::pid);
-            self.take_in(ledger, pid, news);
+            take_in(ledger, tries, &mut failures, pid, news);
         };
-        if self.crew.collect(scratch, &mut sink) > 0 {
+        let count = self.crew.collect(scratch, &mut sink);
+        self.settle_failures(state, failures);
+        if count > 0 {
             self.crew.pass_on();
         }
     }
 
-    fn take_in(&self, ledger: &mut Ledger, pid: u32, news: News<'_>) {
-        let Some(ResultLabel { job, task, kind }) = ResultLabel::unpack(news.bytes) else { return };
-        let body = news.bytes[ResultLabel::LEN..].to_vec();
-        let answer = match kind {
-            Kind::Value => Answer::Value(body, news.parcel),
-            Kind::Undecodable => Answer::Failed(PoolError::Undecodable { task }),
-            Kind::Panicked => {
-                let function = self.recipe.function;
-                let message = text_of(body, news.parcel.as_ref());
-                Answer::Failed(PoolError::Panicked(Panicked { task, function, pid, message }))
-            }
-            Kind::TooLarge => {
-                let message = text_of(body, news.parcel.as_ref());
-                Answer::Failed(PoolError::ResultTooLarge { task, message })
-            }
-        };
-        ledger.settle(job, task, answer);
+    fn settle_failures(&self, state: &mut State, failures: Failures) {
+        for (job, task, error) in failures.tasks {
+            self.fail(state, job, task, error, false);
+        }
+        if let Some(error) = failures.refused {
+            self.give_up(state, error);
+        }
+    }
+
+    /// A task has failed: it is tried again if it may be, and answered otherwise.
+    fn fail(&self, state: &mut State, job: u64, task: u64, error: PoolError, cost_worker: bool) {
+        let retries = if state.broken.is_some() { 0 } else { self.plan.retries };
+        if state.tries.again(job, task, cost_worker, retries)
+            && !state.ledger.is_answered(job, task)
+        {
+            self.send_again(state, Span { job, first: task, count: 1 });
+        } else {
+            state.ledger.settle(job, Piece::one(task, Answer::Failed(error)));
+        }
     }
 
     /// Buries workers that have ended, and fills empty seats if there is something to do.
@@ -215,6 +326,11 @@ impl Team {
             return;
         }
         state.looked_at = now;
+        if let Some(limit) = self.plan.timeout {
+            for seat in end_the_late(&self.crew, &state.children, limit) {
+                state.late[seat] = true;
+            }
+        }
         let mut buried = false;
         for seat in ended(&state.children) {
             buried |= self.bury(state, seat);
@@ -224,7 +340,7 @@ impl Team {
             if !needed || state.broken.is_some() || state.children[seat].is_some() {
                 continue;
             }
-            if let Err(error) = self.hire(state, seat)
+            if let Err(error) = self.hire(state, seat, false)
                 && state.children.iter().all(Option::is_none)
             {
                 // With some workers left the pool goes on, and tries again at the next look.
@@ -238,7 +354,7 @@ impl Team {
 
     fn give_up(&self, state: &mut State, error: PoolError) {
         state.ledger.fail_all(&error);
-        state.broken = Some(error);
+        state.broken.get_or_insert(error);
         self.crew.pass_on();
     }
 
@@ -249,15 +365,20 @@ impl Team {
         let Ok(Some(status)) = child.try_status() else { return false };
         let pid = child.pid();
         state.children[seat] = None;
-        let State { ledger, scratch, .. } = &mut *state;
-        let mut sink = |news: News<'_>| self.take_in(ledger, pid, news);
-        let ended = self.crew.bury(seat, scratch, &mut sink);
-        let died =
-            |task| WorkerDied { task, function: self.recipe.function, worker: seat, pid, status };
+        let is_late = std::mem::take(&mut state.late[seat]);
+        let ended = self.take_in_the_last(state, seat, pid);
         for span in [ended.unpublished, ended.lost].into_iter().flatten() {
+            let function = state.ledger.callee(span.job).map_or("a task", |callee| callee.name);
             for task in span.first..span.first + u64::from(span.count) {
-                let error = PoolError::WorkerDied(died(Some(task)));
-                state.ledger.settle(span.job, task, Answer::Failed(error));
+                let error = match self.plan.timeout.filter(|_| is_late) {
+                    Some(limit) => PoolError::TimedOut(TimedOut { task, function, pid, limit }),
+                    None => {
+                        let task = Some(task);
+                        let died = WorkerDied { task, function, worker: seat, pid, status };
+                        PoolError::WorkerDied(died)
+                    }
+                };
+                self.fail(state, span.job, task, error, true);
             }
         }
         if let Some(span) = ended.again {
@@ -268,23 +389,40 @@ impl Team {
         } else {
             state.idle_deaths += 1;
             if state.idle_deaths > IDLE_DEATHS_FOR_EACH_SEAT * self.seats {
-                self.give_up(state, PoolError::WorkersKeepDying(died(None)));
+                let died = WorkerDied { task: None, function: "", worker: seat, pid, status };
+                self.give_up(state, PoolError::WorkersKeepDying(died));
             }
         }
         true
     }
 
+    /// Takes in what the worker of a seat had still published, or collected, when it ended.
+    fn take_in_the_last(&self, state: &mut State, seat: usize, pid: u32) -> Ended {
+        let State { ledger, scratch, tries, .. } = &mut *state;
+        let mut failures = Failures::default();
+        let mut sink = |news: News<'_>| take_in(ledger, tries, &mut failures, pid, news);
+        let mut ended = self.crew.bury(seat, scratch, &mut sink);
+        if let Some((span, records)) = ended.staged.take() {
+            tries.over(span.job, span.first..span.first + u64::from(span.count));
+            ledger.settle(span.job, Piece::values(span.first, span.count, records));
+        }
+        self.settle_failures(state, failures);
+        ended
+    }
+
+    /// Sends tasks again that lie in one batch and were not answered.
     fn send_again(&self, state: &mut State, span: Span) {
         let Some(body) = state.ledger.part(span) else { return };
-        let Err(error) = self.put(span, &body, &mut state.scratch) else { return };
+        let Some(callee) = state.ledger.callee(span.job) else { return };
+        let Err(error) = self.put(span, callee, &body, &mut state.scratch) else { return };
         for task in span.first..span.first + u64::from(span.count) {
-            state.ledger.settle(span.job, task, Answer::Failed(error.clone()));
+            state.ledger.settle(span.job, Piece::one(task, Answer::Failed(error.clone())));
         }
     }
 
-    fn hire(&self, state: &mut State, seat: usize) -> Result<(), PoolError> {
+    fn hire(&self, state: &mut State, seat: usize, first: bool) -> Result<(), PoolError> {
         let bench = self.crew.bench(seat)?;
-        let child = fork::run(|| serve(&bench, &self.recipe));
+        let child = hire(self.method, &bench, &self.recipe, first);
         state.children[seat] = Some(child.map_err(|e| PoolError::NoWorkers(Arc::new(e)))?);
         Ok(())
     }
@@ -325,10 +463,9 @@ impl Team {
         for seat in 0..self.seats {
             let Some(child) = state.children[seat].take() else { continue };
             end_of(&child);
-            let State { ledger, scratch, .. } = &mut *state;
-            // Results that were published in time count.
-            let mut sink = |news: News<'_>| self.take_in(ledger, child.pid(), news);
-            let _ = self.crew.bury(seat, scratch, &mut sink);
+            // Results that were published in time count. What failed is not tried again.
+            state.broken.get_or_insert(PoolError::Terminated);
+            self.take_in_the_last(state, seat, child.pid());
         }
         self.crew.discard_queued();
         self.give_up(state, PoolError::Terminated);
@@ -338,8 +475,9 @@ impl Team {
 impl std::fmt::Debug for Team {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Team")
-            .field("function", &self.recipe.function)
             .field("seats", &self.seats)
+            .field("method", &self.method)
+            .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
 }
@@ -362,11 +500,55 @@ fn ended(children: &[Option<Child>]) -> Vec<usize> {
     seats.into_iter().zip(&interests).filter_map(ready).collect()
 }
 
-fn text_of(body: Vec<u8>, parcel: Option<&crate::message::Arrived>) -> String {
-    let mut bytes = body;
-    if let Some(parcel) = parcel {
-        bytes.clear();
-        let _ = parcel.read_frame(&mut bytes);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What has arrived and failed, to be looked into when all has been taken in.
+#[derive(Default)]
+struct Failures {
+    tasks: Vec<(u64, u64, PoolError)>,
+    refused: Option<PoolError>,
+}
+
+fn take_in(
+    ledger: &mut Ledger,
+    tries: &mut Tries,
+    failures: &mut Failures,
+    pid: u32,
+    News { bytes, parcel, .. }: News<'_>,
+) {
+    let Some(ResultLabel { job, first, count, kind }) = ResultLabel::unpack(bytes) else { return };
+    let body = bytes[ResultLabel::LEN..].to_vec();
+    let content = |parcel: Option<Arrived>| {
+        let mut bytes = body.clone();
+        if let Some(parcel) = parcel {
+            bytes.clear();
+            // A damaged one says nothing.
+            let _ = parcel.read_frame(&mut bytes);
+        }
+        bytes
+    };
+    let text = |parcel| String::from_utf8_lossy(&content(parcel)).into_owned();
+    let error = match kind {
+        Kind::Values => {
+            tries.over(job, first..first + u64::from(count));
+            return ledger.settle(job, Piece::values(first, count, body));
+        }
+        Kind::Value => {
+            tries.over(job, first..first + 1);
+            return ledger.settle(job, Piece::one(first, Answer::Value(body, parcel)));
+        }
+        Kind::Panicked => {
+            let function = ledger.callee(job).map_or("a task", |callee| callee.name);
+            panicked(first, function, pid, &content(parcel))
+        }
+        Kind::Unreadable => PoolError::Unreadable { task: first, reason: text(parcel) },
+        Kind::Unsendable => PoolError::Unsendable { task: first, reason: text(parcel) },
+        Kind::Refused => {
+            let panic = match panicked(0, "", pid, &content(parcel)) {
+                PoolError::Panicked(panicked) => PoolError::Initializer(panicked.panic),
+                other => other,
+            };
+            failures.refused.get_or_insert(panic);
+            return;
+        }
+    };
+    failures.tasks.push((job, first, error));
 }

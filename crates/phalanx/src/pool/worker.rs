@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{LeaseBoard, Seat, Span};
+use phalanx_shm::leases::{LeaseBoard, Seat, Span, Staged};
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
@@ -188,6 +188,41 @@ impl Bench {
     pub fn finish(&self) {
         self.seat().finish();
         failpoint!("pool.task.finished");
+    }
+
+    /// Says when the task that is about to begin does so, for its time limit.
+    #[inline]
+    pub(super) fn begin_at(&self, now: u64) {
+        self.seat().begin_at(now);
+    }
+
+    /// Like [`Bench::finish`], for tasks that have a time limit. Does not return in a process whose task
+    /// was too late: it waits for its end.
+    pub(super) fn finish_in_time(&self) {
+        while !self.seat().finish_in_time() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        failpoint!("pool.task.finished");
+    }
+
+    /// Bytes of the seat's desk.
+    pub(super) fn desk(&self) -> usize {
+        self.board.desk()
+    }
+
+    /// Puts a result on the desk, from byte `at` on: from now on it is not lost with this process, and
+    /// with it the tasks from `from` on, up to but not including `until`, have results there.
+    pub(super) fn stage(&self, from: u32, until: u32, at: usize, bytes: &[u8]) {
+        self.board.lay(self.seat, at, bytes);
+        let bytes = (at + bytes.len()) as u32;
+        self.seat().stage(Staged { from, until, bytes });
+        failpoint!("pool.desk.staged");
+    }
+
+    /// Whether nobody wants the results of the job.
+    #[inline]
+    pub(super) fn is_cancelled(&self, job: u64) -> bool {
+        self.board.is_cancelled(job)
     }
 
     /// The whole batch is done.

@@ -106,6 +106,15 @@ impl Surroundings {
     }
 }
 
+/// Takes the standard streams that came for a process of the pool.
+pub(crate) fn dress(streams: Vec<(u8, Given)>) -> io::Result<()> {
+    for (number, given) in streams {
+        let fd = take(given)?;
+        surroundings::replace_stream(STREAMS[usize::from(number) % 3], fd.as_fd())?;
+    }
+    Ok(())
+}
+
 /// The whole life of a fresh process; returns its exit code.
 pub(crate) fn live(payload: &[u8]) -> i32 {
     let mut argument = payload;

@@ -28,6 +28,7 @@ pub mod zygote;
 
 pub use birth::name;
 pub use builder::Builder;
+pub(crate) use builder::given;
 pub use child::{Child, WaitError, wait_readable};
 pub(crate) use error::{How, out_of_memory_hint};
 pub use error::{ProcessError, StartError};

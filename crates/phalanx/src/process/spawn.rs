@@ -44,6 +44,20 @@ pub fn spawn(
     Child::started(pid, reservation)
 }
 
+/// The same for a program that is another than this one, so that it has no use for our zygote.
+///
+/// # Errors
+/// As for [`spawn`].
+pub(crate) fn spawn_other(
+    program: &Program<'_>,
+    reservation: Reservation,
+    payload: &[u8],
+) -> io::Result<Child> {
+    let handover = Handover::pack(reservation.slot()?, None, false, payload)?;
+    let pid = execute(program, &handover, &[])?;
+    Child::started(pid, reservation)
+}
+
 pub(super) fn execute(
     program: &Program<'_>,
     handover: &Handover,

@@ -12,6 +12,7 @@ use phalanx_shm::peers::SlotId;
 
 use super::RawQueue;
 use crate::error::{CreateError, RecvError, SendError};
+use crate::wait::Doorbell;
 use crate::wire::handle::passed_by_offset;
 use crate::wire::transfer::{receive, send};
 use crate::wire::{Codec, DecodeError, Postcard};
@@ -149,8 +150,8 @@ impl<T, C> Queue<T, C> {
     ///
     /// # Errors
     /// When the kernel refuses the descriptor or the thread that serves it.
-    pub fn doorbell(&self) -> std::io::Result<impl std::os::fd::AsFd + Send + Sync + use<T, C>> {
-        self.raw.doorbell()
+    pub fn doorbell(&self) -> std::io::Result<Doorbell> {
+        self.raw.doorbell().map(Doorbell::new)
     }
 }
 

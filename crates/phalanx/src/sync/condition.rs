@@ -1,5 +1,8 @@
 //! Waiting, under a lock, for a change that another process makes under the same lock.
 
+use std::time::Duration;
+
+use bytemuck::Pod;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -7,9 +10,27 @@ use phalanx_shm::words::Acquired;
 use phalanx_shm::words::condition::Waited;
 use phalanx_shm::words::objects::ConditionObject;
 
-use super::{CreateError, RLock, RawLock, handle};
+use super::{CreateError, LockError, LockGuard, LockResult, RLock, RawLock, handle, lock};
 
-/// A condition variable, to be used with one [`RawLock`] or [`RLock`].
+/// A condition variable, to be used with one lock.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::process::fork;
+///
+/// let (ready, changed) = (Lock::new(0u32)?, Condition::new()?);
+/// let child = fork::run(|| {
+///     *ready.lock().expect("nobody died") = 1;
+///     changed.notify_all();
+///     0
+/// })?;
+/// let ready = changed.wait_while(ready.lock()?, |ready| *ready == 0)?;
+/// assert_eq!(*ready, 1);
+/// # drop(child);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
+///
+/// If a process dies that was about to be woken, somebody else is woken for it.
 pub struct Condition {
     object: Shared<ConditionObject>,
 }
@@ -42,6 +63,82 @@ impl Condition {
 
     fn wrap(object: Shared<ConditionObject>) -> Self {
         Self { object }
+    }
+
+    /// Releases the lock, waits for a notification, and takes the lock again. What was waited for may have
+    /// changed once more by then, so [`Condition::wait_while`] is what most callers want.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`] if another process ended holding the lock meanwhile.
+    pub fn wait<'a, T: Pod>(&self, guard: LockGuard<'a, T>) -> LockResult<'a, T> {
+        self.wait_with(guard, &Patience::forever()).map(|(guard, _)| guard)
+    }
+
+    /// The same, but waits for a notification no longer than `timeout`; returns whether there was one.
+    /// To take the lock again may take longer.
+    ///
+    /// # Errors
+    /// As for [`Condition::wait`].
+    pub fn wait_timeout<'a, T: Pod>(
+        &self,
+        guard: LockGuard<'a, T>,
+        timeout: Duration,
+    ) -> Result<(LockGuard<'a, T>, bool), LockError<LockGuard<'a, T>>> {
+        self.wait_with(guard, &Patience::timeout(Some(timeout)))
+    }
+
+    /// The same for as long as `patience` allows.
+    ///
+    /// # Errors
+    /// As for [`Condition::wait`]; [`LockError::Interrupted`] if the wait for the lock was interrupted,
+    /// which is not held then.
+    pub fn wait_with<'a, T: Pod>(
+        &self,
+        guard: LockGuard<'a, T>,
+        patience: &Patience<'_>,
+    ) -> Result<(LockGuard<'a, T>, bool), LockError<LockGuard<'a, T>>> {
+        let Waited { end, relocked } = guard.0.wait_for(&self.object.view(), patience);
+        Ok((lock::guard(relocked)?, end.is_ok()))
+    }
+
+    /// Waits until `goes_on` says no of the data, which it is asked with the lock held: at first, and
+    /// after each notification.
+    ///
+    /// # Errors
+    /// As for [`Condition::wait`].
+    pub fn wait_while<'a, T: Pod>(
+        &self,
+        mut guard: LockGuard<'a, T>,
+        mut goes_on: impl FnMut(&mut T) -> bool,
+    ) -> LockResult<'a, T> {
+        while goes_on(&mut guard) {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    /// The same, but not longer than `timeout`; returns whether `goes_on` said no in that time.
+    ///
+    /// # Errors
+    /// As for [`Condition::wait`].
+    pub fn wait_while_timeout<'a, T: Pod>(
+        &self,
+        mut guard: LockGuard<'a, T>,
+        timeout: Duration,
+        mut goes_on: impl FnMut(&mut T) -> bool,
+    ) -> Result<(LockGuard<'a, T>, bool), LockError<LockGuard<'a, T>>> {
+        let patience = Patience::timeout(Some(timeout));
+        loop {
+            if !goes_on(&mut guard) {
+                return Ok((guard, true));
+            }
+            let (back, notified) = self.wait_with(guard, &patience)?;
+            guard = back;
+            if !notified {
+                let done = !goes_on(&mut guard);
+                return Ok((guard, done));
+            }
+        }
     }
 
     /// Releases `lock`, waits for a notification as long as `patience` allows, and takes `lock`

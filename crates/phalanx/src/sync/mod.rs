@@ -1,28 +1,33 @@
 //! Synchronization between processes: locks, semaphores, conditions, events, barriers.
 //!
-//! Each type is a handle to an object in the family's shared memory. A forked child has what its
-//! parent had; a spawned child gets a handle by [`RawLock::share`] in the parent, which makes the
-//! child a holder, and [`RawLock::from_offset`] in the child (and so with every type here).
+//! Each type is a handle to an object in the family's shared memory, and its clones are handles to the
+//! same object. A forked child has what its parent had; any other child gets a handle as an argument of
+//! its start.
 //!
 //! Nothing here hangs because a process was killed: who waits for something that a dead process
 //! holds gets it, and is told so by [`LockError::OwnerDied`].
 //!
 //! ```
-//! use phalanx::sync::RawLock;
+//! use phalanx::prelude::*;
+//! use phalanx::process::fork;
 //!
-//! let lock = RawLock::new()?;
-//! {
-//!     let _held = lock.lock().expect("no process has died holding it");
-//!     // What other processes see under the same lock, they see before or after this.
-//! }
-//! assert!(!lock.is_locked());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! let (hits, done) = (Lock::new(0u64)?, Event::new()?);
+//! let child = fork::run(|| {
+//!     *hits.lock().expect("no process has died holding it") += 1;
+//!     done.set();
+//!     0
+//! })?;
+//! done.wait();
+//! assert_eq!(*hits.lock()?, 1);
+//! # drop(child);
+//! # Ok::<(), phalanx::Error>(())
 //! ```
 
 mod barrier;
 mod condition;
 mod error;
 mod event;
+mod lock;
 mod raw_lock;
 mod rlock;
 mod semaphore;
@@ -32,6 +37,7 @@ pub use barrier::{Barrier, BarrierError};
 pub use condition::{Condition, Unlocked, Wakened};
 pub use error::{CreateError, LockError, OwnerDied};
 pub use event::Event;
+pub use lock::{Lock, LockGuard, LockResult};
 pub use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
 pub use raw_lock::{RawLock, RawLockGuard};
 pub use rlock::{RLock, RLockGuard};
@@ -61,7 +67,27 @@ macro_rules! handle {
                 }
                 self.$shared.offset()
             }
+
+            /// Where the object lies: what names it to another process of the family.
+            #[must_use]
+            pub fn offset(&self) -> u64 {
+                self.$shared.offset()
+            }
+
+            /// Makes another process a holder, before the offset is sent to it.
+            pub fn hold_for(&self, slot: phalanx_shm::peers::SlotId) {
+                self.$shared.hold_for(slot);
+            }
         }
+
+        impl Clone for $handle {
+            /// Another handle to the same object.
+            fn clone(&self) -> Self {
+                Self::wrap(self.$shared.clone())
+            }
+        }
+
+        crate::wire::handle::passed_by_offset!([] $handle, stringify!($handle));
 
         impl std::fmt::Debug for $handle {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -148,7 +148,7 @@ impl Semaphore {
 
 /// A semaphore that refuses more releases than acquisitions. It works like the [`Semaphore`] that it
 /// stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BoundedSemaphore(Semaphore);
 
 impl BoundedSemaphore {
@@ -189,3 +189,5 @@ impl std::ops::Deref for BoundedSemaphore {
         &self.0
     }
 }
+
+crate::wire::handle::passed_by_offset!([] BoundedSemaphore, "BoundedSemaphore");

@@ -30,12 +30,12 @@ mod run;
 use std::fmt;
 
 pub use cancel::cancelled;
-pub(crate) use cancel::{Flag, watching};
+pub(crate) use cancel::watching;
 pub use panic::Panic;
 pub(crate) use panic::{catch, recorded};
+pub(crate) use registry::find;
 #[doc(hidden)]
 pub use registry::{Registered, TASKS};
-pub(crate) use registry::{Unknown, find};
 pub(crate) use run::encode_result;
 #[doc(hidden)]
 pub use run::{Failed, Outcome, run};

@@ -17,6 +17,10 @@ pub struct Panic {
 }
 
 impl Panic {
+    pub(crate) const fn saying(message: String) -> Self {
+        Self { message, location: None, backtrace: None }
+    }
+
     /// What it said.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -72,12 +76,8 @@ enum Recording {
 pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Box<Panic>> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let last = LAST.take();
-        Box::new(last.unwrap_or_else(|| Panic {
-            // Resumed, or raised before there was a hook.
-            message: message_of(payload.as_ref()).to_owned(),
-            location: None,
-            backtrace: None,
-        }))
+        // Nothing is recorded of one that was resumed, or raised before there was a hook.
+        Box::new(last.unwrap_or_else(|| Panic::saying(message_of(payload.as_ref()).to_owned())))
     })
 }
 

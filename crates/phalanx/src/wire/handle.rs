@@ -43,7 +43,7 @@ where
 
 /// Implements both for a handle type that has `offset`, `hold_for` and `from_offset`.
 macro_rules! passed_by_offset {
-    ([$($generics:tt)*] $type:ty, $what:literal) => {
+    ([$($generics:tt)*] $type:ty, $what:expr) => {
         impl<$($generics)*> serde::Serialize for $type {
             /// Makes the child that is being started a holder.
             ///

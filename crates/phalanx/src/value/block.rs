@@ -1,4 +1,4 @@
-//! Plain memory that processes share, for numbers, arrays and structures.
+//! A run of shared bytes.
 //!
 //! A [`Block`] is a run of bytes, zero at first. What the bytes mean is its users' business, and so is
 //! the order in which several processes write them; a number of at most eight bytes at the start of a
@@ -17,10 +17,13 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytemuck::Pod;
 use phalanx_shm::arena::AllocError;
+use phalanx_shm::cells::Cells;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 
+use crate::error::CreateError;
 use crate::process::spawning_slot;
 
 /// The least room a block has, so that a number can be stored in one step.
@@ -54,6 +57,16 @@ impl Block {
         let len = usize::try_from(bytes.tag.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let len = len.min(bytes.tail_len());
         Ok(Self { bytes, len })
+    }
+
+    /// The same in this process's own family.
+    pub(super) fn held(offset: u64) -> Result<Self, CreateError> {
+        Ok(Self::from_offset(Family::get()?, offset)?)
+    }
+
+    /// The block as values of one type.
+    pub(super) fn into_cells<T: Pod>(self) -> Cells<T> {
+        Cells::new(self.bytes, self.len)
     }
 
     /// Names the block for a process that is being started, and makes it a holder: the one whose

@@ -1,0 +1,267 @@
+//! What this program was passed when it was started.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use serde::de::DeserializeOwned;
+
+use super::{AnyLock, Number, Passed, Synchronized, SynchronizedArray};
+use crate::entry;
+use crate::error::{Error, ErrorKind};
+use crate::plain::{self, Plain, PlainError, PlainFormat};
+use crate::queue::Queue;
+use crate::sync::{Barrier, CreateError, Event, RLock, RawLock, Semaphore};
+
+/// What the program that started this one passed to it.
+///
+/// Calls [`phalanx::init`](crate::init) if that has not been done; do so first in `main`, best by
+/// `#[phalanx::main]`, since from then on this process dies with its parent.
+///
+/// # Errors
+/// [`InheritError::Nothing`] when this process was not started as a [`Program`](super::Program) of
+/// phalanx, [`InheritError::Plain`] when what it was told makes no sense.
+pub fn inherited() -> Result<&'static Inherited, InheritError> {
+    static ALL: OnceLock<Result<Inherited, InheritError>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let payload = entry::passed().ok_or(InheritError::Nothing)?;
+        Ok(Inherited(plain::decode_into(payload, &[])?))
+    });
+    all.as_ref().map_err(Clone::clone)
+}
+
+/// Objects by name: see [`inherited`].
+///
+/// Each method makes a new handle to the object. All fail with [`InheritError::Missing`] when nothing has
+/// that name, with [`InheritError::Kind`] when it is something else, and with [`InheritError::Lost`] when
+/// the object cannot be had although it was passed.
+#[derive(Debug)]
+pub struct Inherited(BTreeMap<String, Passed>);
+
+macro_rules! objects {
+    ($($(#[$doc:meta])* $method:ident: $type:ty = $variant:ident, $wanted:literal;)*) => {
+        $($(#[$doc])*
+        pub fn $method(&self, name: &str) -> Result<$type, InheritError> {
+            match self.named(name)? {
+                Passed::$variant(offset) => Ok(<$type>::from_offset(*offset)?),
+                other => Err(wrong(name, $wanted, other)),
+            }
+        })*
+    };
+}
+
+impl Inherited {
+    /// The names of all objects, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What is known by that name.
+    ///
+    /// # Errors
+    /// [`InheritError::Missing`].
+    pub fn named(&self, name: &str) -> Result<&Passed, InheritError> {
+        self.0.get(name).ok_or_else(|| {
+            let there = self.0.iter().map(|(name, passed)| format!("{name:?} ({passed})"));
+            InheritError::Missing { name: name.to_owned(), there: there.collect() }
+        })
+    }
+
+    objects! {
+        /// A lock.
+        ///
+        /// # Errors
+        /// [`InheritError`].
+        lock: RawLock = Lock, "a lock";
+        /// A re-entrant lock.
+        ///
+        /// # Errors
+        /// [`InheritError`].
+        rlock: RLock = RLock, "a re-entrant lock";
+        /// A semaphore.
+        ///
+        /// # Errors
+        /// [`InheritError`].
+        semaphore: Semaphore = Semaphore, "a semaphore";
+        /// An event.
+        ///
+        /// # Errors
+        /// [`InheritError`].
+        event: Event = Event, "an event";
+        /// A barrier.
+        ///
+        /// # Errors
+        /// [`InheritError`].
+        barrier: Barrier = Barrier, "a barrier";
+    }
+
+    /// A queue of plain values, as [`Plain`] or as a type of the program's own.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn queue<T>(&self, name: &str) -> Result<Queue<T, PlainFormat>, InheritError> {
+        self.queue_of(name)
+    }
+
+    /// A queue whose messages have another format, such as [`Postcard`](crate::wire::Postcard) between
+    /// two programs in Rust.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn queue_of<T, C>(&self, name: &str) -> Result<Queue<T, C>, InheritError> {
+        match self.named(name)? {
+            Passed::Queue(offset) => Ok(Queue::from_offset(*offset)?),
+            other => Err(wrong(name, "a queue", other)),
+        }
+    }
+
+    /// A number, of the very type that it was made with.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn value<T: Number>(&self, name: &str) -> Result<Synchronized<T>, InheritError> {
+        match self.named(name)? {
+            Passed::Value { block, code, lock } if T::CODES.contains(*code) => {
+                Synchronized::open(*block, lock_of(name, lock.as_deref())?)
+            }
+            other => Err(wrong(name, &format!("a value of {}", T::NAME), other)),
+        }
+    }
+
+    /// Numbers, of the very type that they were made with.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn array<T: Number>(&self, name: &str) -> Result<SynchronizedArray<T>, InheritError> {
+        match self.named(name)? {
+            Passed::Array { block, code, len, lock } if T::CODES.contains(*code) => {
+                let len = usize::try_from(*len).unwrap_or(usize::MAX);
+                SynchronizedArray::open(*block, len, lock_of(name, lock.as_deref())?)
+            }
+            other => Err(wrong(name, &format!("an array of {}", T::NAME), other)),
+        }
+    }
+
+    /// A plain value, as [`Plain`] or as a type of the program's own.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn plain<T: DeserializeOwned>(&self, name: &str) -> Result<T, InheritError> {
+        match self.named(name)? {
+            Passed::Plain(value) => Ok(plain::from(value)?),
+            other => Err(wrong(name, "a plain value", other)),
+        }
+    }
+
+    /// The plain value of a name, as it is; `None` if there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Plain> {
+        if let Some(Passed::Plain(value)) = self.0.get(name) { Some(value) } else { None }
+    }
+}
+
+fn lock_of(name: &str, lock: Option<&Passed>) -> Result<Option<AnyLock>, InheritError> {
+    Ok(match lock {
+        None => None,
+        Some(Passed::Lock(offset)) => Some(AnyLock::Lock(RawLock::from_offset(*offset)?)),
+        Some(Passed::RLock(offset)) => Some(AnyLock::RLock(RLock::from_offset(*offset)?)),
+        Some(other) => return Err(wrong(name, "a value with a lock", other)),
+    })
+}
+
+fn wrong(name: &str, wanted: &str, found: &Passed) -> InheritError {
+    InheritError::Kind {
+        name: name.to_owned(),
+        wanted: wanted.to_owned(),
+        found: found.to_string(),
+    }
+}
+
+/// Why an object that was passed cannot be had.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum InheritError {
+    /// This process was not started with anything passed to it.
+    Nothing,
+    /// Nothing of that name was passed.
+    Missing {
+        /// The name.
+        name: String,
+        /// What there is.
+        there: Vec<String>,
+    },
+    /// What was passed under the name is something else.
+    Kind {
+        /// The name.
+        name: String,
+        /// What was asked for.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+    /// A plain value does not fit the type, or what was passed makes no sense.
+    Plain(PlainError),
+    /// The object cannot be had; why.
+    Lost(String),
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str(
+                "nothing was passed to this process: start it as a program of phalanx, with the \
+                 objects that it is to share",
+            ),
+            Self::Missing { name, there } if there.is_empty() => {
+                write!(f, "nothing named {name:?} was passed to this process, nor anything else")
+            }
+            Self::Missing { name, there } => {
+                let there = there.join(", ");
+                write!(f, "nothing named {name:?} was passed to this process; there is {there}")
+            }
+            Self::Kind { name, wanted, found } => {
+                write!(f, "what was passed as {name:?} is {found}, not {wanted}")
+            }
+            Self::Plain(error) => write!(f, "cannot read what was passed to this process: {error}"),
+            Self::Lost(why) => write!(f, "cannot open what was passed to this process: {why}"),
+        }
+    }
+}
+
+/// The same, for a `main` that returns it.
+impl fmt::Debug for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for InheritError {}
+
+impl From<PlainError> for InheritError {
+    fn from(error: PlainError) -> Self {
+        Self::Plain(error)
+    }
+}
+
+impl From<CreateError> for InheritError {
+    fn from(error: CreateError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl From<InheritError> for Error {
+    fn from(error: InheritError) -> Self {
+        let kind = match &error {
+            InheritError::Plain(_) => ErrorKind::Decode,
+            InheritError::Lost(_) => ErrorKind::NotHeld,
+            _ => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<PlainError> for Error {
+    fn from(error: PlainError) -> Self {
+        Self::new(ErrorKind::Decode, error.to_string())
+    }
+}

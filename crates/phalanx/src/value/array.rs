@@ -1,0 +1,171 @@
+//! Many values that processes share.
+
+use std::fmt;
+
+use bytemuck::Pod;
+use phalanx_shm::cells::Cells;
+use phalanx_shm::peers::SlotId;
+
+use super::atomic::atomic_operations;
+use super::{Atomic, Block};
+use crate::error::CreateError;
+use crate::wire::handle::passed_by_offset;
+
+/// A fixed number of plain values in shared memory, read and written without a lock.
+///
+/// Each is like a [`Value`](super::Value) of its own: what is said there of order, sizes and deaths
+/// holds for each, and nothing for several together. Methods that copy several make no snapshot.
+///
+/// # Panics
+/// Where an index, or the end of a run of values, lies beyond the end.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let counts = Array::from_slice(&[1u32, 2, 3])?;
+/// counts.fetch_add(1, 40);
+/// assert_eq!(counts.load(1), 42);
+/// assert_eq!(counts.iter().sum::<u32>(), 46);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
+pub struct Array<T>(Cells<T>);
+
+impl<T: Pod> Array<T> {
+    /// An array of `len` values all of whose bytes are zero.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn zeroed(len: usize) -> Result<Self, CreateError> {
+        // A length beyond all memory is refused by the arena.
+        let bytes = len.checked_mul(size_of::<T>()).unwrap_or(usize::MAX / 4);
+        Ok(Self(Block::new(bytes)?.into_cells()))
+    }
+
+    /// An array with a copy of the values.
+    ///
+    /// # Errors
+    /// [`CreateError`] when shared memory cannot be had.
+    pub fn from_slice(values: &[T]) -> Result<Self, CreateError> {
+        let array = Self::zeroed(values.len())?;
+        array.write(0, values);
+        Ok(array)
+    }
+
+    /// A handle to the array at `offset`, of which this process was made a holder.
+    ///
+    /// # Errors
+    /// [`CreateError`] when it was not, or there is no array there.
+    pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
+        Ok(Self(Block::held(offset)?.into_cells()))
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value at `index`.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    #[inline]
+    #[must_use]
+    pub fn load(&self, index: usize) -> T {
+        self.0.load(index)
+    }
+
+    /// The value at `index`, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<T> {
+        (index < self.len()).then(|| self.0.load(index))
+    }
+
+    /// Writes the value at `index`.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    #[inline]
+    pub fn store(&self, index: usize, value: T) {
+        self.0.store(index, value);
+    }
+
+    /// Copies the values from `start` on, as many as `values` has room for.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn read(&self, start: usize, values: &mut [T]) {
+        self.check(start, values.len());
+        for (index, value) in (start..).zip(values) {
+            *value = self.0.load(index);
+        }
+    }
+
+    /// Writes the values from `start` on.
+    ///
+    /// # Panics
+    /// Beyond the end; then nothing has been written.
+    pub fn write(&self, start: usize, values: &[T]) {
+        self.check(start, values.len());
+        for (index, value) in (start..).zip(values) {
+            self.0.store(index, *value);
+        }
+    }
+
+    fn check(&self, start: usize, count: usize) {
+        let all = self.len();
+        assert!(
+            start.checked_add(count).is_some_and(|end| end <= all),
+            "{count} values from index {start} on, of a shared array of {all}"
+        );
+    }
+
+    /// A copy of all values.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<T> {
+        self.iter().collect()
+    }
+
+    /// The values, each read when its turn comes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator {
+        (0..self.len()).map(|index| self.0.load(index))
+    }
+}
+
+impl<T: Atomic> Array<T> {
+    atomic_operations!(self, &self.0, index; index: usize);
+}
+
+impl<T> Array<T> {
+    /// Where the array lies: what names it to another process of the family.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.0.object().offset()
+    }
+
+    /// Makes another process a holder, before the offset is sent to it.
+    pub fn hold_for(&self, slot: SlotId) {
+        self.0.object().hold_for(slot);
+    }
+}
+
+impl<T> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Pod + fmt::Debug> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+passed_by_offset!([T: Pod] Array<T>, "a shared array");
