@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "JoinableQueue",
     "Lock",
+    "Manager",
     "Pipe",
     "Pool",
     "Process",
@@ -52,6 +53,7 @@ __all__ = [
     "get_start_method",
     "log_to_stderr",
     "parent_process",
+    "process_cpu_count",
     "reducer",
     "set_executable",
     "set_forkserver_preload",
@@ -74,6 +76,7 @@ Condition = _default_context.Condition
 Event = _default_context.Event
 JoinableQueue = _default_context.JoinableQueue
 Lock = _default_context.Lock
+Manager = _default_context.Manager
 Pipe = _default_context.Pipe
 Pool = _default_context.Pool
 Queue = _default_context.Queue
@@ -94,6 +97,7 @@ get_logger = _default_context.get_logger
 get_start_method = _default_context.get_start_method
 log_to_stderr = _default_context.log_to_stderr
 parent_process = _default_context.parent_process
+process_cpu_count = _default_context.process_cpu_count
 set_executable = _default_context.set_executable
 set_forkserver_preload = _default_context.set_forkserver_preload
 set_start_method = _default_context.set_start_method
@@ -108,6 +112,7 @@ if "__main__" in sys.modules:
 _SUBMODULES = frozenset(
     {
         "connection",
+        "dummy",
         "forkserver",
         "pool",
         "popen_fork",
@@ -132,6 +137,7 @@ if TYPE_CHECKING:
     from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
+        dummy as dummy,
         forkserver as forkserver,
         pool as pool,
         popen_fork as popen_fork,
@@ -171,6 +177,9 @@ else:
                 __import__(f"multiprocessing.{name}")
                 return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+del TYPE_CHECKING
 
 
 def __dir__():

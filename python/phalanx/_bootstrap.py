@@ -72,6 +72,17 @@ def _report(error):
     util._flush_std_streams()
 
 
+def _complain(name, error, on_error):
+    """Do what `set_forkserver_preload` was told to do about a module that cannot be imported."""
+    if on_error == "ignore":
+        return
+    why = f"{type(error).__name__}: {error}"
+    sys.stderr.write(f"phalanx: the forkserver could not import {name!r}: {why}\n")
+    util._flush_std_streams()
+    if on_error == "fail":
+        os._exit(1)
+
+
 def _be_born(payload, fds):
     from . import forkserver
 
@@ -107,11 +118,10 @@ def _preload(plan):
     for name in plan["modules"]:
         try:
             __import__(name)
-        except ImportError:
-            pass
-        except BaseException:
+        except BaseException as error:
             # Whatever needs the module will fail again, where its failure is reported.
-            util.debug("the forkserver could not import %s", name)
+            if name in plan["wanted"]:
+                _complain(name, error, plan["on_error"])
     # Output that is still buffered would be written by every child.
     util._flush_std_streams()
     if _thread._count() > 0:

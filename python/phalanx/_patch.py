@@ -45,8 +45,8 @@ def patch() -> None:
     for name in standard:
         del sys.modules[name]
     sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
-    sys.modules[_STANDARD] = sys.modules[_OWN]
     if _STANDARD in standard:
+        sys.modules[_STANDARD] = sys.modules[_OWN]
         _redirect_package(standard[_STANDARD])
     if f"{_STANDARD}.context" in standard:
         _redirect_contexts(standard[f"{_STANDARD}.context"])

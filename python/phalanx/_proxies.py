@@ -6,15 +6,12 @@ the manager's server, over one connection for each thread and server. The messag
 server itself go over the same connection, and giving up an object needs no answer.
 """
 
-import operator
-import os
 import sys
-from types import GenericAlias
+from _thread import _local
 
 from . import process, util
 from ._core import ManagerChannel, _own_place
 from .context import get_spawning_popen
-from .errors import RemoteError as _RemoteError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -23,6 +20,18 @@ if TYPE_CHECKING:
 
 #: What a server of phalanx says to who wants to stay connected.
 HELLO = "phalanx 1"
+
+#: Whether this thread is putting something into an object of a manager in shared memory.
+_storing = _local()
+
+
+def store(operation, *args, **kwds):
+    """Call what puts values into shared memory: of proxies among them, the objects are kept."""
+    _storing.is_on = True
+    try:
+        return operation(*args, **kwds)
+    finally:
+        _storing.is_on = False
 
 
 class Token:
@@ -226,6 +235,7 @@ class BaseProxy:
     #: Whether the class can work on an object in shared memory, and that object.
     _takes_local = False
     _local: "Any" = None
+    _stays = False
 
     def __init__(
         self,
@@ -364,10 +374,19 @@ class BaseProxy:
             # The manager may have been shut down.
             util.info("incref failed: %s", e)
 
+    def _stay(self):
+        """Have the server keep the object for good: what refers to it is not a process."""
+        where = (self._tls, self._token.address, self._authkey, self._serializer)
+        if not self._stays and _link_is_ours(where):
+            _control(*where, "keep", (self._id,))
+        self._stays = True
+
     def __reduce__(self):
         kwds = {}
         if get_spawning_popen() is not None:
             kwds["authkey"] = self._authkey
+        elif getattr(_storing, "is_on", False):
+            self._stay()
         if self._isauto:
             kwds["exposed"] = self._exposed_
             return RebuildProxy, (AutoProxy, self._token, self._serializer, kwds)
@@ -414,8 +433,10 @@ def RebuildProxy(func: "Callable[..., Any]", token: Token, serializer: str, kwds
         server._keep(token.id)
     incref = kwds.pop("incref", True) and not getattr(current, "_inheriting", False)
     proxy = func(token, serializer, incref=incref, **kwds)
-    if server and kwds.get("manager_owned") and getattr(proxy, "_takes_local", False):
-        proxy._take(server.id_to_local_proxy_obj[token.id][0])
+    if getattr(proxy, "_takes_local", False) and kwds.get("manager_owned"):
+        shared = server._shared_part(token.id)  # type: ignore[union-attr]
+        if shared is not None:
+            proxy._take(shared)
     return proxy
 
 
@@ -645,58 +666,6 @@ class BarrierProxy(BaseProxy):
     def broken(self) -> bool:
         """Whether the barrier is broken."""
         return self._attribute("broken")
-
-
-class NamespaceProxy(BaseProxy):
-    """Stands for an object with attributes."""
-
-    _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
-    _takes_local = True
-
-    def __getattr__(self, key):
-        if key[0] == "_":
-            return object.__getattribute__(self, key)
-        local = self._local
-        if local is not None:
-            return local.get_attribute(key)
-        return self._callmethod("__getattribute__", (key,))
-
-    def __setattr__(self, key, value):
-        if key[0] == "_":
-            return object.__setattr__(self, key, value)
-        local = self._local
-        if local is not None:
-            return local.set_attribute(key, value, self)
-        return self._callmethod("__setattr__", (key, value))
-
-    def __delattr__(self, key):
-        if key[0] == "_":
-            return object.__delattr__(self, key)
-        local = self._local
-        if local is not None:
-            return local.delete_attribute(key)
-        return self._callmethod("__delattr__", (key,))
-
-
-class ValueProxy(BaseProxy):
-    """Stands for a value."""
-
-    _exposed_ = ("get", "set")
-    _takes_local = True
-
-    def get(self) -> "Any":
-        """Return the value."""
-        local = self._local
-        return local.get() if local is not None else self._callmethod("get")
-
-    def set(self, value: "Any") -> None:
-        """Set the value."""
-        local = self._local
-        return local.put(value, self) if local is not None else self._callmethod("set", (value,))
-
-    value = property(get, set)
-
-    __class_getitem__ = classmethod(GenericAlias)
 
 
 _BaseArrayProxy = MakeProxyType("ArrayProxy", ("__len__", "__getitem__", "__setitem__"))

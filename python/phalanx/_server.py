@@ -9,8 +9,8 @@ import sys
 from _thread import RLock
 
 from . import process, util
-from ._core import ManagerServer
-from ._proxies import HELLO, RemoteError, Token, _listener_client
+from ._core import ManagerServer, _share_with
+from ._proxies import HELLO, Token, _listener_client
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -352,15 +352,22 @@ class Server:
         if ident not in self.id_to_local_proxy_obj:
             self.id_to_local_proxy_obj[ident] = self.id_to_obj[ident]
 
+    def _shared_part(self, ident):
+        """Return what relatives can use of an object without the server, if anything."""
+        obj = self._entry(ident)[0]
+        part = getattr(type(obj), "_shared_part", None)
+        return None if part is None else part(obj)
+
     def _share(self, client, ident):
+        """Return the pickle of what a client can use without the server, if anything."""
         if client.place is None:
             return None
-        obj = self.id_to_obj[ident][0]
-        if not getattr(type(obj), "_is_shared", False):
+        shared = self._shared_part(ident)
+        if shared is None:
             return None
-        from ._managed import share
+        from ._managed import pack
 
-        return share(obj, client.place)
+        return _share_with(client.place, lambda: pack(shared))
 
 
 def _own_address():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import connection as _connection, pool as _pool, queues as _queues, synchronize as _sync
+    from . import connection as _connection, managers as _managers, pool as _pool, queues as _queues, synchronize as _sync
     from ._core import _Policy
 
 __all__ = ()
@@ -44,6 +44,18 @@ class BaseContext:
         from ._core import cpu_count
 
         return cpu_count(physical)
+
+    def process_cpu_count(self) -> int:
+        """Return the number of processors that this process may use: the same as `cpu_count`."""
+        return self.cpu_count()
+
+    def Manager(self) -> "_managers.SyncManager":
+        """Return a manager whose server runs in a process of its own."""
+        from .managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
 
     def Pipe(self, duplex: bool = True) -> "tuple[_connection.Connection, _connection.Connection]":
         """Return two connections that are joined by a pipe."""
@@ -189,11 +201,16 @@ class BaseContext:
 
         set_executable(executable)
 
-    def set_forkserver_preload(self, module_names: list[str]) -> None:
-        """Set the modules that the forkserver imports before it forks."""
+    def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:
+        """Set the modules that the forkserver imports before it forks.
+
+        `on_error` says what becomes of one that cannot be imported: nothing (`"ignore"`), a warning on
+        standard error (`"warn"`), or the end of the forkserver, so that starting a process fails
+        (`"fail"`).
+        """
         from .forkserver import set_forkserver_preload
 
-        set_forkserver_preload(module_names)
+        set_forkserver_preload(module_names, on_error=on_error)
 
     def get_context(self, method: str | None = None) -> "BaseContext":
         """Return the context of a start method; without one, this context."""

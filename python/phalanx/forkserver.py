@@ -24,6 +24,7 @@ class ForkServer:
         self._inherited_fds: Any = None
         self._preload_modules = ["__main__"]
         self._preload_main = True
+        self._preload_on_error = "ignore"
 
     @property
     def _forkserver_pid(self):
@@ -32,11 +33,17 @@ class ForkServer:
     def _stop(self):
         zygote_stop()
 
-    def set_forkserver_preload(self, modules_names: list[str]) -> None:
-        """Set the modules that the forkserver imports; `__main__` stands for the main module."""
+    def set_forkserver_preload(self, modules_names: list[str], *, on_error: str = "ignore") -> None:
+        """Set the modules that the forkserver imports; `__main__` stands for the main module.
+
+        `on_error` is `"ignore"`, `"warn"` or `"fail"`, for a module that cannot be imported.
+        """
         if not all(type(name) is str for name in modules_names):
             raise TypeError("module_names must be a list of strings")
+        if on_error not in ("ignore", "warn", "fail"):
+            raise ValueError(f"on_error must be 'ignore', 'warn' or 'fail', not {on_error!r}")
         self._preload_modules = list(modules_names)
+        self._preload_on_error = on_error
 
     def get_inherited_fds(self) -> "Any":
         """Return the descriptors that the forkserver passed to this process, if it started it."""
@@ -59,6 +66,8 @@ class ForkServer:
                 "main_path": main_path,
                 "main_by_value": by_value,
                 "modules": modules,
+                "wanted": self._preload_modules,
+                "on_error": self._preload_on_error,
             },
             False,
         )

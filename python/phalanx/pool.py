@@ -5,11 +5,13 @@ classes that programs subclass.
 """
 
 import gc
+import itertools
 import os
 import warnings
+import weakref
 
 from . import context as _context, util
-from ._core import ApplyResult, IMapIterator, MapResult, PoolCore
+from ._core import ApplyResult, IMapIterator, MapResult, PoolCore, ThreadCore, WorkerBench
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
     RemoteTraceback as RemoteTraceback,
@@ -20,7 +22,6 @@ from .errors import (
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from multiprocessing.pool import ThreadPool as ThreadPool
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -37,18 +38,13 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 AsyncResult = ApplyResult
-IMapUnorderedIterator = IMapIterator
 
 
-if not TYPE_CHECKING:
+class IMapUnorderedIterator(IMapIterator["_T"]):
+    """An iterator of results in the order in which they arrive."""
 
-    def __getattr__(name):
-        # Threads need no engine: the standard library's pool of them is as good here.
-        if name == "ThreadPool":
-            from multiprocessing.pool import ThreadPool
-
-            return ThreadPool
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __new__(cls, pool: "Pool") -> "Self":
+        return super().__new__(cls, pool, False)
 
 
 def worker(
@@ -60,8 +56,9 @@ def worker(
     """Work at a bench of a pool until the pool closes: the target of a worker process."""
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
-    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
-    gc.freeze()
+    if isinstance(bench, WorkerBench):
+        # What a forked worker inherited is not looked at by its collector, hence not copied for it.
+        gc.freeze()
     try:
         bench.run(initializer, tuple(initargs), maxtasks)
     except KeyboardInterrupt:
@@ -69,7 +66,98 @@ def worker(
         util.debug("worker interrupted")
 
 
-class Pool:
+def mapstar(args: "Any") -> "list[Any]":
+    """Call a function for each item: a task of the standard library's `map`."""
+    return list(map(*args))
+
+
+def starmapstar(args: "Any") -> "list[Any]":
+    """Call a function with the parts of each item: a task of the standard library's `starmap`."""
+    function, items = args
+    return [function(*item) for item in items]
+
+
+def _run_task(task):
+    """Do a task as the standard library's pool puts them into its queue."""
+    _, _, function, args, kwds = task
+    return function(*args, **kwds)
+
+
+class ExceptionWithTraceback:
+    """An exception that keeps the text of its traceback when it is pickled."""
+
+    def __init__(self, exc: BaseException, tb: "TracebackType | None") -> None:
+        import traceback
+
+        text = "".join(traceback.format_exception(type(exc), exc, tb))
+        self.exc = exc
+        self.exc.__traceback__ = None
+        self.tb = f'\n"""\n{text}"""'
+
+    def __reduce__(self):
+        return rebuild_exc, (self.exc, self.tb)
+
+
+def rebuild_exc(exc: BaseException, tb: str) -> BaseException:
+    """Return an exception with the text of its traceback as its cause."""
+    exc.__cause__ = RemoteTraceback(tb)
+    return exc
+
+
+class _TaskQueue:
+    """Where recipes put the tasks of iterators that they make themselves."""
+
+    def __init__(self, core):
+        self._core = core
+
+    def put(self, item: "Any") -> None:
+        """Let an iterator that was made of the pool run tasks: `(tasks, iterator._set_length)`."""
+        tasks, set_length = item
+        set_length.__self__._begin(tasks)
+
+    def qsize(self) -> int:
+        """Return how many batches wait for a worker."""
+        return self._core.queued()
+
+    def empty(self) -> bool:
+        """Return whether no batch waits for a worker."""
+        return self._core.queued() == 0
+
+
+class _Names:
+    """What programs that extend or watch pools look for inside of them."""
+
+    _core: "Any"
+
+    @property
+    def _pool(self):
+        return self._core.processes()
+
+    @property
+    def _cache(self):
+        return dict.fromkeys(self._core.unfinished())
+
+    @property
+    def _taskqueue(self):
+        return _TaskQueue(self._core)
+
+    def _repopulate_pool(self):
+        self._core.look()
+
+    _maintain_pool = _repopulate_pool
+
+    @staticmethod
+    def _get_tasks(func, it, size):
+        items = iter(it)
+        while batch := tuple(itertools.islice(items, size)):
+            yield func, batch
+
+    def _guarded_task_generation(self, result_job, func, iterable):
+        for place, item in enumerate(iterable):
+            yield result_job, place, func, (item,), {}
+
+
+class Pool(_Names):
     """A pool of worker processes that calls are sent to.
 
     `processes` is the number of workers (default: the processors this process may use),
@@ -83,6 +171,7 @@ class Pool:
     """
 
     _wrap_exception = True
+    _Core: "Any" = PoolCore
 
     @staticmethod
     def Process(ctx: "_context.BaseContext", *args: "Any", **kwds: "Any") -> "Any":
@@ -107,14 +196,14 @@ class Pool:
         if self._ctx.get_start_method() == "fork":
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
-        self._core = PoolCore(processes, _Starter(self))
+        self._core = self._Core(processes, _Starter(self))
         self._owner = os.getpid()
         self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
         self._state = RUN
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
         if getattr(self, "_state", None) == RUN and self._owner == os.getpid():
-            _warn(f"unclosed running phalanx pool {self!r}", ResourceWarning, source=self)
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     def __repr__(self):
         name = type(self)
@@ -122,10 +211,6 @@ class Pool:
             f"<{name.__module__}.{name.__qualname__} state={self._state} "
             f"pool_size={len(self._core.processes())}>"
         )
-
-    @property
-    def _pool(self):
-        return self._core.processes()
 
     # One call
 
@@ -301,11 +386,43 @@ class Pool:
             self._callback_thread.start()
 
 
+class ThreadPool(Pool):
+    """A pool of threads with the interface of `Pool`.
+
+    Tasks and results are handed over as they are: nothing is pickled, and the tasks share this process's
+    memory. `terminate` does not interrupt tasks that run; it drops those that have not begun.
+
+    >>> with mp.pool.ThreadPool(2) as pool:
+    ...     pool.map(lambda x: -x, [1, 2])
+    [-1, -2]
+    """
+
+    _wrap_exception = False
+    _Core = ThreadCore
+
+    @staticmethod
+    def Process(ctx: "_context.BaseContext", *args: "Any", **kwds: "Any") -> "Any":
+        from .dummy import Process
+
+        return Process(*args, **kwds)
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+    ) -> None:
+        super().__init__(processes, initializer, initargs)
+
+    def _serve_callbacks(self):
+        pass  # The thread that ends a call calls them.
+
+
 class _Starter:
     """Starts worker processes for a pool, without keeping the pool alive."""
 
     def __init__(self, pool):
-        self.make = type(pool).Process
+        self.make = _unbound(pool, pool.Process)
         self.ctx = pool._ctx
         self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild)
 
@@ -315,6 +432,15 @@ class _Starter:
         process.daemon = True
         process.start()
         return process
+
+
+def _unbound(pool, method):
+    """Return a function that calls the method and does not keep its object alive."""
+    function = getattr(method, "__func__", None)
+    if function is None or method.__self__ is not pool:
+        return method
+    owner = weakref.ref(pool)
+    return lambda *args, **kwds: function(owner(), *args, **kwds)
 
 
 def _terminate(core, owner):

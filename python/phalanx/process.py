@@ -393,6 +393,8 @@ class _MainProcess(BaseProcess):
         self._closed = False
         # All of it is inherited by descendants.
         self._config = {"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"}
+        # Who has it shares our memory.
+        self._config["family"] = os.urandom(16)
 
     def close(self) -> None:
         """Do nothing: the main process cannot be closed."""

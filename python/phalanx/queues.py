@@ -10,7 +10,7 @@ from . import _core
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from queue import Empty as Empty, Full as Full
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from .context import BaseContext
 
@@ -29,10 +29,11 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _rebuild(cls, offset):
-    queue = cls.__new__(cls)
-    queue._attach(offset)
-    return queue
+_sentinel = object()
+
+
+def _new(cls):
+    return cls.__new__(cls)
 
 
 class _Shared:
@@ -43,12 +44,35 @@ class _Shared:
     if TYPE_CHECKING:
 
         def _share(self) -> int: ...
+        def _attach(self, offset: int) -> None: ...
+        def _adopt(self, end: Any) -> None: ...
 
-    def __reduce__(self):
+    # Subclasses extend these two to let attributes of theirs travel too.
+
+    def __getstate__(self):
         from . import context
 
         context.assert_spawning(self)
-        return _rebuild, (type(self), self._share())
+        return (self._share(),)
+
+    def __setstate__(self, state):
+        self._attach(*state)
+
+    def __reduce__(self):
+        return _new, (type(self),), self.__getstate__()
+
+    def __getattr__(self, name):
+        # Others look inside of queues; what they find there is made for them.
+        if name[:1] != "_":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        from ._queue_names import find
+
+        return find(self, name)
+
+    def __setattr__(self, name, value):
+        if type(value) in (_core.QueueReader, _core.QueueWriter):
+            self._adopt(value)
+        super().__setattr__(name, value)
 
 
 class Queue(_Shared, _core.Queue["_T"]):
@@ -65,6 +89,18 @@ class Queue(_Shared, _core.Queue["_T"]):
 
     def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
         self._create(maxsize)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "_on_queue_feeder_error" in vars(cls) and "put" not in vars(cls):
+            # It wants to deal with objects that cannot be pickled.
+            from ._queue_names import put_or_report
+
+            cls.put = put_or_report
+
+    @staticmethod
+    def _on_queue_feeder_error(e, obj):
+        raise e
 
     def join_thread(self) -> None:
         """Do nothing: there is no background thread. Only for a queue that has been closed."""

@@ -58,10 +58,29 @@ def _owner(lock):
     return ("SomeOtherThread" if lock._count() > 0 else "SomeOtherProcess"), "nonzero"
 
 
+class _Names:
+    """An endless supply of random names; nothing here has a name, but others ask for some."""
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        import os
+
+        return os.urandom(4).hex()
+
+
 class SemLock:
     """What locks and semaphores have in common; for `isinstance`."""
 
     __slots__ = ()
+    _rand = _Names()
+
+    @staticmethod
+    def _make_name():
+        from . import process
+
+        return f"{process.current_process()._config['semprefix']}-{next(SemLock._rand)}"
 
     if TYPE_CHECKING:
         # What the classes of the engine bring.
@@ -166,6 +185,23 @@ class BoundedSemaphore(Semaphore):
         return f"<{name}(value={self._get_value()}, maxvalue={self.maxvalue})>"
 
 
+class _Count:
+    """A number as a semaphore shows it."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def get_value(self) -> int:
+        """Return the number."""
+        return self._value
+
+    _get_value = get_value
+
+    @property
+    def _semlock(self):
+        return self
+
+
 class Condition(_core.Condition):
     """Waiting, under a lock, for a change that another process makes under the same lock.
 
@@ -192,6 +228,20 @@ class Condition(_core.Condition):
 
     def __repr__(self):
         return f"<{type(self).__name__}({self._lock}, {self._waiting()})>"
+
+    # By these three others look at who waits. Nobody is ever between being woken and going on.
+
+    @property
+    def _sleeping_count(self):
+        return _Count(self._waiting())
+
+    @property
+    def _woken_count(self):
+        return _Count(0)
+
+    @property
+    def _wait_semaphore(self):
+        return _Count(0)
 
 
 class Event(_core.Event):

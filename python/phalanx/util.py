@@ -465,3 +465,18 @@ def _args_from_interpreter_flags():
             value = given[option]
             args += ["-X", option if value is True else f"{option}={value}"]
     return args
+
+
+def _cleanup_tests():
+    """Give up everything that tests may have left: for CPython's own tests."""
+    import gc
+
+    from . import forkserver
+
+    process._cleanup()
+    forkserver._forkserver._stop()
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None:
+        tracker._resource_tracker._stop()
+    _run_finalizers()
+    gc.collect()

@@ -8,6 +8,7 @@ mod interrupt;
 mod manager;
 mod message;
 mod pool;
+mod threads;
 mod types;
 
 use pyo3::prelude::*;
@@ -27,6 +28,8 @@ mod _core {
     use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    #[pymodule_export]
+    use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]
     use crate::types::challenge::{
         answer_challenge, create_response, deliver_challenge, verify_challenge,
@@ -48,7 +51,9 @@ mod _core {
     #[pymodule_export]
     use crate::types::program::start_program;
     #[pymodule_export]
-    use crate::types::queue::{Queue, QueueReader};
+    use crate::types::queue::Queue;
+    #[pymodule_export]
+    use crate::types::queue_ends::{QueueReader, QueueWriter};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]

@@ -293,6 +293,17 @@ impl Family {
         ours
     }
 
+    /// Forgets the only handle to an object if `take` says that the object is gone. Nobody can fork, and
+    /// so give the hold to a child, in between.
+    pub(crate) fn end_hold_if(&self, offset: u64, take: impl FnOnce() -> bool) -> bool {
+        let mut local = self.local();
+        let taken = local.holds.get(&offset) == Some(&1) && take();
+        if taken {
+            local.holds.remove(&offset);
+        }
+        taken
+    }
+
     pub(crate) fn drop_hold(&self, offset: u64) {
         let header: &ObjectHeader = self.arena.at(offset);
         {

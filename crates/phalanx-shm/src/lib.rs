@@ -21,6 +21,8 @@ pub mod failpoint;
 #[cfg(not(loom))]
 pub mod family;
 #[cfg(not(loom))]
+pub mod frozen;
+#[cfg(not(loom))]
 pub mod guarded;
 #[cfg(not(loom))]
 pub mod leases;

@@ -116,6 +116,14 @@ impl ObjectHeader {
         self.holders[word].fetch_and(!bit, Ordering::AcqRel);
     }
 
+    fn is_held_only_by(&self, slot: SlotId) -> bool {
+        let (word, bit) = place(slot);
+        let only = |(n, held): (usize, &AtomicU64)| {
+            held.load(Ordering::Acquire) == if n == word { bit } else { 0 }
+        };
+        self.holders.iter().enumerate().all(only)
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.holders.iter().any(|word| word.load(Ordering::Acquire) != 0)
     }
@@ -399,6 +407,33 @@ impl Shared<Bytes> {
         }
         header.hold(family.me());
         Self::from_offset(family, offset)
+    }
+
+    /// Makes the object a chunk of this process's own again, if this is the last handle to it anywhere.
+    /// In one step: a process that dies has done it or not.
+    ///
+    /// # Errors
+    /// The handle, when others have one, or a stopped process is in the middle of a sweep.
+    pub fn disown(self) -> Result<Chunk, Self> {
+        let (family, offset) = (self.family, self.offset);
+        // Who destroys objects, under this lock, relies on their staying objects meanwhile.
+        let right = family.housekeeping(std::time::Duration::from_millis(20));
+        let (Some(_right), Some(chunk)) = (right, family.arena().chunk_at(offset)) else {
+            return Err(self);
+        };
+        let me = family.me();
+        let header: &ObjectHeader = family.arena().at(offset);
+        let take = || {
+            let owned = (ChunkState::Owned, Some(me));
+            header.is_held_only_by(me)
+                && family.arena().transition(chunk, (ChunkState::Object, None), owned)
+        };
+        if !family.end_hold_if(offset, take) {
+            return Err(self);
+        }
+        failpoint!("object.disown.owned");
+        std::mem::forget(self);
+        Ok(chunk)
     }
 
     /// Writes the bytes of a new object that nobody else looks at yet.

@@ -23,11 +23,12 @@ use std::sync::Arc;
 
 use phalanx_shm::arena::{AllocError, Chunk};
 use phalanx_shm::family::Family;
+use phalanx_shm::frozen::Frozen;
 use phalanx_shm::object::{Bytes, PAYLOAD_START, Shared};
 use phalanx_shm::ring::{INLINE_MAX, Record, Taken};
 
 /// Buffers begin at multiples of this many bytes.
-const ALIGNMENT: usize = 64;
+pub(crate) const ALIGNMENT: usize = 64;
 /// Bytes of the word that says how long the frame is.
 const LENGTH: usize = 8;
 
@@ -38,6 +39,42 @@ pub enum Outgoing<'a> {
     Inline(&'a [u8]),
     /// A message with a chunk of its own.
     Parcel(Parcel),
+    /// A short frame beside a chunk that has been written before: bytes that are handed over.
+    Handed(Handed<'a>),
+}
+
+/// A short frame and a chunk with bytes, of this process; freed when dropped unsent.
+#[derive(Debug)]
+pub struct Handed<'a> {
+    frame: &'a [u8],
+    family: &'static Family,
+    chunk: Chunk,
+    len: usize,
+}
+
+impl<'a> Handed<'a> {
+    /// Frames up to this length can have a chunk beside them.
+    pub(crate) const FRAME_MAX: usize = INLINE_MAX / 2;
+
+    /// A frame of at most [`Handed::FRAME_MAX`] bytes beside a chunk of this process's, in which there
+    /// are `len` bytes from [`PAYLOAD_START`] on.
+    pub(crate) fn new(family: &'static Family, frame: &'a [u8], chunk: Chunk, len: usize) -> Self {
+        debug_assert!(frame.len() <= Self::FRAME_MAX);
+        Self { frame, family, chunk, len }
+    }
+
+    /// The chunk, which is the caller's again.
+    pub(crate) fn into_chunk(self) -> Chunk {
+        let chunk = self.chunk;
+        std::mem::forget(self);
+        chunk
+    }
+}
+
+impl Drop for Handed<'_> {
+    fn drop(&mut self) {
+        self.family.free(self.chunk);
+    }
 }
 
 impl<'a> Outgoing<'a> {
@@ -52,12 +89,14 @@ impl<'a> Outgoing<'a> {
         Parcel::new(family, frame, &[]).map(Self::Parcel)
     }
 
-    /// Bytes of the message.
+    /// Bytes of the message, but for the frame of one that is handed over.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
             Self::Inline(frame) => frame.len(),
             Self::Parcel(parcel) => parcel.len,
+            // What the receiver is told too, which the frame is not.
+            Self::Handed(handed) => handed.len,
         }
     }
 
@@ -73,13 +112,18 @@ impl<'a> Outgoing<'a> {
             Self::Parcel(parcel) => {
                 Record::Payload { chunk: parcel.chunk.offset(), len: parcel.len as u64 }
             }
+            Self::Handed(Handed { frame, chunk, len, .. }) => {
+                Record::Labelled { label: frame, chunk: chunk.offset(), len: *len as u64 }
+            }
         }
     }
 
     /// The ring owns the message now.
     pub(crate) fn sent(self) {
-        if let Self::Parcel(parcel) = self {
-            std::mem::forget(parcel);
+        match self {
+            Self::Inline(_) => {}
+            Self::Parcel(parcel) => std::mem::forget(parcel),
+            Self::Handed(handed) => std::mem::forget(handed),
         }
     }
 }
@@ -175,7 +219,8 @@ impl Drop for Parcel {
 pub enum Incoming {
     /// Its frame is in the buffer that the caller gave.
     Inline,
-    /// A message with a chunk of its own.
+    /// A message with a chunk of its own. If the buffer has been given bytes, they are the frame, and the
+    /// chunk was handed over beside it.
     Parcel(Arrived),
 }
 
@@ -239,6 +284,22 @@ impl Arrived {
         }
         let word = self.family.arena().read_word(self.chunk.offset() + PAYLOAD_START as u64);
         usize::try_from(word).ok().filter(|len| *len <= self.len - LENGTH).ok_or(Damaged)
+    }
+
+    /// Makes frozen bytes of a whole chunk that was handed over beside its frame.
+    pub(crate) fn into_handed(self) -> Frozen {
+        let (family, chunk, len) = (self.family, self.chunk, self.len);
+        std::mem::forget(self);
+        Frozen::adopt(family, chunk, len)
+    }
+
+    /// Makes frozen bytes of a parcel; its buffers begin behind so many of them.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the parcel's length word is wrong.
+    pub(crate) fn into_frozen(self) -> Result<(Frozen, usize), Damaged> {
+        let end = LENGTH + self.frame_len()?;
+        Ok((self.into_handed(), end))
     }
 
     /// Makes an object of the parcel, without copying: views of its buffers, whose lengths the

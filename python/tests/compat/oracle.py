@@ -74,16 +74,19 @@ class Unit:
     seconds: float = 0.0
 
 
-def command(suite: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-X", "faulthandler", str(HERE / "run_class.py"), suite, *arguments]
+def start(write: int, suite: str, *arguments: str, **options) -> subprocess.Popen:
+    """Start a process that reports to the descriptor, which is closed here."""
+    line = [sys.executable, "-X", "faulthandler", str(HERE / "run_class.py"), suite, *arguments]
+    environment = {**os.environ, "PHALANX_COMPAT_REPORT": str(write)}
+    process = subprocess.Popen(line, pass_fds=(write,), env=environment, **options)
+    os.close(write)
+    return process
 
 
 def units(method: str, pattern: str) -> list[Unit]:
     """The classes of a suite whose names fit the pattern."""
     read, write = os.pipe()
-    line = ["sh", "-c", f'exec "$@" 3>&{write}', "sh", *command(f"oracle_{method}", "--list")]
-    process = subprocess.Popen(line, pass_fds=(write,))
-    os.close(write)
+    process = start(write, f"oracle_{method}", "--list")
     with open(read) as lines:
         rows = [json.loads(line) for line in lines]
     if process.wait() != 0:
@@ -114,10 +117,8 @@ def run(unit: Unit, excluded: list[Exclusion], limit: float, folder: Path) -> No
 def attempt(unit: Unit, todo: list[str], limit: float, log) -> bool:
     """Run tests in one process; return whether there is no use in another one."""
     read, write = os.pipe()
-    line = ["sh", "-c", f'exec "$@" 3>&{write}', "sh", *command(f"oracle_{unit.method}", unit.name, *todo)]
-    process = subprocess.Popen(line, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                               start_new_session=True)
-    os.close(write)
+    process = start(write, f"oracle_{unit.method}", unit.name, *todo, stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=log, start_new_session=True)
     current, pending, done, fixture = None, b"", False, None
     deadline = time.monotonic() + limit
     with selectors.DefaultSelector() as selector, os.fdopen(read, "rb", buffering=0) as events:

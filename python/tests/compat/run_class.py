@@ -3,8 +3,8 @@
     run_class.py SUITE --list                       print the names of the suite's classes and tests
     run_class.py SUITE CLASS [TEST]...              run tests, all or those named
 
-Outcomes are written as lines of JSON to descriptor 3 as they happen, so that whoever waits for them
-knows which test hangs.
+Outcomes are written as lines of JSON to the descriptor that PHALANX_COMPAT_REPORT names, as they happen:
+so whoever waits for them knows which test hangs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import unittest
 from pathlib import Path
 
-REPORT = 3
+REPORT = int(os.environ.pop("PHALANX_COMPAT_REPORT", "1"))
 
 
 def tell(**event):
@@ -97,6 +97,7 @@ def classes_of(suite):
 
 def main():
     suite_name, *names = sys.argv[1:]
+    os.set_inheritable(REPORT, False)
     faulthandler.enable()
     if os.environ.get("PHALANX_COMPAT_IMPL") != "multiprocessing":
         import phalanx

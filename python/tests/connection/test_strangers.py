@@ -53,7 +53,7 @@ def is_served(listener):
     return True
 
 
-@pytest.mark.parametrize("key", [b"another key", b"", KEY + b"\0", KEY[:-1]])
+@pytest.mark.parametrize("key", [b"another key", b"", KEY + b"x", KEY[:-1]])
 def test_a_wrong_key(listener, key):
     errors = []
 
@@ -181,7 +181,6 @@ def test_nothing_is_unpickled_before_the_key_is_proved(listener):
             return os._exit, (3,)
 
     with stranger(listener) as line:
-        assert read(line).startswith(b"#CHALLENGE#")
         say(line, pickle.dumps(Bomb()))
         with pytest.raises(AuthenticationError):
             listener.accept()

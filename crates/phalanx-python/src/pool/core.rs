@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::job::{Callbacks, Job};
 use super::owner::{Owner, locked};
-use super::results::{ApplyResult, MapResult};
+use super::results::{ApplyResult, InProcesses, MapResult};
 use super::shared::SharedArguments;
 use super::stream::IMapIterator;
 use super::wire::Mode;
@@ -24,6 +24,10 @@ const MOST_TOGETHER: usize = 2000;
 pub(crate) struct PoolCore(Arc<Owner>);
 
 impl PoolCore {
+    pub(super) fn owner(&self) -> Arc<Owner> {
+        Arc::clone(&self.0)
+    }
+
     fn open_map(
         &self,
         py: Python<'_>,
@@ -54,7 +58,10 @@ impl PoolCore {
         let seats = owner.seats;
         let core = Self(Arc::new(owner));
         for seat in 0..seats {
-            core.0.hire(py, seat)?;
+            if let Err(error) = core.0.hire(py, seat) {
+                super::death::dismiss(&core.0, py);
+                return Err(error);
+            }
         }
         Ok(core)
     }
@@ -84,7 +91,7 @@ impl PoolCore {
         };
         let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
         self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
-        Ok(ApplyResult::new(Arc::clone(&self.0), job))
+        Ok(ApplyResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
 
     /// Sends a call for each item of a list, results together.
@@ -106,7 +113,7 @@ impl PoolCore {
         for (first, count) in batches {
             self.0.send(py, &job, first as u64, items, first..first + count, true);
         }
-        Ok(MapResult::new(Arc::clone(&self.0), job))
+        Ok(MapResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
 
     /// The same, waiting for the results: batches are sent as workers need them, and results
@@ -151,7 +158,8 @@ impl PoolCore {
     ) -> PyResult<IMapIterator> {
         let job = self.0.open(py, function, Mode::Each, false, Callbacks::default(), None)?;
         let iterator = iterable.try_iter()?.unbind().into_any();
-        IMapIterator::start(py, Arc::clone(&self.0), job, iterator, chunksize, ordered, window)
+        let owner = Arc::clone(&self.0);
+        Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
     }
 
     /// No more calls.
@@ -189,6 +197,16 @@ impl PoolCore {
     /// The worker processes.
     fn processes(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         locked(&self.0.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
+    }
+
+    /// The numbers of the calls that are not done.
+    fn unfinished(&self) -> Vec<u64> {
+        locked(&self.0.jobs).keys().copied().collect()
+    }
+
+    /// How many batches wait for a worker.
+    fn queued(&self) -> usize {
+        self.0.crew.queued()
     }
 
     /// Takes in what has arrived and looks after the workers, without waiting.

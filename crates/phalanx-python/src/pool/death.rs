@@ -237,6 +237,19 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Ends the workers of a pool that could not be made as a whole.
+pub(super) fn dismiss(owner: &Owner, py: Python<'_>) {
+    owner.terminated.store(true, Ordering::SeqCst);
+    owner.crew.close();
+    let processes = all_processes(owner);
+    for name in [intern!(py, "terminate"), intern!(py, "join")] {
+        for process in &processes {
+            // What kept the last worker from starting is what the caller has to know.
+            let _ = process.call_method0(py, name);
+        }
+    }
+}
+
 /// Waits for what is left of the worker processes.
 pub(super) fn join_all(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     for process in all_processes(owner) {

@@ -43,9 +43,9 @@ enum Outcome {
 
 /// Functions of the user's to be called with the outcome.
 #[derive(Default)]
-pub(super) struct Callbacks {
-    pub(super) value: Option<Py<PyAny>>,
-    pub(super) error: Option<Py<PyAny>>,
+pub(crate) struct Callbacks {
+    pub(crate) value: Option<Py<PyAny>>,
+    pub(crate) error: Option<Py<PyAny>>,
 }
 
 impl Callbacks {

@@ -16,6 +16,9 @@ mod wire;
 mod worker;
 
 pub(crate) use self::core::PoolCore;
-pub(crate) use results::{ApplyResult, MapResult};
+pub(crate) use job::Callbacks;
+pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
+pub(crate) use sending::name_of;
 pub(crate) use stream::IMapIterator;
-pub(crate) use worker::WorkerBench;
+pub(crate) use wire::Mode;
+pub(crate) use worker::{WorkerBench, call_task};

@@ -1,6 +1,7 @@
 //! Results that will be there some time: `apply_async`, `map_async`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,13 +10,25 @@ use pyo3::types::{PyGenericAlias, PyType};
 use super::job::Job;
 use super::owner::Owner;
 
-/// What the two classes share.
-struct Pending {
-    owner: Arc<Owner>,
-    job: Arc<Job>,
+/// A call in progress, as those see it who wait for its outcome.
+pub(crate) trait Pending: Send + Sync {
+    /// Whether the outcome is there.
+    fn is_ready(&self, py: Python<'_>) -> PyResult<bool>;
+    /// Waits for the outcome; returns false if `timeout` is over before.
+    fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<bool>;
+    /// The outcome, once it is there: always the same object, or the same exception.
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
+    /// What the user calls the function.
+    fn name(&self) -> &str;
 }
 
-impl Pending {
+/// A call whose tasks are run by worker processes.
+pub(super) struct InProcesses {
+    pub(super) owner: Arc<Owner>,
+    pub(super) job: Arc<Job>,
+}
+
+impl Pending for InProcesses {
     fn is_ready(&self, py: Python<'_>) -> PyResult<bool> {
         if self.job.is_done() {
             return Ok(true);
@@ -27,18 +40,23 @@ impl Pending {
         Ok(self.job.is_done())
     }
 
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = crate::interrupt::timeout(timeout);
+    fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<bool> {
         self.owner.wait_until(py, timeout, |_| self.job.is_done())
     }
 
-    fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        if !self.wait(py, timeout)? {
-            let class = py.import("phalanx.errors")?.getattr("TimeoutError")?;
-            return Err(PyErr::from_value(class.call0()?));
-        }
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.job.outcome(py)
     }
+
+    fn name(&self) -> &str {
+        &self.job.name
+    }
+}
+
+/// What a wait for a result raises when its time is over.
+pub(crate) fn timed_out(py: Python<'_>) -> PyErr {
+    let make = || py.import("phalanx.errors")?.getattr("TimeoutError")?.call0();
+    make().map_or_else(|error| error, PyErr::from_value)
 }
 
 /// Calls the callback that fits a job's outcome, whose result is ready afterwards. What a callback
@@ -61,11 +79,11 @@ macro_rules! result_class {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[pyclass(frozen, subclass, weakref, module = "phalanx.pool")]
-        pub(crate) struct $name(Pending);
+        pub(crate) struct $name(Box<dyn Pending>);
 
         impl $name {
-            pub(super) fn new(owner: Arc<Owner>, job: Arc<Job>) -> Self {
-                Self(Pending { owner, job })
+            pub(crate) fn new(pending: Box<dyn Pending>) -> Self {
+                Self(pending)
             }
         }
 
@@ -88,22 +106,25 @@ macro_rules! result_class {
             /// Whether the call ended without an exception; `ValueError` if it has not ended.
             fn successful(&self, py: Python<'_>) -> PyResult<bool> {
                 if !self.0.is_ready(py)? {
-                    return Err(PyValueError::new_err(format!("{} not ready", self.0.job.name)));
+                    return Err(PyValueError::new_err(format!("{} not ready", self.0.name())));
                 }
-                Ok(self.0.job.outcome(py).is_ok())
+                Ok(self.0.outcome(py).is_ok())
             }
 
             /// Waits for the outcome, for at most `timeout` seconds.
             #[pyo3(signature = (timeout=None))]
             fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
-                self.0.wait(py, timeout).map(drop)
+                self.0.wait(py, crate::interrupt::timeout(timeout)).map(drop)
             }
 
             /// Waits for the outcome and returns it, or raises the exception that ended the call;
             /// `TimeoutError` if it is not there after `timeout` seconds.
             #[pyo3(signature = (timeout=None))]
-            fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-                self.0.get(py, timeout)
+            pub(crate) fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+                if !self.0.wait(py, crate::interrupt::timeout(timeout))? {
+                    return Err(timed_out(py));
+                }
+                self.0.outcome(py)
             }
         }
     };

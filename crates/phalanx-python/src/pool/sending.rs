@@ -145,7 +145,7 @@ impl Owner {
     }
 }
 
-fn name_of(callable: &Bound<'_, PyAny>) -> String {
+pub(crate) fn name_of(callable: &Bound<'_, PyAny>) -> String {
     let name = callable.getattr("__qualname__").or_else(|_| callable.repr().map(Bound::into_any));
     name.and_then(|name| name.extract()).unwrap_or_else(|_| "a function".to_owned())
 }

@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use phalanx::pool::pacer;
 use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyGenericAlias, PyList, PyType};
 
-use super::job::{Answer, Job, Piece, State};
+use super::core::PoolCore;
+use super::job::{Answer, Callbacks, Job, Piece, State};
 use super::owner::{Owner, locked};
+use super::wire::Mode;
 
 /// What holds a stream's reading back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +85,11 @@ impl Stream {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
-            let (batch, end) = take(input, wanted);
+            let (mut batch, end) = take(input, wanted);
+            if self.chunksize.is_some() && matches!(end, End::Raised(_)) {
+                // A batch is read as a whole or not at all, as in the standard library.
+                batch.clear();
+            }
             if !batch.is_empty()
                 && let Ok(batch) = PyList::new(py, batch)
             {
@@ -154,17 +161,29 @@ impl IMapIterator {
         chunksize: Option<usize>,
         is_ordered: bool,
         window: Option<usize>,
-    ) -> PyResult<Self> {
+    ) -> Self {
+        let iterator = Self::over(owner, job, Some(input), chunksize, is_ordered, window);
+        iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
+        iterator
+    }
+
+    fn over(
+        owner: Arc<Owner>,
+        job: Arc<Job>,
+        input: Option<Py<PyAny>>,
+        chunksize: Option<usize>,
+        is_ordered: bool,
+        window: Option<usize>,
+    ) -> Self {
         let stream = Arc::new(Stream {
             job,
-            input: Mutex::new(Some(input)),
+            input: Mutex::new(input),
             is_feeding: AtomicBool::new(false),
             chunksize: chunksize.filter(|size| *size > 1),
             window,
         });
         locked(&owner.streams).push(Arc::clone(&stream));
-        stream.feed(py, &owner, Pace::Fetching);
-        Ok(Self { owner, stream, is_ordered, early: Mutex::default() })
+        Self { owner, stream, is_ordered, early: Mutex::default() }
     }
 
     /// The next result, if it is there.
@@ -230,8 +249,7 @@ impl IMapIterator {
                 next.is_some() || self.is_over()
             })?;
             if !arrived {
-                let class = py.import("phalanx.errors")?.getattr("TimeoutError")?;
-                return Err(PyErr::from_value(class.call0()?));
+                return Err(super::results::timed_out(py));
             }
         }
         match next {
@@ -243,6 +261,43 @@ impl IMapIterator {
 
 #[pymethods]
 impl IMapIterator {
+    /// An iterator of a pool's whose tasks are still to be given to it: by `_begin`.
+    #[new]
+    #[pyo3(signature = (pool, ordered=true))]
+    fn new(py: Python<'_>, pool: &Bound<'_, PyAny>, ordered: bool) -> PyResult<Self> {
+        let core = pool.getattr(intern!(py, "_core"))?;
+        let owner = core.cast::<PoolCore>()?.get().owner();
+        let function = py.import("phalanx.pool")?.getattr("_run_task")?;
+        let job = owner.open(py, &function, Mode::Each, false, Callbacks::default(), None)?;
+        Ok(Self::over(owner, job, None, None, ordered, None))
+    }
+
+    /// The class with a parameter, for annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
+        PyGenericAlias::new(cls.py(), cls.as_any(), item)
+    }
+
+    /// Gives it tasks, as a sequence of what the function takes.
+    fn _begin(&self, py: Python<'_>, tasks: &Bound<'_, PyAny>) -> PyResult<()> {
+        *locked(&self.stream.input) = Some(tasks.try_iter()?.unbind().into_any());
+        self.stream.feed(py, &self.owner, Pace::Fetching);
+        self.owner.crew.pass_on();
+        Ok(())
+    }
+
+    #[getter]
+    fn _job(&self) -> u64 {
+        self.stream.job.id
+    }
+
+    /// What tells an iterator of the standard library how many results there will be; this one
+    /// finds out by itself.
+    fn _set_length(&self, _length: usize) {}
+
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }

@@ -2,7 +2,7 @@
 
 /// How the tasks of a batch are encoded and called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// A list of arguments: `f(x)` for each.
     Each,
     /// A list of argument tuples: `f(*x)` for each.

@@ -268,25 +268,26 @@ impl<'a> Worker<'a> {
         tasks: &Bound<'_, PyList>,
         star: bool,
     ) -> PyResult<()> {
-        let mut values = Vec::with_capacity(tasks.len());
-        for task in tasks.iter() {
+        for index in 0..tasks.len() {
             if span.count > 1 {
                 self.bench.begin();
             }
+            let task = tasks.get_item(index)?;
             let value = if star { call_star(function, &task) } else { function.call1((task,)) };
             self.bench.finish();
             match value {
-                Ok(value) => values.push(value),
+                // In the place of its task, whose memory is used again while it is warm.
+                Ok(value) => tasks.set_item(index, value)?,
                 Err(error) => return self.fail_all(py, span, true, &error),
             }
         }
-        let values = PyList::new(py, values)?;
+        let values = tasks;
         let label =
             ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
-        match self.publish_value(py, span.count, label, &values) {
+        match self.publish_value(py, span.count, label, values) {
             Ok(()) => Ok(()),
             Err(error) => {
-                let error = unsendable(py, &error, &values);
+                let error = unsendable(py, &error, values);
                 self.fail_all(py, span, true, &error)
             }
         }
@@ -358,6 +359,19 @@ impl<'a> Worker<'a> {
             self.publish_error(py, index + 1, label, error)?;
         }
         Ok(())
+    }
+}
+
+/// Calls the function with a task of a batch of that mode.
+pub(crate) fn call_task<'py>(
+    mode: Mode,
+    function: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match mode {
+        Mode::Each => function.call1((task,)),
+        Mode::Star | Mode::Apply => call_star(function, task),
+        Mode::ApplyKeywords => call_keywords(function, task),
     }
 }
 

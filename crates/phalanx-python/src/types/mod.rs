@@ -15,6 +15,7 @@ pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod queue;
+pub(crate) mod queue_ends;
 pub(crate) mod rlock;
 mod scalar;
 pub(crate) mod semaphore;

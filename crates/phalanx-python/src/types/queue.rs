@@ -1,14 +1,13 @@
 //! `_core.Queue`: what the queues of `phalanx.queues` are made of.
 
 use std::num::NonZeroU32;
-use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use phalanx::message::{Incoming, Outgoing};
 use phalanx::queue::{NewQueueError, RawQueue as Engine};
 use phalanx_shm::family::Family;
-use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::patience::GaveUp;
 use phalanx_shm::ring::PutError;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -28,7 +27,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     #[inline]
-    fn engine(&self) -> PyResult<&Engine> {
+    pub(super) fn engine(&self) -> PyResult<&Engine> {
         self.engine.get().ok_or_else(not_initialized)
     }
 
@@ -74,6 +73,14 @@ impl Queue {
         self.engine.set(engine).map_err(|_| PyRuntimeError::new_err("the queue exists already"))
     }
 
+    /// Become a handle to the queue that `end` is an end of, unless this is one already.
+    fn _adopt(&self, end: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.engine.get().is_some() {
+            return Ok(());
+        }
+        self._attach(super::queue_ends::offset_behind(end)?)
+    }
+
     /// Let the child that is being started have the queue; return where it lies.
     fn _share(&self) -> PyResult<u64> {
         let engine = self.engine()?;
@@ -89,7 +96,7 @@ impl Queue {
     /// full, wait for room: for ever, for `timeout` seconds, or, if `block` is false, not at all; then
     /// raise `queue.Full`.
     #[pyo3(signature = (obj, block = true, timeout = None))]
-    fn put(
+    pub(super) fn put(
         slf: &Bound<'_, Self>,
         obj: &Bound<'_, PyAny>,
         block: bool,
@@ -124,7 +131,11 @@ impl Queue {
     /// If there is none, wait: for ever, for `timeout` seconds, or, if `block` is false, not at all;
     /// then raise `queue.Empty`.
     #[pyo3(signature = (block = true, timeout = None))]
-    fn get(slf: &Bound<'_, Self>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    pub(super) fn get(
+        slf: &Bound<'_, Self>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
         let engine = Self::open(slf)?;
         with_scratch(|frame| get(slf.py(), engine, frame, block, timeout))
     }
@@ -179,12 +190,12 @@ impl Queue {
     }
 
     /// Give up this process's end of the queue. What was put stays in it for the others.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 
     #[getter]
-    fn _closed(&self) -> bool {
+    pub(super) fn _closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 
@@ -207,52 +218,6 @@ impl Queue {
         // Interrupted: the exception is the result.
         let _ = interrupt::waiting(py, None, |patience| engine.join(&patience))?;
         Ok(())
-    }
-
-    /// What stands for the receiving end in `connection.wait`, `select` and asyncio.
-    #[getter]
-    fn _reader(slf: Bound<'_, Self>) -> QueueReader {
-        QueueReader(slf.unbind())
-    }
-}
-
-/// The receiving end of a queue, for those who wait for several things at once.
-#[pyclass(frozen, module = "phalanx._core")]
-pub(crate) struct QueueReader(Py<Queue>);
-
-impl QueueReader {
-    pub(crate) fn engine(&self) -> PyResult<&Engine> {
-        self.0.get().engine()
-    }
-}
-
-#[pymethods]
-impl QueueReader {
-    /// A descriptor that is readable while there is something to get.
-    fn fileno(&self) -> PyResult<RawFd> {
-        Ok(self.engine()?.fileno()?)
-    }
-
-    /// Whether there is something to get, waiting for it up to `timeout` seconds (`None`: for ever).
-    #[pyo3(signature = (timeout = Some(0.0)))]
-    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let engine = self.engine()?;
-        if engine.wait_for_message(&Patience::none()).is_ok() {
-            return Ok(true);
-        }
-        if timeout.is_some_and(|seconds| seconds <= 0.0) {
-            return Ok(false);
-        }
-        let timeout = interrupt::timeout(timeout);
-        Ok(interrupt::waiting(py, timeout, |p| engine.wait_for_message(&p))?.is_ok())
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().0.is(&self.0))
-    }
-
-    fn __hash__(&self) -> usize {
-        self.0.as_ptr() as usize >> 4
     }
 }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::connection::{Channel, Connection};
-use super::queue::QueueReader;
+use super::queue_ends::QueueReader;
 use crate::ffi::borrow_fds;
 use crate::interrupt;
 

@@ -1,7 +1,6 @@
 //! Reading and writing the bytes of chunks.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use phalanx_os::memory::PrivateView;
 
@@ -65,65 +64,6 @@ impl Arena {
             let from = self.region.base().add(at);
             std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().add(out.len()), len);
             out.set_len(out.len() + len);
-        }
-    }
-
-    /// Copies bytes out that others may write meanwhile: a number of 1, 2, 4 or 8 bytes, aligned to its
-    /// size, in one step; anything else byte by byte, so that it may be partly old.
-    #[inline]
-    pub fn load_bytes(&self, offset: u64, out: &mut [u8]) {
-        let at = offset as usize;
-        assert!(at.checked_add(out.len()).is_some_and(|end| end <= self.region.len()));
-        // SAFETY: in bounds; what is read in one step is aligned to its size, as the match says. Bytes
-        // have no invalid values, whatever a process that died left there.
-        #[allow(unsafe_code)]
-        unsafe {
-            let from = self.region.base().add(at);
-            match (out.len(), at % 8) {
-                (8, 0) => {
-                    let word = AtomicU64::from_ptr(from.cast()).load(Ordering::Acquire);
-                    out.copy_from_slice(&word.to_ne_bytes());
-                }
-                (4, 0 | 4) => {
-                    let word = AtomicU32::from_ptr(from.cast()).load(Ordering::Acquire);
-                    out.copy_from_slice(&word.to_ne_bytes());
-                }
-                (2, 0 | 2 | 4 | 6) => {
-                    let word = AtomicU16::from_ptr(from.cast()).load(Ordering::Acquire);
-                    out.copy_from_slice(&word.to_ne_bytes());
-                }
-                (1, _) => out[0] = AtomicU8::from_ptr(from).load(Ordering::Acquire),
-                (len, _) => std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), len),
-            }
-        }
-    }
-
-    /// Writes bytes that others may read meanwhile, in as many steps as [`Arena::load_bytes`] takes.
-    #[inline]
-    pub fn store_bytes(&self, offset: u64, bytes: &[u8]) {
-        let at = offset as usize;
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()));
-        // SAFETY: in bounds; what is written in one step is aligned to its size. If this process dies
-        // here, a single number is the old or the new one, and longer runs may be partly written.
-        #[allow(unsafe_code)]
-        unsafe {
-            let to = self.region.base().add(at);
-            match (bytes, at % 8) {
-                (&[a, b, c, d, e, f, g, h], 0) => {
-                    let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-                    AtomicU64::from_ptr(to.cast()).store(word, Ordering::Release);
-                }
-                (&[a, b, c, d], 0 | 4) => {
-                    let word = u32::from_ne_bytes([a, b, c, d]);
-                    AtomicU32::from_ptr(to.cast()).store(word, Ordering::Release);
-                }
-                (&[a, b], 0 | 2 | 4 | 6) => {
-                    let word = u16::from_ne_bytes([a, b]);
-                    AtomicU16::from_ptr(to.cast()).store(word, Ordering::Release);
-                }
-                (&[a], _) => AtomicU8::from_ptr(to).store(a, Ordering::Release),
-                _ => std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()),
-            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Dictionaries and lists that processes share.
 //!
-//! [`RawDict`] and [`RawList`] hold encoded keys and values in the family's shared memory: an operation
-//! on one is a few loads and stores, no message to anybody. What is read is a copy; what is
-//! to be changed inside a value has to be stored again. Several operations under one hold of the lock
-//! are one for everybody else.
+//! [`Dict`] and [`List`] lie in the family's shared memory: an operation on one is a few loads and
+//! stores, no message to anybody. What is read is a copy; what is to be changed inside a value has to be
+//! stored again. [`RawDict`] and [`RawList`] are the same with keys and values that the caller encodes;
+//! there, several operations under one hold of the lock are one for everybody else.
 //!
 //! Killed at any instruction, a process leaves each entry as it was or as it was to become; the next
 //! to use the container repairs the rest. The essay is beside
@@ -28,9 +28,15 @@
 //! # }
 //! ```
 
+mod dict;
 mod draft;
+mod error;
+mod list;
 mod raw;
 
+pub use dict::Dict;
 pub use draft::{Draft, Stored, draft_parcel, fetch};
+pub use error::AccessError;
+pub use list::List;
 pub use phalanx_shm::containers::{Found, Key, LockFailed, Shape, Version};
 pub use raw::{LockedDict, LockedList, RawDict, RawList};

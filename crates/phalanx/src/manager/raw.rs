@@ -6,6 +6,7 @@ use phalanx_shm::containers::{self, List, LockFailed, Map};
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::SlotId;
 
 use crate::process::spawning_slot;
 use crate::stash::unique;
@@ -51,6 +52,11 @@ macro_rules! handle {
                     self.0.hold_for(slot);
                 }
                 self.0.offset()
+            }
+
+            /// Gives another process a hold, before the offset is sent to it.
+            pub fn hold_for(&self, slot: SlotId) {
+                self.0.hold_for(slot);
             }
 
             /// The family of processes that can share it.

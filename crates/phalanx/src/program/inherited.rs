@@ -178,7 +178,7 @@ fn wrong(name: &str, wanted: &str, found: &Passed) -> InheritError {
 }
 
 /// Why an object that was passed cannot be had.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum InheritError {
     /// This process was not started with anything passed to it.
@@ -225,6 +225,13 @@ impl fmt::Display for InheritError {
             Self::Plain(error) => write!(f, "cannot read what was passed to this process: {error}"),
             Self::Lost(why) => write!(f, "cannot open what was passed to this process: {why}"),
         }
+    }
+}
+
+/// The same, for a `main` that returns it.
+impl fmt::Debug for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -44,7 +44,6 @@
 //! | the child, before it has joined the family | its sentinel; its share of the objects is given up |
 //! | the child, later | what every object of this crate promises for the death of a process |
 
-mod cells;
 mod inherited;
 mod number;
 mod passed;

@@ -6,7 +6,6 @@ use std::io;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::cells::other;
 use crate::plain::Plain;
 use crate::process::spawning_slot;
 use crate::queue::{Queue, RawQueue};
@@ -109,7 +108,7 @@ pass!(RawLock: Lock, RLock: RLock, Semaphore: Semaphore, Event: Event, Barrier: 
 impl Pass for Plain {
     fn passed(&self) -> io::Result<Passed> {
         // What is wrong with it is to be known now.
-        crate::plain::encode(self, &mut Vec::new()).map_err(other)?;
+        crate::plain::encode(self, &mut Vec::new()).map_err(io::Error::other)?;
         Ok(Passed::Plain(self.clone()))
     }
 }

@@ -1,9 +1,12 @@
 //! Numbers in shared memory together with the lock that goes with them, as other languages have them.
 
-use super::cells::Cells;
+use std::fmt;
+
 use super::passed::{Pass, Passed};
 use super::{InheritError, Number};
+use crate::process::spawning_slot;
 use crate::sync::{CreateError, LockError, OwnerDied, RLock, RLockGuard, RawLock, RawLockGuard};
+use crate::value::Array;
 
 /// A lock of either kind: what goes with a shared number.
 #[derive(Debug)]
@@ -76,9 +79,8 @@ fn locked<R>(lock: Option<&AnyLock>, action: impl FnOnce() -> R) -> R {
 /// assert_eq!(total.get(), 42);
 /// # Ok::<(), phalanx::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Synchronized<T> {
-    cells: Cells<T>,
+    cells: Array<T>,
     lock: Option<AnyLock>,
 }
 
@@ -88,14 +90,14 @@ impl<T: Number> Synchronized<T> {
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
     pub fn new(number: T) -> Result<Self, CreateError> {
-        let value = Self { cells: Cells::new(1)?, lock: Some(AnyLock::RLock(RLock::new()?)) };
-        value.cells.write(0, &[number]);
+        let value = Self { cells: Array::zeroed(1)?, lock: Some(AnyLock::RLock(RLock::new()?)) };
+        value.cells.store(0, number);
         Ok(value)
     }
 
     pub(super) fn open(offset: u64, lock: Option<AnyLock>) -> Result<Self, InheritError> {
-        let cells = Cells::from_offset(offset)?;
-        if cells.len() == 0 {
+        let cells = Array::from_offset(offset)?;
+        if cells.is_empty() {
             return Err(CreateError::Value("a shared value without room for its number").into());
         }
         Ok(Self { cells, lock })
@@ -104,20 +106,20 @@ impl<T: Number> Synchronized<T> {
     /// The number.
     #[must_use]
     pub fn get(&self) -> T {
-        locked(self.lock.as_ref(), || self.cells.get(0)).unwrap_or(T::zeroed())
+        locked(self.lock.as_ref(), || self.cells.load(0))
     }
 
     /// Sets the number.
     pub fn set(&self, number: T) {
-        locked(self.lock.as_ref(), || self.cells.write(0, &[number]));
+        locked(self.lock.as_ref(), || self.cells.store(0, number));
     }
 
     /// Sets the number to what `change` makes of it, while nobody else does; returns the new one.
     /// Without a lock somebody else may change it between.
     pub fn update(&self, change: impl FnOnce(T) -> T) -> T {
         locked(self.lock.as_ref(), || {
-            let new = change(self.cells.get(0).unwrap_or(T::zeroed()));
-            self.cells.write(0, &[new]);
+            let new = change(self.cells.load(0));
+            self.cells.store(0, new);
             new
         })
     }
@@ -132,7 +134,11 @@ impl<T: Number> Synchronized<T> {
 impl<T: Number> Pass for Synchronized<T> {
     fn passed(&self) -> std::io::Result<Passed> {
         let code = usual::<T>();
-        Ok(Passed::Value { block: self.cells.share(), code, lock: shared(self.lock.as_ref()) })
+        Ok(Passed::Value {
+            block: shared_array(&self.cells),
+            code,
+            lock: shared(self.lock.as_ref()),
+        })
     }
 }
 
@@ -147,9 +153,8 @@ impl<T: Number> Pass for Synchronized<T> {
 /// assert_eq!(cells.to_vec(), [0.0, 2.5, 0.0]);
 /// # Ok::<(), phalanx::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct SynchronizedArray<T> {
-    cells: Cells<T>,
+    cells: Array<T>,
     lock: Option<AnyLock>,
 }
 
@@ -159,7 +164,7 @@ impl<T: Number> SynchronizedArray<T> {
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
     pub fn new(len: usize) -> Result<Self, CreateError> {
-        Ok(Self { cells: Cells::new(len)?, lock: Some(AnyLock::RLock(RLock::new()?)) })
+        Ok(Self { cells: Array::zeroed(len)?, lock: Some(AnyLock::RLock(RLock::new()?)) })
     }
 
     pub(super) fn open(
@@ -167,7 +172,7 @@ impl<T: Number> SynchronizedArray<T> {
         len: usize,
         lock: Option<AnyLock>,
     ) -> Result<Self, InheritError> {
-        let cells = Cells::from_offset(offset)?;
+        let cells = Array::from_offset(offset)?;
         if cells.len() < len {
             return Err(CreateError::Value("a shared array without room for its numbers").into());
         }
@@ -194,18 +199,22 @@ impl<T: Number> SynchronizedArray<T> {
 
     /// Sets a number; false if there is none at `index`.
     pub fn set(&self, index: usize, number: T) -> bool {
-        locked(self.lock.as_ref(), || self.cells.write(index, &[number]))
+        self.write(index, &[number])
     }
 
     /// Writes numbers from `first` on under one lock; false, and nothing written, if they do not fit.
     pub fn write(&self, first: usize, numbers: &[T]) -> bool {
-        locked(self.lock.as_ref(), || self.cells.write(first, numbers))
+        let fits = first.checked_add(numbers.len()).is_some_and(|end| end <= self.len());
+        if fits {
+            locked(self.lock.as_ref(), || self.cells.write(first, numbers));
+        }
+        fits
     }
 
     /// A copy of all numbers, read under one lock.
     #[must_use]
     pub fn to_vec(&self) -> Vec<T> {
-        locked(self.lock.as_ref(), || self.cells.read(0, usize::MAX))
+        locked(self.lock.as_ref(), || self.cells.to_vec())
     }
 
     /// The lock, if it has one.
@@ -218,8 +227,16 @@ impl<T: Number> SynchronizedArray<T> {
 impl<T: Number> Pass for SynchronizedArray<T> {
     fn passed(&self) -> std::io::Result<Passed> {
         let (code, len, lock) = (usual::<T>(), self.len() as u64, shared(self.lock.as_ref()));
-        Ok(Passed::Array { block: self.cells.share(), code, len, lock })
+        Ok(Passed::Array { block: shared_array(&self.cells), code, len, lock })
     }
+}
+
+/// Where the numbers lie, for the child that is being started.
+fn shared_array<T: Number>(cells: &Array<T>) -> u64 {
+    if let Some(slot) = spawning_slot() {
+        cells.hold_for(slot);
+    }
+    cells.offset()
 }
 
 fn usual<T: Number>() -> char {
@@ -233,4 +250,17 @@ fn shared(lock: Option<&AnyLock>) -> Option<Box<Passed>> {
             AnyLock::RLock(lock) => Passed::RLock(lock.share()),
         })
     })
+}
+
+impl<T: Number + fmt::Debug> fmt::Debug for Synchronized<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Synchronized").field(&self.cells.load(0)).finish()
+    }
+}
+
+impl<T: Number> fmt::Debug for SynchronizedArray<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.len();
+        f.debug_struct("SynchronizedArray").field("type", &T::NAME).field("len", &len).finish()
+    }
 }

@@ -98,27 +98,6 @@ impl Block {
         self.len == 0
     }
 
-    /// Copies the bytes from `at` on to `out`. While another process writes them, some of them may be old
-    /// and others new.
-    ///
-    /// # Panics
-    /// When the block has fewer.
-    pub fn read(&self, at: usize, out: &mut [u8]) {
-        assert!(at.checked_add(out.len()).is_some_and(|end| end <= self.len));
-        let offset = self.bytes.tail_offset() + at as u64;
-        self.bytes.family().arena().load_bytes(offset, out);
-    }
-
-    /// Writes bytes from `at` on. While another process reads them, some of what it gets may be old.
-    ///
-    /// # Panics
-    /// When they do not fit.
-    pub fn write(&self, at: usize, bytes: &[u8]) {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len));
-        let offset = self.bytes.tail_offset() + at as u64;
-        self.bytes.family().arena().store_bytes(offset, bytes);
-    }
-
     #[inline]
     fn word(&self) -> &AtomicU64 {
         self.bytes.family().arena().at(self.bytes.tail_offset())

@@ -29,6 +29,9 @@
 //! trait Codec<T>, struct Postcard                        another format: `Queue<T, MyFormat>`
 //! ```
 //!
+//! [`SharedBytes`](crate::bytes::SharedBytes) in a value travel outside of these bytes in messages of
+//! queues, pipes and channels, and in line wherever else a value is encoded by [`encode`].
+//!
 //! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
 //! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
 //! child a holder, and decoding in the child gives it the handle. At any other time encoding one is an
@@ -36,13 +39,17 @@
 
 pub(crate) mod error;
 pub(crate) mod handle;
+mod outside;
 pub(crate) mod transfer;
+
+use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::message::Arrived;
+use outside::{Scope, Source, with_source};
 
 pub use error::{DecodeError, EncodeError};
 
@@ -67,6 +74,11 @@ impl<T: Serialize + DeserializeOwned> Message for T {}
 /// A format for messages of type `T`, other than postcard's: for instance that of another language.
 /// Named by a type without values, as the second parameter of a queue or a pipe's end.
 pub trait Codec<T> {
+    /// Whether [`SharedBytes`](crate::bytes::SharedBytes) in values may travel beside the frame: only the
+    /// formats of this crate can say where they are.
+    #[doc(hidden)]
+    const OUTSIDE: bool = false;
+
     /// Appends the frame of a value to `out`.
     ///
     /// # Errors
@@ -95,14 +107,22 @@ pub trait Codec<T> {
 pub enum Postcard {}
 
 impl<T: Message> Codec<T> for Postcard {
+    const OUTSIDE: bool = true;
+
     #[inline]
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        encode(value, out)
+        append(value, out)
     }
 
     #[inline]
     fn decode(frame: &[u8]) -> Result<T, DecodeError> {
-        decode(frame)
+        whole(frame)
+    }
+
+    #[cold]
+    fn decode_parcel(frame: &[u8], parcel: Arrived) -> Result<T, DecodeError> {
+        let (memory, end) = parcel.into_frozen().map_err(|e| DecodeError::custom::<T>(frame, e))?;
+        with_source(Source::Parcel(Arc::new(memory), end), || whole(frame))
     }
 }
 
@@ -111,8 +131,13 @@ impl<T: Message> Codec<T> for Postcard {
 /// # Errors
 /// [`EncodeError`] when the value's own `Serialize` refuses, or the value is a handle that can only be
 /// passed to a child while it is being started.
-#[inline]
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let _scope = Scope::outside();
+    append(value, out)
+}
+
+#[inline]
+fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let before = out.len();
     let encoded = postcard::serialize_with_flavor(value, Append(&mut *out));
     encoded.map_err(|why| {
@@ -125,8 +150,13 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
 ///
 /// # Errors
 /// [`DecodeError`], with a copy of the bytes, when they are no such value.
-#[inline]
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let _scope = Scope::outside();
+    whole(bytes)
+}
+
+#[inline]
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(DecodeError::excess::<T>(bytes, rest.len())),
@@ -138,8 +168,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 ///
 /// # Errors
 /// As for [`decode`].
-#[inline]
 pub fn decode_front<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
+    let _scope = Scope::outside();
     let (value, rest) =
         postcard::take_from_bytes(bytes).map_err(|why| DecodeError::new::<T>(bytes, why))?;
     *bytes = rest;

@@ -2,12 +2,16 @@
 //! no allocation on either side.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
+use phalanx_shm::frozen::Frozen;
 
+use super::outside::{Scope, Source, collected, with_source};
 use super::{Codec, DecodeError, EncodeError};
-use crate::message::{Incoming, Outgoing};
+use crate::bytes::SharedBytes;
+use crate::message::{Handed, Incoming, Outgoing, Parcel};
 
 /// Buffers that have grown beyond this are not kept.
 const KEPT: usize = 64 << 10;
@@ -53,14 +57,84 @@ pub(crate) fn send<T, C: Codec<T>, E>(
     put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
 ) -> Result<(), (T, NotSent<E>)> {
     let mut scratch = Scratch::borrow();
+    let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
     if let Err(e) = C::encode(&value, &mut scratch.0) {
         return Err((value, NotSent::Encode(e)));
+    }
+    if let Some(bytes) = collected(&scope) {
+        return send_with_bytes::<T, C, E>(family, value, &scratch.0, bytes, put);
     }
     let message = match Outgoing::new(family, &scratch.0) {
         Ok(message) => message,
         Err(e) => return Err((value, NotSent::OutOfMemory(e))),
     };
     put(&mut Some(message)).map_err(|e| (value, NotSent::Refused(e)))
+}
+
+/// Sends a value with shared bytes outside of its frame: if they are all in one memory and nobody else
+/// has a view of it, that goes along; else they are copied behind the frame.
+#[cold]
+fn send_with_bytes<T, C: Codec<T>, E>(
+    family: &'static Family,
+    value: T,
+    frame: &[u8],
+    bytes: Vec<SharedBytes>,
+    put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
+) -> Result<(), (T, NotSent<E>)> {
+    // Whether there are other views is known only when the value is gone. If it has to be given back it
+    // is decoded, and that this can be done is tried before.
+    let back = |bytes: &Vec<SharedBytes>| {
+        with_source(Source::Sender(bytes.clone(), 0), || C::decode(frame))
+    };
+    let is_one = bytes.iter().all(|part| Arc::ptr_eq(&part.memory, &bytes[0].memory));
+    if !is_one || frame.len() > Handed::FRAME_MAX || back(&bytes).is_err() {
+        return send_copies(family, frame, &bytes, put).map_err(|why| (value, why));
+    }
+    drop(value);
+    let give_back = |bytes: &Vec<SharedBytes>, why| match back(bytes) {
+        Ok(value) => Err((value, why)),
+        Err(e) => panic!("a value that could be decoded cannot any more: {e}"),
+    };
+    let parts: Vec<_> = bytes.iter().map(|part| (part.at, part.len)).collect();
+    let view = |memory: &Arc<Frozen>| -> Vec<SharedBytes> {
+        let part =
+            |&(at, len): &(usize, usize)| SharedBytes { memory: Arc::clone(memory), at, len };
+        parts.iter().map(part).collect()
+    };
+    let memory = Arc::clone(&bytes[0].memory);
+    drop(bytes);
+    let whole = memory.len();
+    let chunk = Arc::try_unwrap(memory).and_then(|memory| memory.thaw().map_err(Arc::new));
+    let chunk = match chunk {
+        Ok(chunk) => chunk,
+        Err(memory) => {
+            let bytes = view(&memory);
+            return send_copies(family, frame, &bytes, put).or_else(|why| give_back(&bytes, why));
+        }
+    };
+    let mut message = Some(Outgoing::Handed(Handed::new(family, frame, chunk, whole)));
+    let why = match put(&mut message) {
+        Ok(()) => return Ok(()),
+        Err(e) => NotSent::Refused(e),
+    };
+    // It is still there, since it was not sent.
+    if let Some(Outgoing::Handed(handed)) = message {
+        let memory = Arc::new(Frozen::adopt(family, handed.into_chunk(), whole));
+        return give_back(&view(&memory), why);
+    }
+    unreachable!("what was not sent is still the sender's")
+}
+
+fn send_copies<E>(
+    family: &'static Family,
+    frame: &[u8],
+    bytes: &[SharedBytes],
+    put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
+) -> Result<(), NotSent<E>> {
+    let lengths: Vec<usize> = bytes.iter().map(|part| part.len).collect();
+    let mut parcel = Parcel::new(family, frame, &lengths).map_err(NotSent::OutOfMemory)?;
+    bytes.iter().for_each(|part| parcel.push(part));
+    put(&mut Some(Outgoing::Parcel(parcel))).map_err(NotSent::Refused)
 }
 
 /// Why no value was received.
@@ -76,13 +150,20 @@ pub(crate) fn receive<T, C: Codec<T>, E>(
     take: impl FnOnce(&mut Vec<u8>) -> Result<Option<Incoming>, E>,
 ) -> Result<Option<T>, NotReceived<E>> {
     let mut scratch = Scratch::borrow();
+    let _scope = Scope::outside();
     let decoded = match take(&mut scratch.0).map_err(NotReceived::Refused)? {
         None => return Ok(None),
         Some(Incoming::Inline) => C::decode(&scratch.0),
-        Some(Incoming::Parcel(parcel)) => match parcel.read_frame(&mut scratch.0) {
-            Ok(()) => C::decode_parcel(&scratch.0, parcel),
-            Err(damaged) => Err(DecodeError::custom::<T>(&scratch.0, damaged)),
-        },
+        Some(Incoming::Parcel(parcel)) if scratch.0.is_empty() => {
+            match parcel.read_frame(&mut scratch.0) {
+                Ok(()) => C::decode_parcel(&scratch.0, parcel),
+                Err(damaged) => Err(DecodeError::custom::<T>(&scratch.0, damaged)),
+            }
+        }
+        Some(Incoming::Parcel(parcel)) => {
+            let memory = Arc::new(parcel.into_handed());
+            with_source(Source::Handed(memory), || C::decode(&scratch.0))
+        }
     };
     decoded.map(Some).map_err(NotReceived::Decode)
 }

@@ -2,7 +2,7 @@
 
 use phalanx::Patience;
 use phalanx::manager::{LockedDict, RawDict};
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
 
@@ -204,8 +204,13 @@ travelling!(SharedDict, RawDict, {
     }
 
     /// Remove a key and return its value; if it is not there, return `default` or raise `KeyError`.
-    #[pyo3(signature = (key, default = None, /))]
-    fn pop(&self, key: &Bound<'_, PyAny>, default: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    #[pyo3(signature = (key, /, *default))]
+    fn pop(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        if default.len() > 1 {
+            let text = format!("pop expected at most 2 arguments, got {}", default.len() + 1);
+            return Err(PyTypeError::new_err(text));
+        }
+        let default = default.iter().next().map(Bound::unbind);
         let dict = self.0.get()?;
         let encoded = encode(key)?;
         let py = key.py();

@@ -1,0 +1,203 @@
+//! One call of a pool's method: where its results gather.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::hub::Hub;
+use crate::pool::{Callbacks, Mode, Pending, call_task};
+
+pub(super) struct Job {
+    pub(super) hub: Arc<Hub>,
+    pub(super) mode: Mode,
+    name: String,
+    function: Py<PyAny>,
+    callbacks: Callbacks,
+    shape: Shape,
+    state: Mutex<State>,
+    is_done: AtomicBool,
+}
+
+/// What becomes of the results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// There is one.
+    Single,
+    /// They are a list; the first error of a batch ends the batch.
+    List,
+    /// They are fetched one by one.
+    Stream,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) total: Option<usize>,
+    pub(super) answered: usize,
+    pub(super) submitted: usize,
+    pub(super) fetched: usize,
+    values: Vec<Option<Py<PyAny>>>,
+    failure: Option<PyErr>,
+    /// Of a stream: results that have not been fetched.
+    pub(super) pieces: VecDeque<(usize, PyResult<Py<PyAny>>)>,
+    outcome: Option<PyResult<Py<PyAny>>>,
+}
+
+impl Job {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        function: &Bound<'_, PyAny>,
+        mode: Mode,
+        shape: Shape,
+        callbacks: Callbacks,
+        total: Option<usize>,
+    ) -> Arc<Self> {
+        let values = match (shape, total) {
+            (Shape::Stream, _) | (_, None) => Vec::new(),
+            (_, Some(total)) => (0..total).map(|_| None).collect(),
+        };
+        let state = State { total, values, ..State::default() };
+        Arc::new(Self {
+            hub,
+            mode,
+            name: crate::pool::name_of(function),
+            function: function.clone().unbind(),
+            callbacks,
+            shape,
+            state: Mutex::new(state),
+            is_done: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every task has been answered.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.state();
+        self.is_done.load(Ordering::Acquire) || state.total.is_some_and(|t| state.answered >= t)
+    }
+
+    /// Runs tasks, in the thread of a worker.
+    pub(super) fn run(&self, py: Python<'_>, first: usize, tasks: Vec<Py<PyAny>>) {
+        let function = self.function.bind(py);
+        let count = tasks.len();
+        for (index, task) in tasks.into_iter().enumerate() {
+            let result = call_task(self.mode, function, task.bind(py)).map(Bound::unbind);
+            drop(task);
+            if self.shape == Shape::List && result.is_err() {
+                self.settle(py, first + index, count - index, result);
+                return;
+            }
+            self.settle(py, first + index, 1, result);
+        }
+    }
+
+    /// Takes in a result that stands for `count` tasks.
+    pub(super) fn settle(
+        &self,
+        py: Python<'_>,
+        first: usize,
+        count: usize,
+        result: PyResult<Py<PyAny>>,
+    ) {
+        let mut rubbish = None;
+        let is_last = {
+            let mut state = self.state();
+            state.answered += count;
+            match result {
+                result if self.shape == Shape::Stream => state.pieces.push_back((first, result)),
+                Ok(value) => match state.values.get_mut(first) {
+                    Some(place) => *place = Some(value),
+                    None => rubbish = Some(Ok(value)),
+                },
+                Err(error) if state.failure.is_none() => state.failure = Some(error),
+                Err(error) => rubbish = Some(Err(error)),
+            }
+            state.total == Some(state.answered)
+        };
+        drop(rubbish);
+        if self.shape == Shape::Stream {
+            self.hub.wake();
+        } else if is_last {
+            self.finish(py);
+        }
+    }
+
+    /// Ends a job whose tasks will not be run.
+    pub(super) fn fail(&self, py: Python<'_>, error: &PyErr) {
+        if self.is_done.load(Ordering::Acquire) {
+            return;
+        }
+        if self.shape == Shape::Stream {
+            let mut state = self.state();
+            let first = state.fetched + state.pieces.len();
+            if state.total.is_none_or(|total| first < total) {
+                state.pieces.push_back((first, Err(error.clone_ref(py))));
+                state.total = Some(first + 1);
+            }
+            drop(state);
+            self.hub.wake();
+            return;
+        }
+        self.state().failure.get_or_insert_with(|| error.clone_ref(py));
+        self.finish(py);
+    }
+
+    /// Makes the outcome of the results and calls the callback that fits it.
+    pub(super) fn finish(&self, py: Python<'_>) {
+        let (failure, values) = {
+            let mut state = self.state();
+            if state.outcome.is_some() {
+                return;
+            }
+            (state.failure.take(), std::mem::take(&mut state.values))
+        };
+        let values = values.into_iter().map(|value| value.unwrap_or_else(|| py.None()));
+        let outcome = match (failure, self.shape) {
+            (Some(error), _) => Err(error),
+            (None, Shape::Single) => Ok(values.last().unwrap_or_else(|| py.None())),
+            (None, _) => PyList::new(py, values.collect::<Vec<_>>()).map(|l| l.into_any().unbind()),
+        };
+        let (callback, argument) = match &outcome {
+            Ok(value) => (self.callbacks.value.as_ref(), value.clone_ref(py)),
+            Err(error) => {
+                (self.callbacks.error.as_ref(), error.clone_ref(py).into_value(py).into_any())
+            }
+        };
+        self.state().outcome = Some(outcome);
+        if let Some(callback) = callback
+            && let Err(error) = callback.call1(py, (argument,))
+        {
+            error.write_unraisable(py, Some(callback.bind(py)));
+        }
+        self.is_done.store(true, Ordering::Release);
+        self.hub.wake();
+    }
+}
+
+impl Pending for Arc<Job> {
+    fn is_ready(&self, _py: Python<'_>) -> PyResult<bool> {
+        Ok(self.is_done.load(Ordering::Acquire))
+    }
+
+    fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<bool> {
+        self.hub.wait_until(py, timeout, || self.is_done.load(Ordering::Acquire))
+    }
+
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.state().outcome {
+            Some(Ok(value)) => Ok(value.clone_ref(py)),
+            Some(Err(error)) => Err(error.clone_ref(py)),
+            None => Ok(py.None()),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}

@@ -1,0 +1,172 @@
+//! Results as an iterator: `imap`, `imap_unordered`. Input is read a little ahead of what is fetched.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+
+use super::hub::{Batch, Hub};
+use super::job::Job;
+
+/// The input of a stream, and how it is cut.
+pub(super) struct Input {
+    job: Arc<Job>,
+    iterator: Mutex<Option<Py<PyAny>>>,
+    /// Somebody is reading; a second one must not wait, it may hold the interpreter.
+    is_read: AtomicBool,
+    chunksize: usize,
+    window: usize,
+}
+
+impl Input {
+    /// Reads input until `window` tasks are ahead of what was fetched, or, if the pool is about to
+    /// close, to its end.
+    pub(super) fn read(self: &Arc<Self>, py: Python<'_>, hub: &Hub, to_the_end: bool) {
+        if self.is_read.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let iterator = {
+            let iterator = self.iterator.lock().unwrap_or_else(PoisonError::into_inner);
+            iterator.as_ref().map(|iterator| iterator.clone_ref(py))
+        };
+        let mut goes_on = iterator.is_some();
+        while let (true, Some(iterator)) = (goes_on, &iterator) {
+            let ahead = {
+                let state = self.job.state();
+                if state.total.is_some() {
+                    goes_on = false;
+                }
+                state.submitted - state.fetched
+            };
+            if !goes_on || (ahead >= self.window && !to_the_end) {
+                break;
+            }
+            goes_on = self.send(py, hub, iterator.bind(py));
+        }
+        if !goes_on {
+            let ended = self.iterator.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let mut state = hub.state();
+            let known = state.inputs.iter().position(|input| Arc::ptr_eq(input, self));
+            let known = known.map(|at| state.inputs.remove(at));
+            drop(state);
+            drop((ended, known));
+            hub.wake();
+        }
+        self.is_read.store(false, Ordering::Release);
+    }
+
+    /// Sends a batch; returns whether there may be more input.
+    fn send(&self, py: Python<'_>, hub: &Hub, iterator: &Bound<'_, PyAny>) -> bool {
+        let mut tasks = Vec::with_capacity(self.chunksize);
+        let mut end = None;
+        while tasks.len() < self.chunksize {
+            match iterator.try_iter().ok().and_then(|mut iterator| iterator.next()) {
+                Some(Ok(task)) => tasks.push(task.unbind()),
+                other => {
+                    end = Some(other.and_then(Result::err));
+                    break;
+                }
+            }
+        }
+        if matches!(end, Some(Some(_))) && self.chunksize > 1 {
+            // A batch is read as a whole or not at all, as in the standard library.
+            tasks.clear();
+        }
+        let count = tasks.len();
+        let first = {
+            let mut state = self.job.state();
+            state.submitted += count;
+            state.submitted - count
+        };
+        if count > 0 {
+            hub.put(Batch { job: Arc::clone(&self.job), first, tasks });
+        }
+        match end {
+            None => true,
+            Some(None) => {
+                self.job.state().total = Some(first + count);
+                false
+            }
+            Some(Some(error)) => {
+                let last = first + count;
+                self.job.state().total = Some(last + 1);
+                self.job.settle(py, last, 1, Err(error));
+                false
+            }
+        }
+    }
+}
+
+/// The results of `ThreadPool.imap` or `ThreadPool.imap_unordered`.
+#[pyclass(frozen, weakref, module = "phalanx._core")]
+pub(crate) struct ThreadIterator {
+    hub: Arc<Hub>,
+    job: Arc<Job>,
+    input: Arc<Input>,
+    is_ordered: bool,
+}
+
+impl ThreadIterator {
+    pub(super) fn start(
+        py: Python<'_>,
+        job: Arc<Job>,
+        iterator: Py<PyAny>,
+        chunksize: usize,
+        window: usize,
+        is_ordered: bool,
+    ) -> Self {
+        let input = Arc::new(Input {
+            job: Arc::clone(&job),
+            iterator: Mutex::new(Some(iterator)),
+            is_read: AtomicBool::new(false),
+            chunksize,
+            window: window.max(chunksize),
+        });
+        let hub = Arc::clone(&job.hub);
+        hub.state().inputs.push(Arc::clone(&input));
+        input.read(py, &hub, false);
+        Self { hub, job, input, is_ordered }
+    }
+
+    fn take_next(&self) -> Option<PyResult<Py<PyAny>>> {
+        let mut state = self.job.state();
+        let turn = state.fetched;
+        let at = state.pieces.iter().position(|piece| !self.is_ordered || piece.0 == turn)?;
+        state.fetched += 1;
+        state.pieces.remove(at).map(|piece| piece.1)
+    }
+
+    /// Whether a result can be taken, or there will be none.
+    fn is_there(&self) -> bool {
+        let state = self.job.state();
+        state.total.is_some_and(|total| state.fetched >= total)
+            || state.pieces.iter().any(|piece| !self.is_ordered || piece.0 == state.fetched)
+    }
+
+    fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.input.read(py, &self.hub, false);
+        let timeout = crate::interrupt::timeout(timeout);
+        if !self.hub.wait_until(py, timeout, || self.is_there())? {
+            return Err(crate::pool::timed_out(py));
+        }
+        self.take_next().unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+    }
+}
+
+#[pymethods]
+impl ThreadIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.next_within(py, None)
+    }
+
+    /// The next result; `TimeoutError` if it is not there after `timeout` seconds.
+    #[pyo3(signature = (timeout=None))]
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.next_within(py, timeout)
+    }
+}

@@ -1,0 +1,121 @@
+//! Waiting for others to connect, with typed messages afterwards.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use phalanx_os::clock::Deadline;
+use phalanx_shm::patience::Patience;
+
+use super::{Connection, RemoteError};
+use crate::connection::{self, Address, ConnectError, Key, Peers, StreamError};
+
+/// How many may have connected before they are accepted.
+const BACKLOG: i32 = 128;
+
+/// Listens at an address for those who know the key. Each gets a [`Connection`] that sends values of
+/// type `S` and receives values of type `R`.
+///
+/// Nobody who connects keeps another waiting, however slowly it proves itself. Closed when dropped; a
+/// socket in the file system that [`Listener::bind`] made is removed then. As a descriptor it is readable
+/// when somebody has connected.
+pub struct Listener<S, R = S> {
+    inner: connection::Listener,
+    key: Key,
+    peers: Peers,
+    path: Option<PathBuf>,
+    types: PhantomData<fn() -> (S, R)>,
+}
+
+impl<S, R> Listener<S, R> {
+    /// Begins to listen. Only this user and the superuser are let in on sockets of this machine, unless
+    /// [`Listener::with_peers`] says otherwise.
+    ///
+    /// # Errors
+    /// `AddrInUse` when somebody has the address, a socket of a killed listener in the file system
+    /// included; `PermissionDenied`, or the kernel's refusal.
+    pub fn bind(address: &Address, key: &Key) -> io::Result<Self> {
+        let inner = connection::Listener::bind(address, BACKLOG)?;
+        let path = if let Address::Path(path) = address { Some(path.clone()) } else { None };
+        let (key, peers) = (key.clone(), Peers::default());
+        Ok(Self { inner, key, peers, path, types: PhantomData })
+    }
+
+    /// Sets which users of this machine are let in by the key.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Peers) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// The address, with the port that the kernel chose.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn address(&self) -> io::Result<Address> {
+        self.inner.address()
+    }
+
+    /// Waits for somebody who knows the key. Others are turned away meanwhile.
+    ///
+    /// # Errors
+    /// [`RemoteError::Io`]: the kernel's refusal.
+    pub fn accept(&self) -> Result<Connection<S, R>, RemoteError> {
+        self.accept_with(&Patience::forever())
+    }
+
+    /// The same, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
+    pub fn accept_timeout(&self, timeout: Duration) -> Result<Connection<S, R>, RemoteError> {
+        self.accept_with(&Patience::timeout(Some(timeout)))
+    }
+
+    /// The same, but not beyond `deadline`.
+    ///
+    /// # Errors
+    /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
+    pub fn accept_deadline(&self, deadline: Deadline) -> Result<Connection<S, R>, RemoteError> {
+        self.accept_with(&Patience::until(Some(deadline)))
+    }
+
+    /// The same as long as `patience` allows.
+    ///
+    /// # Errors
+    /// As for [`Listener::accept`], [`RemoteError::TimedOut`] and [`RemoteError::Interrupted`].
+    pub fn accept_with(&self, patience: &Patience<'_>) -> Result<Connection<S, R>, RemoteError> {
+        loop {
+            match self.inner.accept_known(&self.key, self.peers, patience) {
+                Ok(guest) => return Ok(Connection::over(guest.stream)),
+                Err(ConnectError::Handshake(_)) => {}
+                // It has gone before it was believed.
+                Err(ConnectError::Stream(StreamError::EndOfFile | StreamError::CutShort)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl<S, R> AsFd for Listener<S, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.fd()
+    }
+}
+
+impl<S, R> fmt::Debug for Listener<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address().ok()).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Drop for Listener<S, R> {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+"""pebble: a pool with time limits, its decorators, a task that hangs and one that dies."""
+
+import os
+import sys
+import time
+from concurrent.futures import TimeoutError
+
+import pebble
+
+
+def square(x):
+    return x * x
+
+
+def hang():
+    time.sleep(600)
+
+
+def die():
+    os._exit(3)
+
+
+@pebble.concurrent.process(timeout=60)
+def remote(x):
+    return x + 1
+
+
+def main():
+    with pebble.ProcessPool(max_workers=2) as pool:
+        assert pool.schedule(square, args=[3]).result(60) == 9
+        assert list(pool.map(square, range(6), timeout=60).result()) == [0, 1, 4, 9, 16, 25]
+        try:
+            pool.schedule(hang, timeout=0.5).result(60)
+        except TimeoutError:
+            pass
+        else:
+            raise AssertionError("the time limit was not kept")
+        try:
+            pool.schedule(die).result(60)
+        except pebble.ProcessExpired as error:
+            assert error.exitcode == 3, error.exitcode
+        else:
+            raise AssertionError("the death of a worker was not reported")
+        assert pool.schedule(square, args=[4]).result(60) == 16
+    assert remote(1).result(60) == 2
+
+
+if __name__ == "__main__":
+    import multiprocessing
+
+    multiprocessing.set_start_method(sys.argv[1])
+    main()
+    print("ok")
