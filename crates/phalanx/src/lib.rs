@@ -33,6 +33,7 @@
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | [`Lock`] with the data that it protects, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
+//! | [`named`] | memory with a name, for processes that are no relatives |
 //! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
@@ -78,6 +79,7 @@ pub mod entry;
 pub mod error;
 pub mod manager;
 pub mod message;
+pub mod named;
 pub mod pipe;
 pub mod plain;
 pub mod pool;
