@@ -89,6 +89,7 @@ pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
+mod trace;
 pub mod value;
 pub mod wait;
 pub mod wire;
