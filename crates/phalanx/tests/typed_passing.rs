@@ -86,7 +86,7 @@ fn use_all(shared: Shared) -> u32 {
     shared.cells.store(99, 0.5);
     let _permit = shared.permits.wait().expect("one of two");
     shared.ready.set();
-    shared.meeting.wait(&Patience::forever()).expect("the parent comes");
+    shared.meeting.wait().expect("the parent comes");
     shared.hits.fetch_add(1)
 }
 
@@ -101,7 +101,7 @@ fn everything_shared_arrives() {
         drop(total);
         shared.ready.wait();
         assert_eq!((shared.cells.load(99), shared.permits.value()), (0.5, 1), "{method}");
-        shared.meeting.wait(&Patience::forever()).expect("the child is there");
+        shared.meeting.wait().expect("the child is there");
         assert_eq!(process.join().expect("its result"), 7);
         assert_eq!((shared.hits.load(), shared.permits.value()), (8, 2), "{method}");
     }
