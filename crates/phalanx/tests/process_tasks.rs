@@ -88,7 +88,8 @@ fn look_around(variables: Vec<String>) -> (Option<String>, String, String, Vec<O
 fn echo() -> usize {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).expect("standard input");
-    print!("{}", text.to_uppercase());
+    std::io::Write::write_all(&mut std::io::stdout(), text.to_uppercase().as_bytes())
+        .expect("somebody reads");
     eprintln!("{} bytes", text.len());
     text.len()
 }

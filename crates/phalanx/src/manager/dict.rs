@@ -35,7 +35,7 @@ use crate::wire::{self, DecodeError, Message};
 /// ```
 pub struct Dict<K, V> {
     raw: RawDict,
-    kinds: PhantomData<fn(K, V) -> (K, V)>,
+    kinds: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Clone for Dict<K, V> {

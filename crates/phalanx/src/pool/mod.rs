@@ -23,6 +23,8 @@ mod crew;
 mod error;
 mod front;
 pub(crate) mod hired;
+mod injector;
+mod labelled;
 mod ledger;
 pub mod pacer;
 mod serve;
