@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def pack(shared: "Any") -> bytes:
     """Return the pickle of a shared object for the process that is to have it."""
-    from .reduction import ForkingPickler
+    from ._core import _encode_whole
 
     before = context.get_spawning_popen()
     context.set_spawning_popen(pack)
     try:
-        return bytes(ForkingPickler.dumps(shared))
+        return _encode_whole(shared)
     finally:
         context.set_spawning_popen(before)
 

@@ -376,6 +376,8 @@ class BaseProxy:
 
     def _stay(self):
         """Have the server keep the object for good: what refers to it is not a process."""
+        if self._owned_by_manager:
+            return
         where = (self._tls, self._token.address, self._authkey, self._serializer)
         if not self._stays and _link_is_ours(where):
             _control(*where, "keep", (self._id,))
@@ -430,6 +432,7 @@ def RebuildProxy(func: "Callable[..., Any]", token: Token, serializer: str, kwds
     if server and server.address == token.address:
         util.debug("Rebuild a proxy owned by manager, token=%r", token)
         kwds["manager_owned"] = True
+        kwds.setdefault("authkey", server.authkey)
         server._keep(token.id)
     incref = kwds.pop("incref", True) and not getattr(current, "_inheriting", False)
     proxy = func(token, serializer, incref=incref, **kwds)

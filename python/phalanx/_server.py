@@ -9,7 +9,7 @@ import sys
 from _thread import RLock
 
 from . import process, util
-from ._core import ManagerServer, _share_with
+from ._core import ManagerServer, _encode_whole as encode_whole, _share_with
 from ._proxies import HELLO, Token, _listener_client
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -193,13 +193,12 @@ class Server:
             from .connection import _xml_dumps
 
             return _xml_dumps(reply)
-        if not client.is_ours:
-            from ._foreign import dumps
+        data = encode_whole(reply)
+        if client.is_ours or b"phalanx." not in data:
+            return data
+        from ._foreign import dumps
 
-            return dumps(reply)
-        from .reduction import ForkingPickler
-
-        return bytes(ForkingPickler.dumps(reply))
+        return dumps(reply)
 
     def _pack(self, client, reply):
         """Return the bytes of a reply; of another, if this one cannot be sent."""
@@ -288,9 +287,9 @@ class Server:
 
     def accept_connection(self, c: "Any", name: str) -> str:
         """Serve a client's further requests from this thread."""
-        import threading
-
-        threading.current_thread().name = name
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading.current_thread().name = name
         return HELLO
 
     def incref(self, c: "Any", ident: str) -> None:

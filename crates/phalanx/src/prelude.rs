@@ -5,7 +5,7 @@ pub use crate::channel::{Receiver, Sender, channel};
 pub use crate::error::{Error, ErrorKind, RecvError, SendError};
 pub use crate::pipe::{PipeEnd, pipe};
 pub use crate::pool::{Pool, PoolError, Task};
-pub use crate::process::{ExitStatus, Process};
+pub use crate::process::{ExitStatus, Process, ProcessError, StartMethod, Stdio};
 pub use crate::queue::Queue;
 pub use crate::sync::{
     Barrier, BarrierError, BoundedSemaphore, Condition, Event, Lock, LockError, LockGuard, RLock,
