@@ -158,7 +158,9 @@ def _format(value):
     """Return the format that a new item is packed with."""
     packed = _packed(value)
     if isinstance(packed, bytes):
-        return f"{_WORD * (len(packed) // _WORD + 1)}s"
+        # As much as the standard library, or more where that would cut text short.
+        room = max(len(value) // _WORD + 1, -(-len(packed) // _WORD))
+        return f"{_WORD * room}s"
     return _FORMATS[type(value)]
 
 
