@@ -1,6 +1,6 @@
 """Descriptors in messages to processes that run already. The engine's desk hands them out."""
 
-from ._core import collect_fd, deposit_connection, deposit_fd
+from ._core import collect_fd, deposit_connection
 
 __all__ = ["PassedFd", "reduce"]
 
@@ -16,9 +16,6 @@ class PassedFd:
         return collect_fd(self._ticket)
 
 
-def pass_fd(fd):
-    """Lay out a duplicate of a descriptor; return a stand-in to be sent."""
-    return PassedFd(deposit_fd(fd))
 
 
 def reduce(connection):

@@ -45,6 +45,10 @@ class BaseContext:
 
         return cpu_count(physical)
 
+    def process_cpu_count(self) -> int:
+        """Return the number of processors that this process may use: the same as `cpu_count`."""
+        return self.cpu_count()
+
     def Manager(self) -> "_managers.SyncManager":
         """Return a manager whose server runs in a process of its own."""
         from .managers import SyncManager
@@ -52,10 +56,6 @@ class BaseContext:
         manager = SyncManager(ctx=self.get_context())
         manager.start()
         return manager
-
-    def process_cpu_count(self) -> int:
-        """Return the number of processors that this process may use: the same as `cpu_count`."""
-        return self.cpu_count()
 
     def Pipe(self, duplex: bool = True) -> "tuple[_connection.Connection, _connection.Connection]":
         """Return two connections that are joined by a pipe."""

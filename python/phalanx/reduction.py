@@ -5,7 +5,7 @@ import sys
 from _pickle import Pickler, loads as _loads
 from abc import ABCMeta
 
-from . import _standard, context
+from . import _core, _standard, context
 from ._core import receive_fds, register_reducer, send_fds
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -66,13 +66,13 @@ def recvfds(sock: "Any", size: int) -> list[int]:
 
 
 def send_handle(conn: "Any", handle: int, destination_pid: int | None) -> None:
-    """Send a descriptor over a connection; the process id is of no use here."""
-    send_fds(conn.fileno(), [handle])
+    """Send a descriptor over a local connection; the process id is of no use here."""
+    _core.send_handle(conn, handle)
 
 
 def recv_handle(conn: "Any") -> int:
-    """Receive a descriptor from a connection."""
-    return receive_fds(conn.fileno(), 1)[0]
+    """Receive a descriptor from a local connection."""
+    return _core.receive_handle(conn)
 
 
 def DupFd(fd):
@@ -82,10 +82,30 @@ def DupFd(fd):
     """
     popen = context.get_spawning_popen()
     if popen is None:
-        from ._passing import pass_fd
+        from .resource_sharer import DupFd
 
-        return pass_fd(fd)
+        return DupFd(fd)
     return popen.DupFd(popen.duplicate_for_child(fd))
+
+
+def _reduce_method(m):
+    if m.__self__ is None:
+        return getattr, (m.__class__, m.__func__.__name__)
+    return getattr, (m.__self__, m.__func__.__name__)
+
+
+def _reduce_method_descriptor(m):
+    return getattr, (m.__objclass__, m.__name__)
+
+
+def _reduce_partial(p):
+    return _rebuild_partial, (p.func, p.args, p.keywords or {})
+
+
+def _rebuild_partial(func, args, keywords):
+    from functools import partial
+
+    return partial(func, *args, **keywords)
 
 
 def _reduce_socket(s):
@@ -96,6 +116,9 @@ def _rebuild_socket(df, family, type, proto):
     import socket
 
     return socket.socket(family, type, proto, fileno=df.detach())
+
+
+reduce_socket, rebuild_socket = _reduce_socket, _rebuild_socket
 
 
 def register_sockets():
@@ -133,5 +156,11 @@ class AbstractReducer(metaclass=ABCMeta):  # noqa: B024 - as in multiprocessing
     sendfds = staticmethod(sendfds)
     recvfds = staticmethod(recvfds)
     DupFd = staticmethod(DupFd)
+    _reduce_method = staticmethod(_reduce_method)
+    _reduce_method_descriptor = staticmethod(_reduce_method_descriptor)
+    _rebuild_partial = staticmethod(_rebuild_partial)
     _reduce_socket = staticmethod(_reduce_socket)
     _rebuild_socket = staticmethod(_rebuild_socket)
+
+    def __init__(self, *args):
+        register_sockets()

@@ -96,6 +96,10 @@ def pack(popen, place, process_obj):
         from . import reduction
 
         reduction.adopt_neighbours()
+    tracker = sys.modules.get(f"{__package__}.resource_tracker")
+    if tracker is not None and tracker._resource_tracker._fd is not None:
+        number = popen.duplicate_for_child(tracker._resource_tracker._fd)
+        data["tracker"] = popen.method, number
     paths = tuple(data.pop("sys_path", ()))
     argv = tuple(data.pop("sys_argv", ()))
     data["authkey"] = bytes(data["authkey"])
@@ -275,6 +279,8 @@ def prepare(data):
         util.log_to_stderr()
     if "log_level" in data:
         util.get_logger().setLevel(data["log_level"])
+    if "tracker" in data:
+        _inherit_tracker(*data["tracker"])
     if "sys_path" in data:
         sys.path = data["sys_path"]
     if "sys_argv" in data:
@@ -293,6 +299,16 @@ def prepare(data):
         _fixup_main_from_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:
         _fixup_main_from_path(data["init_main_from_path"])
+
+
+def _inherit_tracker(method, number):
+    """Take the resource tracker of the parent over."""
+    if method == "forkserver":
+        from . import forkserver
+
+        number = forkserver.get_inherited_fds()[number]
+    os.set_inheritable(number, False)
+    util._tracker_fd = number
 
 
 def _set_patched(wanted):

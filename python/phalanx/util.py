@@ -43,6 +43,8 @@ LOGGER_NAME = "phalanx"
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
 _logger: "Logger | None" = None
+#: What a parent that is no copy of this process has passed on of its resource tracker.
+_tracker_fd: int | None = None
 _log_to_stderr = False
 
 
@@ -358,6 +360,13 @@ def close_fds(*fds):
     """Close each of the descriptors."""
     for fd in fds:
         os.close(fd)
+
+
+def spawnv_passfds(path: bytes | str, args: "Iterable[bytes | str]", passfds: "Iterable[int]") -> int:
+    """Start a program that finds only the given descriptors open; return its process id."""
+    from ._core import spawnv_passfds
+
+    return spawnv_passfds(os.fsencode(path), [os.fsencode(arg) for arg in args], sorted(passfds))
 
 
 _empty_stdin = None

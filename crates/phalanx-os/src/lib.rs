@@ -16,6 +16,7 @@ pub mod fork;
 pub mod futex;
 pub mod inherit;
 pub mod memory;
+pub mod named;
 pub mod net;
 pub mod parcel;
 pub mod per_process;

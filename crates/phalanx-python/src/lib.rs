@@ -23,7 +23,7 @@ mod _core {
         register_inherited, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
-    use crate::ffi::{SharedBlock, SharedBuffer};
+    use crate::ffi::{Segment, SharedBlock, SharedBuffer};
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
@@ -41,11 +41,11 @@ mod _core {
     #[pymodule_export]
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
-    use crate::types::descriptors::{receive_fds, send_fds};
+    use crate::types::descriptors::{receive_fds, receive_handle, send_fds, send_handle};
     #[pymodule_export]
     use crate::types::listener::{SocketListener, connect_to};
     #[pymodule_export]
-    use crate::types::passing::{collect_fd, deposit_connection, deposit_fd};
+    use crate::types::passing::{clear_deposits, collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]
     use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
     #[pymodule_export]
@@ -56,6 +56,8 @@ mod _core {
     use crate::types::queue_ends::{QueueReader, QueueWriter};
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
+    #[pymodule_export]
+    use crate::types::tracker::{first_process, remove_segment, spawnv_passfds, track};
     #[pymodule_export]
     use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]

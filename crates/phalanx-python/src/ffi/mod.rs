@@ -15,6 +15,7 @@ mod function;
 mod lock_methods;
 mod payload;
 mod quick_property;
+mod segment;
 mod shared_buffer;
 mod view;
 
@@ -27,5 +28,6 @@ pub(crate) use function::FunctionParts;
 pub(crate) use lock_methods::{QuickLock, quicken};
 pub(crate) use payload::Payload;
 pub(crate) use quick_property::{QuickProperty, quick_property};
+pub(crate) use segment::Segment;
 pub(crate) use shared_buffer::SharedBuffer;
 pub(crate) use view::{View, each_item, is_shared, utf8, view};

@@ -111,6 +111,11 @@ impl Connection {
         self.place().clone().ok_or_else(|| PyOSError::new_err("handle is closed"))
     }
 
+    /// Whether its messages lie in shared memory.
+    pub(crate) fn is_of_pipe(&self) -> PyResult<bool> {
+        Ok(matches!(&*self.channel()?, Channel::Pipe(_)))
+    }
+
     fn reading(&self) -> PyResult<Arc<Channel>> {
         let channel = self.channel()?;
         if self.readable.load(Ordering::Relaxed) {

@@ -21,6 +21,7 @@ mod scalar;
 pub(crate) mod semaphore;
 mod shared;
 pub(crate) mod spawning;
+pub(crate) mod tracker;
 pub(crate) mod value;
 pub(crate) mod wait;
 pub(crate) mod zygote;

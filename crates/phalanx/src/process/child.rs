@@ -53,6 +53,17 @@ pub enum WaitError {
     Io(io::Error),
 }
 
+impl std::fmt::Display for WaitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GaveUp(why) => write!(f, "cannot wait any longer: {why}"),
+            Self::Io(e) => write!(f, "cannot wait for a process or a descriptor: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+
 /// How long the zygote may take to tell the status of a process that is known to have ended.
 const TELLING: Duration = Duration::from_secs(2);
 

@@ -73,6 +73,16 @@ pub fn deposit(
     Ok(ticket)
 }
 
+/// Closes everything that is laid out: its tickets are good for nothing from now on.
+pub fn clear() {
+    let place = DESK.get_or_make(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(desk) = place.as_ref() {
+        let shelf =
+            std::mem::take(&mut desk.shelf.lock().unwrap_or_else(PoisonError::into_inner).1);
+        drop(shelf);
+    }
+}
+
 /// Gets the descriptor that a ticket is for.
 ///
 /// # Errors

@@ -1,0 +1,102 @@
+//! One piece of shared memory with a name.
+
+use std::fmt::Write;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use phalanx_os::named::{self, NamedRegion};
+use phalanx_os::{proc, random};
+
+/// From this size on it is asked before whether the machine has so much memory left: a kernel that
+/// runs out of it while it reserves kills somebody.
+const LARGE: usize = 16 << 20;
+
+/// A mapping of shared memory that has a name. Unmapped when dropped; the memory and the name stay.
+///
+/// Bytes that a killed process was writing are written or not, each for itself.
+#[derive(Debug)]
+pub struct Segment {
+    region: NamedRegion,
+    name: String,
+}
+
+impl Segment {
+    /// Makes `len` zeroed bytes, and reserves the memory for them. Without a name one is chosen.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `InvalidInput` for a name with a slash inside; `StorageFull` or `OutOfMemory`
+    /// when there is not so much memory; or the kernel's refusal.
+    pub fn create(name: Option<&str>, len: usize) -> io::Result<Self> {
+        if len >= LARGE && proc::memory_available().is_some_and(|left| len as u64 > left) {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
+        if let Some(name) = name {
+            return Ok(Self { region: NamedRegion::create(name, len)?, name: name.to_owned() });
+        }
+        loop {
+            let name = some_name()?;
+            match NamedRegion::create(&name, len) {
+                Ok(region) => return Ok(Self { region, name }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Opens what has the name.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `InvalidInput` when it is empty, or the kernel's refusal.
+    pub fn open(name: &str) -> io::Result<Self> {
+        Ok(Self { region: NamedRegion::open(name)?, name: name.to_owned() })
+    }
+
+    /// The name, with its leading slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first byte. All may be read and written by any process at any time.
+    #[must_use]
+    pub const fn base(&self) -> *mut u8 {
+        self.region.base()
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.region.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.region.is_empty()
+    }
+
+    /// The descriptor.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.region.fd()
+    }
+}
+
+/// Takes a name away; who has the segment open keeps the memory.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, or the kernel's refusal.
+pub fn remove(name: &str) -> io::Result<()> {
+    named::unlink(name)
+}
+
+/// A name as the standard library of Python chooses them.
+fn some_name() -> io::Result<String> {
+    let mut bytes = [0; 4];
+    random::fill(&mut bytes)?;
+    let mut name = String::from("/psm_");
+    for byte in bytes {
+        let _ = write!(name, "{byte:02x}");
+    }
+    Ok(name)
+}
