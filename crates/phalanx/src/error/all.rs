@@ -165,6 +165,12 @@ impl From<CreateError> for Error {
     }
 }
 
+impl<A> From<SubmitError<A>> for Error {
+    fn from(e: SubmitError<A>) -> Self {
+        PoolError::from(e).into()
+    }
+}
+
 macro_rules! of_one_kind {
     ($($type:ty => $kind:ident),* $(,)?) => { $(
         impl From<$type> for Error {
@@ -252,12 +258,5 @@ with_kinds! {
         ConnectError::GaveUp(GaveUp::Interrupted)
         | ConnectError::Stream(StreamError::GaveUp(GaveUp::Interrupted)) => Interrupted,
         ConnectError::Io(_) | ConnectError::Stream(StreamError::Io(_)) => Io,
-    }
-}
-
-/// Without the argument.
-impl<A> From<SubmitError<A>> for Error {
-    fn from(e: SubmitError<A>) -> Self {
-        e.error().clone().into()
     }
 }
