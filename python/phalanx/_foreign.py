@@ -6,7 +6,10 @@ import pickle
 from .reduction import ForkingPickler
 
 _STANDARD = "multiprocessing.managers"
-_OURS = ("phalanx.managers", "phalanx._proxies", "phalanx._server", "phalanx._managed")
+_ERRORS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+_OURS = ("phalanx.managers", "phalanx._proxies", "phalanx._server", "phalanx._managed") + (
+    "phalanx._container_proxies",
+)
 
 
 def _ours(path):
@@ -31,6 +34,10 @@ class _Pickler(ForkingPickler):
                 import pkgutil
 
                 return pkgutil.resolve_name, (f"{_STANDARD}:{name}",)
+        if isinstance(obj, type) and obj.__module__ == "phalanx.errors" and obj.__name__ in _ERRORS:
+            import pkgutil
+
+            return pkgutil.resolve_name, (f"multiprocessing:{obj.__name__}",)
         return NotImplemented
 
 

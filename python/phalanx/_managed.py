@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def pack(shared: "Any") -> bytes:
     """Return the pickle of a shared object for the process that is to have it."""
-    from .reduction import ForkingPickler
+    from ._core import _encode_whole
 
     before = context.get_spawning_popen()
     context.set_spawning_popen(pack)
     try:
-        return bytes(ForkingPickler.dumps(shared))
+        return _encode_whole(shared)
     finally:
         context.set_spawning_popen(before)
 
@@ -345,8 +345,7 @@ class ManagedDict(_Container):
         return iter(self._on_content("copy", (), {}))
 
     def __ior__(self, other):
-        self._on_content("update", (other,), {})
-        return self
+        self._on_content("update", (other,), {})  # The proxy returns itself.
 
     def keys(self) -> "list[Any]":
         return list(self._on_content("keys", (), {}))
@@ -376,8 +375,7 @@ class ManagedList(_Container):
             self._on_content("extend", (items,), {})
 
     def __imul__(self, count):
-        self._on_content("__imul__", (count,), {})
-        return self
+        self._on_content("__imul__", (count,), {})  # The proxy returns itself.
 
     def __iter__(self):
         return iter(self._copied())

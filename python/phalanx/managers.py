@@ -220,10 +220,10 @@ class BaseManager:
         cls, registry, address, authkey, serializer, writer, initializer=None, initargs=()
     ):
         """Run a server, after telling its address."""
-        import signal
+        from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]
 
         # The program that Ctrl-C ends still needs its objects.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal(SIGINT, SIG_IGN)
         if initializer is not None:
             initializer(*initargs)
         server = cls._Server(registry, address, authkey, serializer)

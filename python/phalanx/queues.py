@@ -46,6 +46,19 @@ class _Shared:
         def _share(self) -> int: ...
         def _attach(self, offset: int) -> None: ...
         def _adopt(self, end: Any) -> None: ...
+        def _make_parts(self, maxsize: int, ctx: "BaseContext | None") -> None: ...
+
+    #: Whether it is made of parts that others see, not by the engine: see `_queue_parts`.
+    _of_parts = False
+
+    @classmethod
+    def _equip(cls, kind):
+        """Make a subclass one of parts if it needs that."""
+        if "__getstate__" in vars(cls) and not cls._of_parts:
+            from . import _queue_parts
+
+            if _queue_parts.sends_parts(cls):
+                _queue_parts.equip(cls, getattr(_queue_parts, kind))
 
     # Subclasses extend these two to let attributes of theirs travel too.
 
@@ -88,11 +101,15 @@ class Queue(_Shared, _core.Queue["_T"]):
     """
 
     def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
-        self._create(maxsize)
+        if self._of_parts:
+            self._make_parts(maxsize, ctx)
+        else:
+            self._create(maxsize)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "_on_queue_feeder_error" in vars(cls) and "put" not in vars(cls):
+        cls._equip("Parts")
+        if "_on_queue_feeder_error" in vars(cls) and "put" not in vars(cls) and not cls._of_parts:
             # It wants to deal with objects that cannot be pickled.
             from ._queue_names import put_or_report
 
@@ -138,4 +155,11 @@ class SimpleQueue(_Shared, _core.Queue["_T"]):
     """
 
     def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
-        self._create(0)
+        if self._of_parts:
+            self._make_parts(0, ctx)
+        else:
+            self._create(0)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._equip("SimpleParts")

@@ -58,14 +58,15 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
             /// The function's handle, for processes and pools.
             #[allow(dead_code)]
             #vis fn task() -> ::phalanx::task::Function<#argument, #output> {
-                fn call(#pattern: #argument) -> #output {
+                // Not named so that a task of the same name would be meant by its own call.
+                fn __phalanx_call(#pattern: #argument) -> #output {
                     #ident(#(#names),*)
                 }
-                fn run(
+                fn __phalanx_run(
                     argument: &[::core::primitive::u8],
                     out: &mut ::std::vec::Vec<::core::primitive::u8>,
                 ) -> ::phalanx::task::Outcome {
-                    ::phalanx::task::run(call, argument, out)
+                    ::phalanx::task::run(__phalanx_call, argument, out)
                 }
                 #[::phalanx::__private::linkme::distributed_slice(::phalanx::task::TASKS)]
                 #[linkme(crate = ::phalanx::__private::linkme)]
@@ -73,9 +74,9 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                     ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#ident)),
                     #signature,
                     (::core::file!(), ::core::line!(), ::core::column!()),
-                    run,
+                    __phalanx_run,
                 );
-                ::phalanx::task::Function::new(&REGISTERED, call)
+                ::phalanx::task::Function::new(&REGISTERED, __phalanx_call)
             }
         }
     })

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
     #[pymodule_export]
-    use crate::manager::{_own_place, _share_with, ManagerChannel, ManagerServer};
+    use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]

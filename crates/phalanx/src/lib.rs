@@ -20,22 +20,50 @@
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
 //!
+//! Processes that share a queue, and data under a lock:
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let numbers = Queue::<Option<i64>>::bounded(100)?;
+//! let range = Lock::new([i64::MAX, i64::MIN])?;
+//! let reader = Process::fork(|| {
+//!     while let Ok(Some(number)) = numbers.take() {
+//!         let mut range = range.lock().expect("no process has died holding it");
+//!         *range = [range[0].min(number), range[1].max(number)];
+//!     }
+//! })?;
+//! for number in [3, -7, 12, 5] {
+//!     numbers.put(Some(number))?;
+//! }
+//! numbers.put(None)?;
+//! reader.join()?;
+//! assert_eq!(*range.lock()?, [-7, 12]);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
+//!
 //! # What there is
 //!
 //! | module | what |
 //! |---|---|
 //! | [`pool`] | many tasks, few workers: [`map`](pool::Pool::map), [`imap`](pool::Pool::imap), [`submit`](pool::Pool::submit) |
-//! | [`queue`] | messages from many processes to many, bounded or not, with a descriptor for `select` |
-//! | [`named`] | memory with a name, for processes that are no relatives |
-//! | [`pipe`] | messages between two ends, with an end of file when one is gone |
+//! | [`prelude`] | what most programs use, in one line |
+//! | [`queue`] | [`Queue`]: values from many processes to many, bounded or not, with a descriptor for `select` |
+//! | [`channel`](mod@channel) | [`Sender`] and [`Receiver`]: values until the last process of either side has gone |
+//! | [`pipe`](mod@pipe) | values between two ends, each way, with an end when one is gone |
+//! | [`mod@task`] | functions that other processes can be asked to run: [`#[phalanx::task]`](macro@task) |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
-//! | [`sync`] | lock, re-entrant lock, semaphores, condition, event, barrier |
+//! | [`sync`] | [`Lock`] with the data that it protects, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
-//! | [`value`] | plain bytes and numbers that processes share |
-//! | [`process`] | forked, spawned and prepared children, with sentinels |
+//! | [`named`] | memory with a name, for processes that are no relatives |
+//! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
+//! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
+//! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
+//! | [`wire`] | how values become bytes: `serde`, and other formats |
+//! | [`error`] | small errors that give back what was handed in, and one above all |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
@@ -86,6 +114,7 @@ pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
+mod trace;
 pub mod value;
 pub mod wait;
 pub mod wire;
@@ -98,6 +127,8 @@ pub use phalanx_macros::{main, task};
 pub use phalanx_os::clock::Deadline;
 pub use phalanx_shm::patience::{GaveUp, Patience};
 pub use pipe::{PipeEnd, pipe};
+pub use pool::{Pool, Task};
+pub use process::{Process, StartMethod};
 pub use program::inherited;
 pub use queue::Queue;
 pub use sync::Lock;

@@ -55,6 +55,17 @@ pub enum WaitError {
     Io(io::Error),
 }
 
+impl std::fmt::Display for WaitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GaveUp(why) => write!(f, "cannot wait any longer: {why}"),
+            Self::Io(e) => write!(f, "cannot wait for a descriptor: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+
 impl From<io::Error> for WaitError {
     fn from(e: io::Error) -> Self {
         Self::Io(e)

@@ -320,6 +320,30 @@ def test_a_fresh_interpreter_ends_as_any_other(tmp_path):
     assert sorted(done.stdout.split()) == ["atexit", "collected", "flushed"]
 
 
+MODULES_OF_A_CHILD = """
+import sys
+import LIBRARY as mp
+
+def list_modules():
+    print(*sys.modules)
+
+if __name__ == "__main__":
+    process = mp.get_context("spawn").Process(target=list_modules)
+    process.start()
+    process.join()
+"""
+
+
+@phalanx_only
+def test_a_fresh_interpreter_imports_little(tmp_path):
+    """Most of what can be saved of a start is imports: pickle's alone take a quarter of a start."""
+    bare = run_script(tmp_path, "import sys; print(*sys.modules)").stdout.split()
+    child = run_script(tmp_path, MODULES_OF_A_CHILD).stdout.split()
+    more = {name for name in set(child) - set(bare) if name.partition(".")[0] != "phalanx"}
+    # Python 3.13 imports `linecache` for any program given with `-c`.
+    assert more <= {"__mp_main__", "atexit", "gc", "itertools", "linecache"}
+
+
 def test_what_a_child_printed_is_flushed(tmp_path, method):
     done = run_script(tmp_path, OUTPUT_OF_A_CHILD, method, "print")
     assert (done.stdout, done.stderr) == ("without a newline", "")

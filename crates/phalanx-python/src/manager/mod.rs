@@ -12,4 +12,4 @@ mod worker;
 
 pub(crate) use channel::ManagerChannel;
 pub(crate) use server::ManagerServer;
-pub(crate) use share::{_own_place, _share_with};
+pub(crate) use share::{_encode_whole, _own_place, _share_with};

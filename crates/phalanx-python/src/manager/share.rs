@@ -2,8 +2,16 @@
 
 use phalanx::process::{own_slot, while_sharing_with};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
+use crate::codec;
 use crate::error::os_error;
+
+/// Return the pickle of an object in one piece.
+#[pyfunction]
+pub(crate) fn _encode_whole<'py>(obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    codec::encode_whole(obj.py(), obj, None)
+}
 
 /// Return this process's place in its family's table, and its process id.
 #[pyfunction]

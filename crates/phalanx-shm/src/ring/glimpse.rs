@@ -13,40 +13,48 @@
 //! | the side's holder dies | what remains |
 //! |---|---|
 //! | before the first store | what was known before, which is still true |
-//! | segment cleared, or that and the position stored | nothing is known |
+//! | segment cleared, or that and the position stored | no position is known, and a true count |
 //! | all stored | true knowledge |
 
+use super::segment::Mark;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A position seen in a segment; all zero is nothing known.
+/// Where the other end was seen in a segment; all zero is nothing known, and nothing passed.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Glimpse {
     segment: AtomicU64,
-    position: AtomicU64,
+    mark: AtomicU64,
 }
 
 impl Glimpse {
     pub(super) fn new() -> Self {
-        Self { segment: AtomicU64::new(0), position: AtomicU64::new(0) }
+        Self { segment: AtomicU64::new(0), mark: AtomicU64::new(0) }
     }
 
     /// The position last seen in that segment. Without the side's lock it is a mere hint.
     #[inline]
     pub(super) fn of(&self, segment: u64) -> Option<u32> {
         let is_same = self.segment.load(Ordering::Relaxed) == segment;
-        is_same.then(|| self.position.load(Ordering::Relaxed) as u32)
+        is_same.then(|| Mark::unpack(self.mark.load(Ordering::Relaxed)).position)
     }
 
-    /// Remembers a position, which was read with Acquire. The side's lock is held.
+    /// How many records had passed the other end when it was last seen, in whatever segment: counts
+    /// go on from one to the next.
     #[inline]
-    pub(super) fn remember(&self, segment: u64, position: u32) {
+    pub(super) fn count(&self) -> u32 {
+        Mark::unpack(self.mark.load(Ordering::Relaxed)).count
+    }
+
+    /// Remembers what was read with Acquire. The side's lock is held.
+    #[inline]
+    pub(super) fn remember(&self, segment: u64, seen: Mark) {
         if self.segment.load(Ordering::Relaxed) != segment {
             self.forget();
-            self.position.store(u64::from(position), Ordering::Release);
+            self.mark.store(seen.pack(), Ordering::Release);
             self.segment.store(segment, Ordering::Release);
         } else {
-            self.position.store(u64::from(position), Ordering::Relaxed);
+            self.mark.store(seen.pack(), Ordering::Relaxed);
         }
     }
 

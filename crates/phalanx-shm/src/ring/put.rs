@@ -89,7 +89,8 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
-            let done = if self.is_full(memory) { None } else { Some(self.append(memory, record)) };
+            let done =
+                if self.is_full_for_us(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
             // sleepers.
             drop(side);
@@ -103,6 +104,25 @@ impl Ring {
                 None => self.wait_for_room(memory, patience, &mut slices)?,
             }
         }
+    }
+
+    /// Whether the limit is reached, with a look at the other end only if what is known of it does
+    /// not say that there is room. The put lock is held.
+    fn is_full_for_us(&self, memory: &impl Memory) -> bool {
+        let limit = self.limit();
+        if limit == 0 {
+            return false;
+        }
+        let at = self.put.segment.load(Ordering::Relaxed);
+        let put = memory.segment(at).tail().count;
+        // At most this many are in the ring: some may have been taken since.
+        if put.wrapping_sub(self.put.other.count()) < limit {
+            return false;
+        }
+        if self.get.segment.load(Ordering::Acquire) == at {
+            self.put.other.remember(at, memory.segment(at).head());
+        }
+        self.is_full(memory)
     }
 
     fn wait_for_room(
@@ -193,9 +213,14 @@ impl Ring {
         if self.put.other.of(at).is_some_and(|head| fits(segment.units(), head, tail, units)) {
             return true;
         }
-        let head = segment.head().position;
+        // Before consumers have come to this segment, its head does not count what they have taken.
+        let counts = self.get.segment.load(Ordering::Acquire) == at;
+        let mut head = segment.head();
+        if !counts {
+            head.count = self.put.other.count();
+        }
         self.put.other.remember(at, head);
-        fits(segment.units(), head, tail, units)
+        fits(segment.units(), head.position, tail, units)
     }
 
     /// Links a larger segment behind the last one and moves the put side on to it.

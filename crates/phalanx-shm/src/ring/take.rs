@@ -150,9 +150,9 @@ impl Ring {
             let head = segment.head();
             let known = self.get.other.of(at).filter(|tail| *tail != head.position);
             let tail = known.unwrap_or_else(|| {
-                let tail = segment.tail().position;
+                let tail = segment.tail();
                 self.get.other.remember(at, tail);
-                tail
+                tail.position
             });
             let used = tail.wrapping_sub(head.position);
             // Records, whatever is in them, take the reader on; this bounds how often.

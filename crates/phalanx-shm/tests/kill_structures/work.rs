@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use phalanx_shm::family::Family;
+use phalanx_shm::frozen::Draft;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::Patience;
 use phalanx_shm::ring::{Record, Ring};
@@ -50,6 +51,7 @@ pub(crate) fn everything(scene: &Scene, who: usize) {
         let object = Shared::<Bytes>::with_tail(family, 3000, |_| {}).expect("memory");
         drop(object.clone());
         drop(object);
+        frozen_and_thawed(family);
         kept.extend((0..70).map(|_| family.alloc(2600).expect("memory")));
         if round % 3 == 0 {
             let large: Vec<_> = (0..6).map(|_| family.alloc(600_000).expect("memory")).collect();
@@ -59,6 +61,18 @@ pub(crate) fn everything(scene: &Scene, who: usize) {
         actor(family, || {}).finish(family);
     }
     kept.into_iter().for_each(|chunk| family.free(chunk));
+}
+
+/// Bytes that are written, frozen, and made this process's own again.
+fn frozen_and_thawed(family: &'static Family) {
+    let mut draft = Draft::new(family, 5000).expect("memory");
+    draft.fill(3);
+    let frozen = draft.freeze(4000);
+    assert!(frozen.iter().all(|byte| *byte == 3));
+    // Not while a stopped process is in the middle of a sweep.
+    if let Ok(chunk) = frozen.thaw() {
+        family.free(chunk);
+    }
 }
 
 /// Makes a ring, lets it grow and shrink, and drops it while there is something in it.

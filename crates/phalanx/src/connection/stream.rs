@@ -176,7 +176,7 @@ impl Stream {
             return net::send_some(&self.fd, &parts);
         }
         // In one piece, so that a reader never sees a header without its message.
-        Ok(phalanx_os::pipe::write(&self.fd, &parts)?)
+        phalanx_os::pipe::write(&self.fd, &parts)
     }
 
     /// Receives one message and appends it to `out`.

@@ -7,10 +7,14 @@ use phalanx_shm::arena::AllocError;
 use phalanx_shm::patience::GaveUp;
 
 use super::{CreateError, DecodeError, EncodeError, RecvError, SendError};
+use crate::connection::{ConnectError, StreamError};
 use crate::pipe::NewPipeError;
+use crate::pool::{PoolError, SubmitError};
+use crate::process::{self, ProcessError, StartError};
 use crate::queue::NewQueueError;
 use crate::sync::{BarrierError, LockError};
 use crate::value::NewBlockError;
+use crate::wait;
 
 /// Anything that can go wrong in phalanx, for programs that handle it in one place. Every error of the
 /// crate becomes one by `?`, and then no longer holds the value or guard that it had.
@@ -58,11 +62,11 @@ pub enum ErrorKind {
     OwnerDied,
     /// A barrier is broken.
     Broken,
-    /// A worker ended in the middle of a task.
+    /// A worker or another child ended in the middle of its task.
     WorkerDied,
     /// A task panicked.
     Panicked,
-    /// A task was cancelled.
+    /// A task was cancelled, with its pool or alone.
     Cancelled,
     /// A shared object is not held by this process, or is of another kind.
     NotHeld,
@@ -161,6 +165,12 @@ impl From<CreateError> for Error {
     }
 }
 
+impl<A> From<SubmitError<A>> for Error {
+    fn from(e: SubmitError<A>) -> Self {
+        PoolError::from(e).into()
+    }
+}
+
 macro_rules! of_one_kind {
     ($($type:ty => $kind:ident),* $(,)?) => { $(
         impl From<$type> for Error {
@@ -201,5 +211,52 @@ with_kinds! {
     NewPipeError {
         NewPipeError::Refused(_) => Io,
         NewPipeError::OutOfMemory(_) => OutOfMemory,
+    }
+    PoolError {
+        PoolError::Panicked(_) | PoolError::Initializer(_) => Panicked,
+        PoolError::WorkerDied(_) | PoolError::WorkersKeepDying(_) => WorkerDied,
+        PoolError::TimedOut(_) | PoolError::Full => TimedOut,
+        PoolError::Cancelled | PoolError::Terminated => Cancelled,
+        PoolError::Argument { .. } | PoolError::Unsendable { .. } => Encode,
+        PoolError::Unreadable { .. }
+        | PoolError::Undecodable { .. }
+        | PoolError::Damaged { .. } => Decode,
+        PoolError::OutOfMemory(_) => OutOfMemory,
+        PoolError::Closed => Disconnected,
+        PoolError::OtherProcess => InvalidInput,
+        PoolError::UnknownFunction(_) | PoolError::Closures(_) => InvalidInput,
+        PoolError::NoWorkers(_) => Io,
+    }
+    StartError {
+        StartError::Argument(_) => Encode,
+        StartError::Method(_) | StartError::Task(_) => InvalidInput,
+        StartError::Io(_) => Io,
+    }
+    ProcessError {
+        ProcessError::Panicked { .. } => Panicked,
+        ProcessError::Died { .. } => WorkerDied,
+        ProcessError::NotBegun { .. } | ProcessError::Io(_) => Io,
+        ProcessError::Unsendable { .. } => Encode,
+        ProcessError::Argument { .. } | ProcessError::Undecodable { .. } => Decode,
+    }
+    process::WaitError {
+        process::WaitError::GaveUp(GaveUp::TimedOut) => TimedOut,
+        process::WaitError::GaveUp(GaveUp::Interrupted) => Interrupted,
+        process::WaitError::Io(_) => Io,
+    }
+    wait::WaitError {
+        wait::WaitError::GaveUp(GaveUp::TimedOut) => TimedOut,
+        wait::WaitError::GaveUp(GaveUp::Interrupted) => Interrupted,
+        wait::WaitError::Io(_) => Io,
+    }
+    ConnectError {
+        ConnectError::Handshake(_) => InvalidInput,
+        ConnectError::Stream(StreamError::EndOfFile | StreamError::CutShort) => Disconnected,
+        ConnectError::Stream(StreamError::TooLong(_)) => Decode,
+        ConnectError::GaveUp(GaveUp::TimedOut)
+        | ConnectError::Stream(StreamError::GaveUp(GaveUp::TimedOut)) => TimedOut,
+        ConnectError::GaveUp(GaveUp::Interrupted)
+        | ConnectError::Stream(StreamError::GaveUp(GaveUp::Interrupted)) => Interrupted,
+        ConnectError::Io(_) | ConnectError::Stream(StreamError::Io(_)) => Io,
     }
 }

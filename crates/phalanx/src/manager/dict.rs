@@ -3,13 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use phalanx_shm::containers::Key;
 use phalanx_shm::patience::Patience;
-use phalanx_shm::peers::SlotId;
 
 use super::AccessError;
-use super::draft::{Draft, Stored};
-use super::raw::{LockedDict, RawDict};
+use super::line::{Remote, unexpected};
+use super::operation::{Answer, DictOperation, When};
+use super::passed::passed;
+use super::raw::RawDict;
 use crate::sync::CreateError;
 use crate::wire::{self, DecodeError, Message};
 
@@ -34,82 +34,88 @@ use crate::wire::{self, DecodeError, Message};
 /// # Ok::<(), phalanx::Error>(())
 /// ```
 pub struct Dict<K, V> {
-    raw: RawDict,
-    kinds: PhantomData<fn(K, V) -> (K, V)>,
+    place: Place,
+    kinds: PhantomData<fn() -> (K, V)>,
+}
+
+/// Where a dictionary is reached.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Here(RawDict),
+    Served(Remote),
+}
+
+impl Place {
+    fn run(&self, operation: DictOperation<'_>) -> Result<Answer, AccessError> {
+        match self {
+            Self::Here(raw) => operation.run(raw, &Patience::forever()),
+            Self::Served(remote) => remote.dict(operation),
+        }
+    }
 }
 
 impl<K, V> Clone for Dict<K, V> {
     fn clone(&self) -> Self {
-        Self::of(self.raw.clone())
+        Self::at(self.place.clone())
     }
 }
 
 impl<K, V> fmt::Debug for Dict<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Dict").field(&self.raw).finish()
+        f.debug_tuple("Dict").field(&self.place).finish()
     }
 }
 
 impl<K, V> Dict<K, V> {
-    pub(crate) fn of(raw: RawDict) -> Self {
-        Self { raw, kinds: PhantomData }
+    pub(super) const fn at(place: Place) -> Self {
+        Self { place, kinds: PhantomData }
     }
 
-    /// A handle to the dictionary at `offset`, of which this process was made a holder.
-    ///
-    /// # Errors
-    /// [`CreateError`] when it was not, or the object is of another kind.
-    pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
-        RawDict::from_offset(offset).map(Self::of)
-    }
-
-    /// Where the dictionary lies in shared memory: what another process of the family makes a handle of.
+    /// The dictionary without its types, if it lies in this process's shared memory.
     #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.raw.name()[0]
+    pub const fn raw(&self) -> Option<&RawDict> {
+        match &self.place {
+            Place::Here(raw) => Some(raw),
+            Place::Served(_) => None,
+        }
     }
+}
 
-    /// Gives another process a hold, before the offset is sent to it.
-    pub fn hold_for(&self, slot: SlotId) {
-        self.raw.hold_for(slot);
-    }
-
-    /// The dictionary without its types.
-    #[must_use]
-    pub fn raw(&self) -> &RawDict {
-        &self.raw
+impl<K, V> From<RawDict> for Dict<K, V> {
+    fn from(raw: RawDict) -> Self {
+        Self::at(Place::Here(raw))
     }
 }
 
 impl<K: Message, V: Message> Dict<K, V> {
-    /// A new dictionary with nothing in it.
+    /// A new dictionary with nothing in it, which no manager knows.
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
     pub fn new() -> Result<Self, CreateError> {
-        RawDict::new().map(Self::of)
+        RawDict::new().map(Self::from)
     }
 
-    fn lock(&self) -> Result<LockedDict<'_>, AccessError> {
-        Ok(self.raw.lock(&Patience::forever())?)
-    }
-
-    fn key(key: &K) -> Result<Vec<u8>, AccessError> {
-        let mut bytes = Vec::new();
-        wire::encode(key, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn draft(&self, key: &[u8], value: &V) -> Result<Draft, AccessError> {
-        let mut bytes = Vec::new();
-        wire::encode(value, &mut bytes)?;
-        Ok(Draft::entry(self.raw.family(), Key { identity: key, form: &[] }, &bytes)?)
+    fn run(&self, operation: DictOperation<'_>) -> Result<Answer, AccessError> {
+        self.place.run(operation)
     }
 
     /// The bytes of a key's value.
     fn fetch(&self, key: &[u8]) -> Result<Option<Vec<u8>>, AccessError> {
-        let locked = self.lock()?;
-        Ok(locked.find(key).map(|(_, stored)| value_of(stored)))
+        match self.run(DictOperation::Get(key))? {
+            Answer::Value(bytes) => Ok(Some(bytes)),
+            Answer::Nothing => Ok(None),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Puts a value in; whether the key is new, or `None` if that was not allowed.
+    fn put(&self, key: &[u8], value: &V, when: When<'_>) -> Result<Option<bool>, AccessError> {
+        match self.run(DictOperation::Put(key, &encoded(value)?, when))? {
+            Answer::Flag(is_new) => Ok(Some(is_new)),
+            Answer::Refused => Ok(None),
+            _ => Err(unexpected()),
+        }
     }
 
     /// The value of a key.
@@ -117,7 +123,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn get(&self, key: &K) -> Result<Option<V>, AccessError> {
-        Ok(self.fetch(&Self::key(key)?)?.map(|bytes| wire::decode(&bytes)).transpose()?)
+        Ok(self.fetch(&encoded(key)?)?.map(|bytes| wire::decode(&bytes)).transpose()?)
     }
 
     /// Whether the key is there.
@@ -125,7 +131,10 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn contains_key(&self, key: &K) -> Result<bool, AccessError> {
-        Ok(self.lock()?.find(&Self::key(key)?).is_some())
+        match self.run(DictOperation::Contains(&encoded(key)?))? {
+            Answer::Flag(there) => Ok(there),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Sets the value of a key; returns whether the key is new.
@@ -133,9 +142,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn insert(&self, key: &K, value: &V) -> Result<bool, AccessError> {
-        let key = Self::key(key)?;
-        let draft = self.draft(&key, value)?;
-        Ok(self.lock()?.put_as(&key, draft)?)
+        self.put(&encoded(key)?, value, When::Always)?.ok_or_else(unexpected)
     }
 
     /// Sets the values of several keys, in one step for all others.
@@ -143,17 +150,12 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`]. Without memory for all of them some may have been set.
     pub fn extend(&self, entries: impl IntoIterator<Item = (K, V)>) -> Result<(), AccessError> {
-        let draft = |(key, value): (K, V)| -> Result<_, AccessError> {
-            let key = Self::key(&key)?;
-            let draft = self.draft(&key, &value)?;
-            Ok((key, draft))
+        let encode = |(key, value): (K, V)| -> Result<_, AccessError> {
+            Ok((encoded(&key)?, encoded(&value)?))
         };
-        let drafts: Vec<_> = entries.into_iter().map(draft).collect::<Result<_, _>>()?;
-        let mut locked = self.lock()?;
-        for (key, draft) in drafts {
-            locked.put_as(&key, draft)?;
-        }
-        Ok(())
+        let entries: Vec<_> = entries.into_iter().map(encode).collect::<Result<_, _>>()?;
+        let entries = entries.iter().map(|(key, value)| (&**key, &**value)).collect();
+        done(self.run(DictOperation::PutMany(entries))?)
     }
 
     /// Removes a key and returns its value.
@@ -161,13 +163,11 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`]. A value that does not decode is removed.
     pub fn remove(&self, key: &K) -> Result<Option<V>, AccessError> {
-        let key = Self::key(key)?;
-        let mut locked = self.lock()?;
-        let Some((found, stored)) = locked.find(&key) else { return Ok(None) };
-        let value = value_of(stored);
-        locked.remove(found);
-        drop(locked);
-        Ok(Some(wire::decode(&value)?))
+        match self.run(DictOperation::Remove(&encoded(key)?, When::Always))? {
+            Answer::Value(bytes) => Ok(Some(wire::decode(&bytes)?)),
+            Answer::Nothing => Ok(None),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Removes the key that was put in last; returns it and its value.
@@ -175,12 +175,11 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`]. An entry that does not decode is removed.
     pub fn pop_last(&self) -> Result<Option<(K, V)>, AccessError> {
-        let mut locked = self.lock()?;
-        let Some((found, stored)) = locked.last() else { return Ok(None) };
-        let (key, value) = (key_of(stored), value_of(stored));
-        locked.remove(found);
-        drop(locked);
-        Ok(Some((wire::decode(&key)?, wire::decode(&value)?)))
+        match self.run(DictOperation::RemoveLast)? {
+            Answer::Entry(key, value) => Ok(Some((wire::decode(&key)?, wire::decode(&value)?))),
+            Answer::Nothing => Ok(None),
+            _ => Err(unexpected()),
+        }
     }
 
     /// The value of a key, which `make` makes if the key is not there.
@@ -190,20 +189,20 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn get_or_insert_with(&self, key: &K, make: impl FnOnce() -> V) -> Result<V, AccessError> {
-        let key = Self::key(key)?;
-        if let Some(bytes) = self.fetch(&key)? {
+        let encoded = encoded(key)?;
+        if let Some(bytes) = self.fetch(&encoded)? {
             return Ok(wire::decode(&bytes)?);
         }
         let value = make();
-        let draft = self.draft(&key, &value)?;
-        let mut locked = self.lock()?;
-        if let Some((_, stored)) = locked.find(&key) {
-            let bytes = value_of(stored);
-            drop(locked);
-            return Ok(wire::decode(&bytes)?);
+        loop {
+            if self.put(&encoded, &value, When::Absent)?.is_some() {
+                return Ok(value);
+            }
+            // Unless it is gone again by now.
+            if let Some(bytes) = self.fetch(&encoded)? {
+                return Ok(wire::decode(&bytes)?);
+            }
         }
-        locked.put_as(&key, draft)?;
-        Ok(value)
     }
 
     /// Changes the value of a key to what `change` makes of it (`None`: the key is, or is to be,
@@ -218,22 +217,22 @@ impl<K: Message, V: Message> Dict<K, V> {
         key: &K,
         mut change: impl FnMut(Option<V>) -> Option<V>,
     ) -> Result<(), AccessError> {
-        let key = Self::key(key)?;
+        let encoded = encoded(key)?;
         loop {
-            let old = self.fetch(&key)?;
+            let old = self.fetch(&encoded)?;
+            let when = old.as_deref().map_or(When::Absent, When::Same);
             let value = old.as_deref().map(wire::decode).transpose()?;
-            let new = change(value).map(|value| self.draft(&key, &value)).transpose()?;
-            let mut locked = self.lock()?;
-            let found = locked.find(&key);
-            if found.map(|(_, stored)| value_of(stored)) != old {
-                continue;
+            let is_done = match (change(value), &old) {
+                (Some(new), _) => self.put(&encoded, &new, when)?.is_some(),
+                (None, None) => true,
+                (None, Some(_)) => {
+                    let answer = self.run(DictOperation::Remove(&encoded, when))?;
+                    matches!(answer, Answer::Value(_))
+                }
+            };
+            if is_done {
+                return Ok(());
             }
-            match (new, found.map(|(found, _)| found)) {
-                (Some(draft), _) => drop(locked.put_as(&key, draft)?),
-                (None, Some(found)) => locked.remove(found),
-                (None, None) => {}
-            }
-            return Ok(());
         }
     }
 
@@ -242,7 +241,10 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn len(&self) -> Result<usize, AccessError> {
-        Ok(self.lock()?.len())
+        match self.run(DictOperation::Len)? {
+            Answer::Count(count) => Ok(count as usize),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Whether there are no keys.
@@ -258,8 +260,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn clear(&self) -> Result<(), AccessError> {
-        self.lock()?.clear();
-        Ok(())
+        done(self.run(DictOperation::Clear)?)
     }
 
     /// The keys at one instant, in the order in which they were first put in.
@@ -267,7 +268,9 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn keys(&self) -> Result<Vec<K>, AccessError> {
-        decoded(self.copies(key_of)?)
+        let entries = self.copies(true, false)?;
+        let keys = entries.iter().map(|(key, _)| wire::decode(key));
+        Ok(keys.collect::<Result<_, DecodeError>>()?)
     }
 
     /// The values at one instant, in the order of the keys.
@@ -275,7 +278,9 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn values(&self) -> Result<Vec<V>, AccessError> {
-        decoded(self.copies(value_of)?)
+        let entries = self.copies(false, true)?;
+        let values = entries.iter().map(|(_, value)| wire::decode(value));
+        Ok(values.collect::<Result<_, DecodeError>>()?)
     }
 
     /// Keys and values at one instant, in the order in which the keys were first put in.
@@ -283,33 +288,32 @@ impl<K: Message, V: Message> Dict<K, V> {
     /// # Errors
     /// [`AccessError`].
     pub fn entries(&self) -> Result<Vec<(K, V)>, AccessError> {
-        let copies = self.copies(|stored| (key_of(stored), value_of(stored)))?;
-        let decode = |(key, value): (Vec<u8>, Vec<u8>)| -> Result<_, DecodeError> {
-            Ok((wire::decode(&key)?, wire::decode(&value)?))
+        let decode = |(key, value): &(Vec<u8>, Vec<u8>)| -> Result<_, DecodeError> {
+            Ok((wire::decode(key)?, wire::decode(value)?))
         };
-        Ok(copies.into_iter().map(decode).collect::<Result<_, _>>()?)
+        Ok(self.copies(true, true)?.iter().map(decode).collect::<Result<_, _>>()?)
     }
 
-    fn copies<R>(&self, copy: impl Fn(Stored<'_>) -> R) -> Result<Vec<R>, AccessError> {
-        Ok(self.lock()?.records().map(copy).collect())
+    #[allow(clippy::type_complexity, reason = "keys and values")]
+    fn copies(&self, keys: bool, values: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>, AccessError> {
+        match self.run(DictOperation::Copy { keys, values })? {
+            Answer::Entries(entries) => Ok(entries),
+            _ => Err(unexpected()),
+        }
     }
 }
 
-crate::wire::handle::passed_by_offset!([K, V] Dict<K, V>, "a dictionary");
+passed!([K, V] Dict<K, V>, RawDict, "a dictionary");
 
-pub(super) fn decoded<T: Message>(copies: Vec<Vec<u8>>) -> Result<Vec<T>, AccessError> {
-    let values = copies.iter().map(|bytes| wire::decode(bytes));
-    Ok(values.collect::<Result<_, DecodeError>>()?)
+pub(super) fn encoded<T: Message>(value: &T) -> Result<Vec<u8>, AccessError> {
+    let mut bytes = Vec::new();
+    wire::encode(value, &mut bytes)?;
+    Ok(bytes)
 }
 
-fn key_of(stored: Stored<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stored.identity(&mut bytes);
-    bytes
-}
-
-pub(super) fn value_of(stored: Stored<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stored.value(&mut bytes);
-    bytes
+pub(super) fn done(answer: Answer) -> Result<(), AccessError> {
+    match answer {
+        Answer::Done => Ok(()),
+        _ => Err(unexpected()),
+    }
 }

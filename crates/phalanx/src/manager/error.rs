@@ -23,6 +23,10 @@ pub enum AccessError {
     Encode(EncodeError),
     /// What is stored is no key or value of the expected type; gives the bytes.
     Decode(DecodeError),
+    /// The manager that keeps the container has ended, or was never there.
+    Disconnected(String),
+    /// The manager refuses: the name is that of another object, or it has no memory.
+    Refused(String),
 }
 
 impl fmt::Display for AccessError {
@@ -33,6 +37,8 @@ impl fmt::Display for AccessError {
             Self::OutOfMemory(why) => write!(f, "cannot store in a shared container: {why}"),
             Self::Encode(why) => write!(f, "cannot store in a shared container: {why}"),
             Self::Decode(why) => write!(f, "cannot read from a shared container: {why}"),
+            Self::Disconnected(why) => write!(f, "cannot reach a shared container: {why}"),
+            Self::Refused(why) => write!(f, "cannot use a shared container: {why}"),
         }
     }
 }
@@ -41,7 +47,7 @@ impl std::error::Error for AccessError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::GaveUp(why) => Some(why),
-            Self::Retired => None,
+            Self::Retired | Self::Disconnected(_) | Self::Refused(_) => None,
             Self::OutOfMemory(why) => Some(why),
             Self::Encode(why) => Some(why),
             Self::Decode(why) => Some(why),
@@ -81,7 +87,8 @@ impl From<AccessError> for Error {
         let kind = match &why {
             AccessError::GaveUp(GaveUp::TimedOut) => ErrorKind::TimedOut,
             AccessError::GaveUp(GaveUp::Interrupted) => ErrorKind::Interrupted,
-            AccessError::Retired => ErrorKind::Disconnected,
+            AccessError::Retired | AccessError::Disconnected(_) => ErrorKind::Disconnected,
+            AccessError::Refused(_) => ErrorKind::InvalidInput,
             AccessError::OutOfMemory(_) => ErrorKind::OutOfMemory,
             AccessError::Encode(_) => ErrorKind::Encode,
             AccessError::Decode(_) => ErrorKind::Decode,

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use phalanx_shm::containers::Key;
 use phalanx_shm::patience::Patience;
-use phalanx_shm::peers::SlotId;
 
 use super::AccessError;
-use super::dict::{decoded, value_of};
-use super::draft::Draft;
-use super::raw::{LockedList, RawList};
+use super::dict::{done, encoded};
+use super::line::{Remote, unexpected};
+use super::operation::{Answer, ListOperation, When};
+use super::passed::passed;
+use super::raw::RawList;
 use crate::sync::CreateError;
-use crate::wire::{self, Message};
+use crate::wire::{self, DecodeError, Message};
 
 /// A list that processes share. Clones are handles to the same one; a handle among the arguments of a
 /// process that is started makes that process a holder.
@@ -34,74 +34,93 @@ use crate::wire::{self, Message};
 /// # Ok::<(), phalanx::Error>(())
 /// ```
 pub struct List<T> {
-    raw: RawList,
+    place: Place,
     kind: PhantomData<fn(T) -> T>,
+}
+
+/// Where a list is reached.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Here(RawList),
+    Served(Remote),
+}
+
+impl Place {
+    fn run(&self, operation: ListOperation<'_>) -> Result<Answer, AccessError> {
+        match self {
+            Self::Here(raw) => operation.run(raw, &Patience::forever()),
+            Self::Served(remote) => remote.list(operation),
+        }
+    }
 }
 
 impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
-        Self::of(self.raw.clone())
+        Self::at(self.place.clone())
     }
 }
 
 impl<T> fmt::Debug for List<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("List").field(&self.raw).finish()
+        f.debug_tuple("List").field(&self.place).finish()
     }
 }
 
 impl<T> List<T> {
-    pub(crate) fn of(raw: RawList) -> Self {
-        Self { raw, kind: PhantomData }
+    pub(super) const fn at(place: Place) -> Self {
+        Self { place, kind: PhantomData }
     }
 
-    /// A handle to the list at `offset`, of which this process was made a holder.
-    ///
-    /// # Errors
-    /// [`CreateError`] when it was not, or the object is of another kind.
-    pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
-        RawList::from_offset(offset).map(Self::of)
-    }
-
-    /// Where the list lies in shared memory: what another process of the family makes a handle of.
+    /// The list without its type, if it lies in this process's shared memory.
     #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.raw.name()[0]
+    pub const fn raw(&self) -> Option<&RawList> {
+        match &self.place {
+            Place::Here(raw) => Some(raw),
+            Place::Served(_) => None,
+        }
     }
+}
 
-    /// Gives another process a hold, before the offset is sent to it.
-    pub fn hold_for(&self, slot: SlotId) {
-        self.raw.hold_for(slot);
-    }
-
-    /// The list without its type.
-    #[must_use]
-    pub fn raw(&self) -> &RawList {
-        &self.raw
+impl<T> From<RawList> for List<T> {
+    fn from(raw: RawList) -> Self {
+        Self::at(Place::Here(raw))
     }
 }
 
 impl<T: Message> List<T> {
-    /// A new list with nothing in it.
+    /// A new list with nothing in it, which no manager knows.
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
     pub fn new() -> Result<Self, CreateError> {
-        RawList::new().map(Self::of)
+        RawList::new().map(Self::from)
     }
 
-    fn lock(&self) -> Result<LockedList<'_>, AccessError> {
-        Ok(self.raw.lock(&Patience::forever())?)
+    fn run(&self, operation: ListOperation<'_>) -> Result<Answer, AccessError> {
+        self.place.run(operation)
     }
 
-    fn draft(&self, value: &T) -> Result<Draft, AccessError> {
-        let mut bytes = Vec::new();
-        wire::encode(value, &mut bytes)?;
-        Ok(Draft::entry(self.raw.family(), Key::default(), &bytes)?)
+    /// The bytes that an operation gives, if any.
+    fn bytes(&self, operation: ListOperation<'_>) -> Result<Option<Vec<u8>>, AccessError> {
+        match self.run(operation)? {
+            Answer::Value(bytes) => Ok(Some(bytes)),
+            Answer::Nothing => Ok(None),
+            _ => Err(unexpected()),
+        }
     }
 
-    fn fetch(&self, index: usize) -> Result<Option<Vec<u8>>, AccessError> {
-        Ok(self.lock()?.get(index).map(value_of))
+    fn value(&self, operation: ListOperation<'_>) -> Result<Option<T>, AccessError> {
+        Ok(self.bytes(operation)?.map(|bytes| wire::decode(&bytes)).transpose()?)
+    }
+
+    fn copies(&self) -> Result<(u64, Vec<T>), AccessError> {
+        match self.run(ListOperation::Copy)? {
+            Answer::Items(version, items) => {
+                let values = items.iter().map(|bytes| wire::decode(bytes));
+                Ok((version, values.collect::<Result<_, DecodeError>>()?))
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     /// The item at an index, if there is one.
@@ -109,7 +128,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn get(&self, index: usize) -> Result<Option<T>, AccessError> {
-        Ok(self.fetch(index)?.map(|bytes| wire::decode(&bytes)).transpose()?)
+        self.value(ListOperation::Get(index))
     }
 
     /// Replaces the item at an index; returns whether there is one.
@@ -117,13 +136,11 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn set(&self, index: usize, value: &T) -> Result<bool, AccessError> {
-        let draft = self.draft(value)?;
-        let mut locked = self.lock()?;
-        let there = index < locked.len();
-        if there {
-            locked.set(index, draft);
+        match self.run(ListOperation::Put(index, &encoded(value)?, When::Always))? {
+            Answer::Done => Ok(true),
+            Answer::Nothing => Ok(false),
+            _ => Err(unexpected()),
         }
-        Ok(there)
     }
 
     /// Changes the item at an index to what `change` makes of it, so that no other change of it comes
@@ -139,12 +156,12 @@ impl<T: Message> List<T> {
         mut change: impl FnMut(T) -> T,
     ) -> Result<bool, AccessError> {
         loop {
-            let Some(old) = self.fetch(index)? else { return Ok(false) };
-            let draft = self.draft(&change(wire::decode(&old)?))?;
-            let mut locked = self.lock()?;
-            if locked.get(index).map(value_of).as_ref() == Some(&old) {
-                locked.set(index, draft);
-                return Ok(true);
+            let Some(old) = self.bytes(ListOperation::Get(index))? else { return Ok(false) };
+            let new = encoded(&change(wire::decode(&old)?))?;
+            match self.run(ListOperation::Put(index, &new, When::Same(&old)))? {
+                Answer::Done => return Ok(true),
+                Answer::Nothing | Answer::Refused => {}
+                _ => return Err(unexpected()),
             }
         }
     }
@@ -154,8 +171,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn push(&self, value: &T) -> Result<(), AccessError> {
-        let draft = self.draft(value)?;
-        Ok(self.lock()?.push(draft)?)
+        done(self.run(ListOperation::Push(&encoded(value)?))?)
     }
 
     /// Adds items at the end, in one step: all or none.
@@ -163,9 +179,10 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn extend(&self, values: impl IntoIterator<Item = T>) -> Result<(), AccessError> {
-        let drafts: Vec<_> =
-            values.into_iter().map(|value| self.draft(&value)).collect::<Result<_, _>>()?;
-        Ok(self.lock()?.extend(drafts)?)
+        let items: Vec<_> =
+            values.into_iter().map(|value| encoded(&value)).collect::<Result<_, _>>()?;
+        let items = items.iter().map(|item| &**item).collect();
+        done(self.run(ListOperation::Insert(usize::MAX, items))?)
     }
 
     /// Inserts an item before an index, or at the end if the list is not so long.
@@ -173,10 +190,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn insert(&self, index: usize, value: &T) -> Result<(), AccessError> {
-        let draft = self.draft(value)?;
-        let mut locked = self.lock()?;
-        let at = index.min(locked.len());
-        Ok(locked.splice(at..at, vec![draft])?)
+        done(self.run(ListOperation::Insert(index, vec![&encoded(value)?]))?)
     }
 
     /// Removes the last item.
@@ -184,7 +198,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`]. An item that does not decode is removed.
     pub fn pop(&self) -> Result<Option<T>, AccessError> {
-        self.take(|len| len.checked_sub(1))
+        self.value(ListOperation::RemoveLast)
     }
 
     /// Removes the item at an index, if there is one.
@@ -192,16 +206,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`]. An item that does not decode is removed.
     pub fn remove(&self, index: usize) -> Result<Option<T>, AccessError> {
-        self.take(|_| Some(index))
-    }
-
-    fn take(&self, which: impl FnOnce(usize) -> Option<usize>) -> Result<Option<T>, AccessError> {
-        let mut locked = self.lock()?;
-        let Some(index) = which(locked.len()) else { return Ok(None) };
-        let Some(bytes) = locked.get(index).map(value_of) else { return Ok(None) };
-        locked.remove(index)?;
-        drop(locked);
-        Ok(Some(wire::decode(&bytes)?))
+        self.value(ListOperation::Remove(index))
     }
 
     /// The number of items.
@@ -209,7 +214,10 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn len(&self) -> Result<usize, AccessError> {
-        Ok(self.lock()?.len())
+        match self.run(ListOperation::Len)? {
+            Answer::Count(count) => Ok(count as usize),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Whether there are no items.
@@ -225,8 +233,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn clear(&self) -> Result<(), AccessError> {
-        self.lock()?.clear();
-        Ok(())
+        done(self.run(ListOperation::Clear)?)
     }
 
     /// Reverses the order of the items, in one step.
@@ -234,9 +241,7 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn reverse(&self) -> Result<(), AccessError> {
-        let mut locked = self.lock()?;
-        let order: Vec<usize> = (0..locked.len()).rev().collect();
-        Ok(locked.rearrange(&order, Vec::new())?)
+        done(self.run(ListOperation::Reverse)?)
     }
 
     /// Sorts the items by a key, equal ones staying in order, in one step.
@@ -247,16 +252,13 @@ impl<T: Message> List<T> {
     /// [`AccessError`].
     pub fn sort_by_key<O: Ord>(&self, mut key: impl FnMut(&T) -> O) -> Result<(), AccessError> {
         loop {
-            let (copies, version) = {
-                let locked = self.lock()?;
-                (locked.records().map(value_of).collect(), locked.version())
-            };
-            let items: Vec<T> = decoded(copies)?;
+            let (version, items) = self.copies()?;
             let mut order: Vec<usize> = (0..items.len()).collect();
             order.sort_by_cached_key(|index| key(&items[*index]));
-            let mut locked = self.lock()?;
-            if locked.version() == version {
-                return Ok(locked.rearrange(&order, Vec::new())?);
+            match self.run(ListOperation::Rearrange(version, order))? {
+                Answer::Done => return Ok(()),
+                Answer::Refused => {}
+                _ => return Err(unexpected()),
             }
         }
     }
@@ -266,9 +268,8 @@ impl<T: Message> List<T> {
     /// # Errors
     /// [`AccessError`].
     pub fn to_vec(&self) -> Result<Vec<T>, AccessError> {
-        let copies = self.lock()?.records().map(value_of).collect();
-        decoded(copies)
+        Ok(self.copies()?.1)
     }
 }
 
-crate::wire::handle::passed_by_offset!([T] List<T>, "a list");
+passed!([T] List<T>, RawList, "a list");

@@ -5,6 +5,9 @@
 //! stored again. [`RawDict`] and [`RawList`] are the same with keys and values that the caller encodes;
 //! there, several operations under one hold of the lock are one for everybody else.
 //!
+//! A [`Manager`] is a process that keeps dictionaries, lists and values under names, also for
+//! processes that are no relatives.
+//!
 //! Killed at any instruction, a process leaves each entry as it was or as it was to become; the next
 //! to use the container repairs the rest. The essay is beside
 //! [`phalanx_shm::containers`].
@@ -31,12 +34,19 @@
 mod dict;
 mod draft;
 mod error;
+mod line;
 mod list;
+mod named;
+mod operation;
+mod passed;
+mod protocol;
 mod raw;
+mod server;
 
 pub use dict::Dict;
 pub use draft::{Draft, Stored, draft_parcel, fetch};
 pub use error::AccessError;
 pub use list::List;
+pub use named::{Manager, Variable};
 pub use phalanx_shm::containers::{Found, Key, LockFailed, Shape, Version};
 pub use raw::{LockedDict, LockedList, RawDict, RawList};

@@ -1,6 +1,7 @@
 //! How a pool is started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use phalanx_shm::leases::MAX_SEATS;
@@ -10,11 +11,11 @@ use serde::de::DeserializeOwned;
 use super::callee::Closure;
 use super::error::PoolError;
 use super::front::Pool;
-use super::serve::Recipe;
+use super::serve::{First, Initializer, Recipe};
 use super::team::{Plan, Team};
 use crate::process::StartMethod;
 use crate::task::{self, Function};
-use crate::wire;
+use crate::wire::{self, EncodeError};
 
 /// Tasks that may be submitted and not answered, if the builder is not told otherwise.
 const QUEUE: usize = 16_384;
@@ -44,7 +45,8 @@ pub struct Builder {
     workers: Option<usize>,
     method: Option<StartMethod>,
     recipe: Recipe,
-    initializer: Result<(), PoolError>,
+    /// What is wrong with the initializer.
+    unknown: Option<String>,
     plan: Plan,
 }
 
@@ -62,7 +64,7 @@ impl Builder {
         let builder = BUILDERS.fetch_add(1, Ordering::Relaxed);
         let plan = Plan { batch: None, queue: QUEUE, timeout: None, retries: 0 };
         let recipe = Recipe { builder, max_tasks: u64::MAX, ..Recipe::default() };
-        Self { workers: None, method: None, recipe, initializer: Ok(()), plan }
+        Self { workers: None, method: None, recipe, unknown: None, plan }
     }
 
     /// So many workers: at least one, at most [`MAX_SEATS`].
@@ -119,7 +121,8 @@ impl Builder {
     }
 
     /// What each worker calls first. A panic there is an error of the pool, which then gives up:
-    /// [`PoolError::Initializer`].
+    /// [`PoolError::Initializer`]. The argument may contain handles of shared objects (queues, locks,
+    /// values), of which each worker becomes a holder.
     ///
     /// ```
     /// use phalanx::pool::Pool;
@@ -141,15 +144,14 @@ impl Builder {
     /// assert_eq!(pool.map(times::task(), [1, 2])?, [7, 14]);
     /// # Ok::<(), phalanx::pool::PoolError>(())
     /// ```
-    pub fn initializer<A: Serialize, R>(mut self, function: Function<A, R>, argument: A) -> Self {
-        let registered = function.registered();
-        let mut bytes = Vec::new();
-        let encoded = registered.check().map_err(|e| PoolError::UnknownFunction(e.to_string()));
-        self.initializer = encoded.and_then(|()| {
-            wire::encode(&argument, &mut bytes)
-                .map_err(|error| PoolError::Argument { task: 0, error })
-        });
-        self.recipe.initializer = Some((registered.id(), bytes));
+    pub fn initializer<A, R>(mut self, function: Function<A, R>, argument: A) -> Self
+    where
+        A: Serialize + Send + 'static,
+        R: 'static,
+    {
+        self.unknown = function.registered().check().err().map(|unknown| unknown.to_string());
+        let first = Initial { function, argument: Mutex::new(Some(argument)) };
+        self.recipe.initializer = Some(Initializer::Here(Box::new(first)));
         self
     }
 
@@ -193,9 +195,11 @@ impl Builder {
     /// # Errors
     /// [`PoolError::NoWorkers`] when the kernel refuses a process, or the method needs
     /// [`phalanx::init`](crate::init); [`PoolError::Closures`] when there are closures and the method is
-    /// not `Fork`; [`PoolError::OutOfMemory`]; [`PoolError::Argument`] of the initializer.
+    /// not `Fork`; [`PoolError::OutOfMemory`].
     pub fn start(self) -> Result<Pool, PoolError> {
-        self.initializer?;
+        if let Some(unknown) = self.unknown {
+            return Err(PoolError::UnknownFunction(unknown));
+        }
         let workers = self.workers.unwrap_or_else(phalanx_os::cpu::usable).clamp(1, MAX_SEATS);
         let knows_closures = !self.recipe.closures.is_empty() || self.recipe.setup.is_some();
         let default = if knows_closures { StartMethod::Fork } else { StartMethod::default() };
@@ -215,5 +219,32 @@ impl std::fmt::Debug for Builder {
             .field("recycle_after", &self.recipe.max_tasks)
             .field("plan", &self.plan)
             .finish_non_exhaustive()
+    }
+}
+
+/// An initializer with its argument.
+struct Initial<A, R> {
+    function: Function<A, R>,
+    /// Taken by a forked worker, of its own copy.
+    argument: Mutex<Option<A>>,
+}
+
+impl<A: Serialize + Send, R> First for Initial<A, R> {
+    fn id(&self) -> u64 {
+        self.function.registered().id()
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::new();
+        let argument = self.argument.lock().unwrap_or_else(PoisonError::into_inner);
+        argument.as_ref().map_or(Ok(()), |argument| wire::encode(argument, &mut bytes))?;
+        Ok(bytes)
+    }
+
+    fn call(&self) {
+        let argument = self.argument.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(argument) = argument {
+            self.function.call(argument);
+        }
     }
 }

@@ -8,14 +8,18 @@ use phalanx_shm::family::Family;
 use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span, Staged};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
-use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
+use phalanx_shm::ring::Ring;
 use phalanx_shm::spin::Spin;
 use phalanx_shm::sync::{Deadline, Ordering};
 
+use super::injector::Injector;
 use super::worker::{Bench, Label};
-use crate::message::{Arrived, Incoming, Outgoing, Parcel};
+use crate::message::{Arrived, Incoming, Outgoing};
 
 static SPIN: Spin = Spin::new();
+
+/// Batches on their way to workers that lie in shared memory at a time.
+const QUEUED_MOST: u32 = 32_768;
 
 /// How often a waiting owner looks whether all its workers are still alive.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
@@ -23,7 +27,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
 /// The shared parts of a pool, as its owner holds them.
 pub struct Crew {
     board: Shared<LeaseBoard>,
-    tasks: Shared<Ring>,
+    tasks: Injector,
     mailboxes: Mutex<Vec<Option<Shared<Ring>>>>,
     /// Raised whenever a thread of the owner has taken in news that others may wait for.
     rounds: AtomicU32,
@@ -78,9 +82,8 @@ impl Crew {
         seats: usize,
         desk: usize,
     ) -> Result<Self, AllocError> {
-        let tasks = Shared::<Ring>::new(family, |_| {})?;
-        tasks.prepare(family, 0)?;
         let board = LeaseBoard::create(family, seats, desk)?;
+        let tasks = Injector::new(family, board.clone(), QUEUED_MOST)?;
         let mailboxes = Mutex::new((0..seats).map(|_| None).collect());
         Ok(Self { board, tasks, mailboxes, rounds: AtomicU32::new(0) })
     }
@@ -90,7 +93,7 @@ impl Crew {
     }
 
     fn family(&self) -> &'static Family {
-        self.tasks.family()
+        self.tasks.ring().family()
     }
 
     /// How many seats there are.
@@ -108,10 +111,10 @@ impl Crew {
         mailbox.prepare(self.family(), 0)?;
         self.board.seat(seat).vacate();
         self.mailboxes()[seat] = Some(mailbox.clone());
-        Ok(Bench::new(self.board.clone(), self.tasks.clone(), mailbox, seat))
+        Ok(Bench::new(self.board.clone(), self.tasks.ring().clone(), mailbox, seat))
     }
 
-    /// Sends a batch: which tasks it holds, two words for the layer above, and the encoded tasks.
+    /// Sends a batch, without waiting for room: which tasks it holds, two words for the layer above, and the encoded tasks.
     ///
     /// # Errors
     /// When there is no memory.
@@ -122,7 +125,7 @@ impl Crew {
         body: Outgoing<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AllocError> {
-        put(&self.tasks, &Label { span, tag }.pack(), body, scratch)
+        self.tasks.send(&Label { span, tag }.pack(), body, scratch)
     }
 
     /// Puts a function where workers can read it: its id and its bytes. It stays there until the
@@ -141,7 +144,7 @@ impl Crew {
     /// Batches that no worker has taken yet.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.tasks.len(self.family())
+        self.tasks.len()
     }
 
     /// Hands over everything that workers have published since the last call. Returns how many.
@@ -308,7 +311,7 @@ impl Crew {
     /// The lease of a seat whose worker has died, unless it died before it got the record.
     fn lease_that_counts(&self, chair: &Seat) -> Option<Lease> {
         let lease = chair.lease()?;
-        if !self.tasks.is_taken(self.family(), lease.ordinal) {
+        if !self.tasks.ring().is_taken(self.family(), lease.ordinal) {
             return None;
         }
         // Whoever took the record instead struck out this lease before it did.
@@ -317,54 +320,12 @@ impl Crew {
 
     /// Lets workers go when they have done everything that was sent.
     pub fn close(&self) {
-        self.board.close();
-        self.tasks.not_empty().notify_all();
+        self.tasks.close();
     }
 
     /// Throws away the batches that no worker has taken yet.
     pub fn discard_queued(&self) {
-        let mut bytes = Vec::new();
-        while let Ok(taken) = self.tasks.take(self.family(), &mut bytes, &Patience::none()) {
-            drop(Incoming::new(self.family(), taken));
-            bytes.clear();
-        }
-    }
-}
-
-/// Puts a labelled message into a ring that has no limit.
-pub(super) fn put(
-    ring: &Shared<Ring>,
-    label: &[u8],
-    body: Outgoing<'_>,
-    scratch: &mut Vec<u8>,
-) -> Result<(), AllocError> {
-    let room = INLINE_MAX - label.len();
-    let body = match body {
-        // A label may make too long what was just short enough.
-        Outgoing::Inline(frame) if frame.len() > room => {
-            Outgoing::Parcel(Parcel::new(ring.family(), frame, &[])?)
-        }
-        other => other,
-    };
-    let record = match body.record() {
-        Record::Inline(frame) => {
-            scratch.clear();
-            scratch.extend_from_slice(label);
-            scratch.extend_from_slice(frame);
-            Record::Inline(scratch)
-        }
-        Record::Payload { chunk, len } | Record::Labelled { chunk, len, .. } => {
-            Record::Labelled { label, chunk, len }
-        }
-    };
-    match ring.put(ring.family(), record, &Patience::forever()) {
-        Ok(()) => {
-            body.sent();
-            Ok(())
-        }
-        Err(PutError::OutOfMemory(e)) => Err(e),
-        // The ring has no limit and the wait no end.
-        Err(PutError::GaveUp(_)) => unreachable!("an unlimited ring refused a record"),
+        self.tasks.discard();
     }
 }
 

@@ -6,7 +6,7 @@ use phalanx_shm::family::Family;
 use serde::{Deserialize, Serialize};
 
 use super::Bench;
-use super::serve::{Recipe, serve};
+use super::serve::{Initializer, Recipe, serve};
 use crate::entry::Role;
 use crate::process::birth::{call_it, dress};
 use crate::process::method::{Given, start_fresh};
@@ -53,10 +53,17 @@ pub(super) fn hire(
     let reservation = Reservation::new()?;
     let (streams, fds) = given(method, Vec::new());
     let mut payload = Role::Worker.payload();
+    let initializer = match &recipe.initializer {
+        Some(Initializer::Here(first)) => {
+            let argument = reservation.while_packing(|| first.encode());
+            Some((first.id(), argument.map_err(io::Error::other)?))
+        }
+        _ => None,
+    };
     let hiring = Hiring {
         bench: bench.address(),
         streams,
-        initializer: recipe.initializer.clone(),
+        initializer,
         max_tasks: recipe.max_tasks,
         timed: recipe.timed,
     };
@@ -74,6 +81,7 @@ pub(crate) fn work(payload: &[u8]) -> i32 {
         let bench = Bench::at(Family::get()?, hiring.bench).map_err(io::Error::other)?;
         dress(hiring.streams)?;
         let Hiring { initializer, max_tasks, timed, .. } = hiring;
+        let initializer = initializer.map(|(task, argument)| Initializer::Sent(task, argument));
         Ok((bench, Recipe { initializer, max_tasks, timed, ..Recipe::default() }))
     };
     match begin() {

@@ -16,16 +16,21 @@
 //! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
 //!   and how a function is called is the business of the layer above.
 
+mod answers;
 mod builder;
 mod call;
 mod callee;
+mod calls;
 mod crew;
 mod error;
 mod front;
 pub(crate) mod hired;
+mod injector;
+mod labelled;
 mod ledger;
 pub mod pacer;
 mod serve;
+mod staff;
 mod stream;
 mod task;
 mod team;

@@ -30,11 +30,30 @@ pub(super) struct Recipe {
     pub(super) builder: u64,
     pub(super) closures: Vec<Box<Work>>,
     pub(super) setup: Option<Box<dyn Fn(usize) + Send + Sync>>,
-    /// A task's number and its encoded argument.
-    pub(super) initializer: Option<(u64, Vec<u8>)>,
+    pub(super) initializer: Option<Initializer>,
     pub(super) max_tasks: u64,
     /// Tasks have a time limit.
     pub(super) timed: bool,
+}
+
+/// What a worker calls first, besides the setup.
+pub(super) enum Initializer {
+    /// In a forked worker: the argument is here.
+    Here(Box<dyn First>),
+    /// In any other: a task's number, and the argument, encoded.
+    Sent(u64, Vec<u8>),
+}
+
+/// A task with its argument, which may be handles that only a new process can be given.
+pub(super) trait First: Send + Sync {
+    /// The task's number.
+    fn id(&self) -> u64;
+
+    /// Encodes the argument for a worker.
+    fn encode(&self) -> Result<Vec<u8>, wire::EncodeError>;
+
+    /// Calls the function with this process's own copy of the argument: once.
+    fn call(&self);
 }
 
 /// What a message from a worker is about.
@@ -162,7 +181,14 @@ impl Worker<'_> {
             if let Some(setup) = &self.recipe.setup {
                 setup(self.bench.number());
             }
-            let Some((task, argument)) = &self.recipe.initializer else { return Ok(()) };
+            let (task, argument) = match &self.recipe.initializer {
+                None => return Ok(()),
+                Some(Initializer::Here(first)) => {
+                    first.call();
+                    return Ok(());
+                }
+                Some(Initializer::Sent(task, argument)) => (task, argument),
+            };
             let task = task::find(*task).map_err(|unknown| unknown.to_string())?;
             self.result.clear();
             match task.run(argument, &mut self.result) {

@@ -12,7 +12,7 @@ use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::ring::Ring;
 
-use super::crew::put;
+use super::labelled::put;
 use crate::message::{Arrived, Incoming, Outgoing};
 
 /// What a batch says of itself, in front of its tasks.

@@ -24,6 +24,7 @@ use phalanx_shm::peers::SlotId;
 
 use super::zygote::Connection;
 use super::{Reservation, table};
+use crate::trace::event;
 
 /// A child process of the calling process, or of the zygote that started it for us.
 #[derive(Debug)]
@@ -52,6 +53,17 @@ pub enum WaitError {
     /// The kernel refused.
     Io(io::Error),
 }
+
+impl std::fmt::Display for WaitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GaveUp(why) => write!(f, "cannot wait any longer: {why}"),
+            Self::Io(e) => write!(f, "cannot wait for a process or a descriptor: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
 
 /// How long the zygote may take to tell the status of a process that is known to have ended.
 const TELLING: Duration = Duration::from_secs(2);
@@ -131,6 +143,7 @@ impl Child {
                 }
             };
             if let Some(status) = *status {
+                event!(DEBUG, "process ended", pid = self.pid, status = status);
                 table::ended(self.slot, status);
             }
         }

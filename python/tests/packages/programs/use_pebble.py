@@ -20,13 +20,12 @@ def die():
     os._exit(3)
 
 
-@pebble.concurrent.process(timeout=60)
-def remote(x):
+def increment(x):
     return x + 1
 
 
-def main():
-    with pebble.ProcessPool(max_workers=2) as pool:
+def main(context):
+    with pebble.ProcessPool(max_workers=2, context=context) as pool:
         assert pool.schedule(square, args=[3]).result(60) == 9
         assert list(pool.map(square, range(6), timeout=60).result()) == [0, 1, 4, 9, 16, 25]
         try:
@@ -42,12 +41,12 @@ def main():
         else:
             raise AssertionError("the death of a worker was not reported")
         assert pool.schedule(square, args=[4]).result(60) == 16
+    remote = pebble.concurrent.process(timeout=60, context=context)(increment)
     assert remote(1).result(60) == 2
 
 
 if __name__ == "__main__":
     import multiprocessing
 
-    multiprocessing.set_start_method(sys.argv[1])
-    main()
+    main(multiprocessing.get_context(sys.argv[1]))
     print("ok")
