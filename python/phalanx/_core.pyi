@@ -602,7 +602,6 @@ class ThreadBench:
         max_tasks: int | None = None,
     ) -> None: ...
 
-
 # Dictionaries and lists in shared memory. Each is empty until `_create`, `_attach` or `_join` is called.
 
 class Unshareable(Exception):
