@@ -105,6 +105,7 @@ MODULES = (
     "tasks_in_bulk",
     "arrays",
     "uncontended",
+    "managers",
     "contended",
     "start",
     "primes",

@@ -136,7 +136,6 @@ _SUBMODULES = frozenset(
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
-    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         dummy as dummy,
@@ -159,6 +158,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from ._patch import patch as patch, unpatch as unpatch
     from .program import Program as Program
 else:
 

@@ -49,10 +49,6 @@ fn in_bulk(c: &mut Criterion) {
     let peer = Peer::process(|| drop(black_box(receiver.recv())));
     one_way(&mut group, "ipc-channel", &peer, || sender.send(black_box(7)).expect("sent"));
 
-    let (mut sender, mut receiver) = crossmist::channel::<u64>().expect("a channel");
-    let peer = Peer::process(|| drop(black_box(receiver.recv())));
-    one_way(&mut group, "crossmist", &peer, || sender.send(&black_box(7)).expect("sent"));
-
     let (sender, receiver) = mpsc::sync_channel::<u64>(LIMIT as usize);
     let peer = Peer::thread(move || _ = black_box(receiver.recv()));
     one_way(&mut group, "mpsc between threads", &peer, || sender.send(black_box(7)).expect("sent"));

@@ -20,11 +20,6 @@ fn increment(n: u64) -> u64 {
     n + 1
 }
 
-#[crossmist::func]
-fn increment_too(n: u64) -> u64 {
-    n + 1
-}
-
 fn tiny_tasks(c: &mut Criterion) {
     let mut group = c.benchmark_group("a tiny task of many, two workers");
     group.sample_size(10).throughput(Throughput::Elements(TASKS));
@@ -83,9 +78,6 @@ fn starts(c: &mut Criterion) {
     group.bench_function("procspawn", |b| {
         b.iter(|| black_box(procspawn::spawn(1u64, increment).join().expect("a result")));
     });
-    group.bench_function("crossmist", |b| {
-        b.iter(|| black_box(increment_too.run(1).expect("a result")));
-    });
     group.bench_function("Command, /bin/true", |b| {
         b.iter(|| black_box(Command::new("/bin/true").status().expect("a status")));
     });
@@ -95,7 +87,6 @@ fn main() {
     // Each begins as a child of its own kind, if it is one.
     phalanx::init();
     procspawn::init();
-    crossmist::init();
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))

@@ -34,7 +34,7 @@ def manager(default_ctx):
 
 
 @pytest.fixture
-def stranger():
+def stranger(manager):
     """Connects somebody who does not know the key."""
     with ExitStack() as lines:
 

@@ -90,7 +90,7 @@ pub fn remove(name: &str) -> io::Result<()> {
     named::unlink(name)
 }
 
-/// A name that probably nobody has, as the standard library of Python chooses them.
+/// A name that probably nobody has, as `multiprocessing.shared_memory` chooses them.
 ///
 /// # Errors
 /// When the kernel refuses randomness.
