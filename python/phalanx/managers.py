@@ -419,7 +419,7 @@ class SharedMemoryManager(BaseManager):
 
         return self._tracked(SharedMemory(None, create=True, size=size), lambda block: block)
 
-    def ShareableList(self, sequence: "Any") -> "shared_memory.ShareableList[Any]":
+    def ShareableList(self, sequence: "Any") -> "shared_memory.ShareableList":
         """Return a new list in a block of its own."""
         from .shared_memory import ShareableList
 
