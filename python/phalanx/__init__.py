@@ -115,6 +115,7 @@ _SUBMODULES = frozenset(
         "dummy",
         "forkserver",
         "heap",
+        "managers",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -132,18 +133,15 @@ _SUBMODULES = frozenset(
     }
 )
 
-# What `patch` leaves to the standard library's modules, which then work on top of phalanx's.
-_STANDARD_MODULES = frozenset({"managers", "shared_memory", "resource_tracker", "resource_sharer"})
-
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
-    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
         heap as heap,
+        managers as managers,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -160,6 +158,7 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from ._patch import patch as patch, unpatch as unpatch
     from .program import Program as Program
 else:
 
@@ -178,12 +177,6 @@ else:
             from . import _patch
 
             return globals().setdefault(name, getattr(_patch, name))
-        if name in _STANDARD_MODULES:
-            from . import _standard
-
-            if _standard.is_replaced:
-                __import__(f"multiprocessing.{name}")
-                return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

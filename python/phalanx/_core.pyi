@@ -320,6 +320,7 @@ class Segment(Buffer):
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def remove_segment(name: str) -> None: ...
+def some_segment_name() -> str: ...
 def spawnv_passfds(
     path: bytes, args: Sequence[bytes], passfds: Sequence[int], block_signals: bool = False
 ) -> int: ...
@@ -601,7 +602,6 @@ class ThreadBench:
         max_tasks: int | None = None,
     ) -> None: ...
 
-
 # Dictionaries and lists in shared memory. Each is empty until `_create`, `_attach` or `_join` is called.
 
 class Unshareable(Exception):
@@ -694,70 +694,6 @@ class SharedList:
     def copy(self) -> list[Any]: ...
     def reverse(self) -> None: ...
     def sort(self, *, key: Callable[[Any], Any] | None = None, reverse: Any = False) -> None: ...
-
-# Pools of threads.
-
-@final
-class ThreadIterator(Generic[_T]):
-    """The results of `ThreadPool.imap` and `imap_unordered`."""
-
-    def __iter__(self) -> Self: ...
-    def __next__(self) -> _T: ...
-    def next(self, timeout: float | None = None) -> _T: ...
-
-@final
-class ThreadCore:
-    """A pool of threads, as its owner holds it: the methods are those of `PoolCore`."""
-
-    def __new__(cls, seats: int, start: Callable[[ThreadBench], Any]) -> Self: ...
-    def apply(
-        self,
-        function: Callable[..., _T],
-        args: Iterable[Any],
-        kwds: dict[str, Any] | None,
-        callback: Callable[[_T], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> ApplyResult[_T]: ...
-    def map(
-        self,
-        function: Callable[..., _T],
-        items: list[Any],
-        star: bool,
-        chunksize: int | None = None,
-        callback: Callable[[list[_T]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> MapResult[_T]: ...
-    def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
-    ) -> list[_T]: ...
-    def imap(
-        self,
-        function: Callable[..., _T],
-        iterable: Iterable[Any],
-        chunksize: int | None = None,
-        ordered: bool = True,
-        window: int | None = None,
-    ) -> ThreadIterator[_T]: ...
-    def close(self) -> None: ...
-    @property
-    def closed(self) -> bool: ...
-    def join(self) -> None: ...
-    def terminate(self) -> None: ...
-    def processes(self) -> list[Any]: ...
-    def unfinished(self) -> list[int]: ...
-    def queued(self) -> int: ...
-    def look(self) -> None: ...
-
-@final
-class ThreadBench:
-    """The place in a pool at which a thread works."""
-
-    def run(
-        self,
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] | None = None,
-        max_tasks: int | None = None,
-    ) -> None: ...
 
 # How values are encoded.
 

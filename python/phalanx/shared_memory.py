@@ -18,11 +18,16 @@ _SHM_SAFE_NAME_LENGTH = 14
 _SHM_NAME_PREFIX = "/psm_"
 
 
-def _make_filename():
-    """Return a name that probably nobody has."""
-    import secrets
+_make_filename = _core.some_segment_name
 
-    return _SHM_NAME_PREFIX + secrets.token_hex((_SHM_SAFE_NAME_LENGTH - len(_SHM_NAME_PREFIX)) // 2)
+
+def _create(size):
+    """Make memory under a name that nobody has."""
+    while True:
+        try:
+            return _core.Segment(_make_filename(), size)
+        except FileExistsError:
+            pass
 
 
 class SharedMemory:
@@ -62,10 +67,13 @@ class SharedMemory:
             raise ValueError("'size' must be a positive number different from zero")
         if name is None and not create:
             raise ValueError("'name' can only be None if create=True")
-        if name is not None and self._prepend_leading_slash:
-            name = "/" + name
         self._track = track
-        self._mmap = segment = _core.Segment(name, size if create else None)
+        if name is None:
+            segment = _create(size)
+        else:
+            name = "/" + name if self._prepend_leading_slash else name
+            segment = _core.Segment(name, size if create else None)
+        self._mmap = segment
         self._name = name = segment.name
         self._size = segment.size()
         self._buf = memoryview(segment)
@@ -150,7 +158,9 @@ def _format(value):
     """Return the format that a new item is packed with."""
     packed = _packed(value)
     if isinstance(packed, bytes):
-        return f"{_WORD * (len(packed) // _WORD + 1)}s"
+        # As much as the standard library, or more where that would cut text short.
+        room = max(len(value) // _WORD + 1, -(-len(packed) // _WORD))
+        return f"{_WORD * room}s"
     return _FORMATS[type(value)]
 
 

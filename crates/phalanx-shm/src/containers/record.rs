@@ -12,6 +12,8 @@ const HASH: usize = 0;
 const KEY: usize = 8;
 const VALUE: usize = 16;
 const HEADER: usize = 24;
+/// The smallest chunks have so many bytes.
+const LEAST: usize = 64;
 /// The value is a parcel: see [`Shape::Parcel`].
 const PARCEL: u64 = 1 << 63;
 
@@ -152,12 +154,19 @@ impl<M: Cells> Record<'_, M> {
         let words = self.memory.words(self.chunk, 0, HEADER / 8);
         let key = words[KEY / 8].load(Ordering::Relaxed);
         let value = words[VALUE / 8].load(Ordering::Relaxed);
-        Lengths {
+        let lengths = Lengths {
             key: key as u32 as usize,
             form: (key >> 32) as usize,
             value: (value & !PARCEL) as usize,
             shape: if value & PARCEL == 0 { Shape::Plain } else { Shape::Parcel },
+        };
+        // What every chunk has room for needs no look at this one.
+        let sum = lengths.key.saturating_add(lengths.form).saturating_add(lengths.value);
+        if sum > LEAST - HEADER {
+            let room = self.memory.capacity(self.chunk).saturating_sub(HEADER);
+            assert!(sum <= room, "a shared container was damaged by another process");
         }
+        lengths
     }
 
     pub(super) fn hash(self) -> u64 {

@@ -129,6 +129,9 @@ impl Cells for Heap {
     }
 
     fn capacity(&self, chunk: u64) -> usize {
+        if chunk == 0 {
+            return 0;
+        }
         let before = (chunk as usize - std::mem::size_of::<Before>()) as *const Before;
         // SAFETY: chunks are leaked, and their lengths never change.
         unsafe { (*before).len }
