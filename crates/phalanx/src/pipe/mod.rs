@@ -31,10 +31,13 @@ mod bell;
 mod end;
 mod error;
 mod half;
+mod operations;
+mod port;
 mod typed;
 mod watch;
 
 pub use end::{End, EndParts, duplex, one_way};
 pub use error::{NewPipeError, RecvError, SendError};
+pub(crate) use operations::{receives, sends};
+pub(crate) use port::{Port, port};
 pub use typed::{Ends, Messages, PipeEnd, pair, pipe};
-pub(crate) use typed::{Port, port, receives, sends};

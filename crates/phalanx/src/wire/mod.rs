@@ -41,6 +41,7 @@ pub(crate) mod apart;
 pub(crate) mod error;
 pub(crate) mod handle;
 mod outside;
+pub(crate) mod tickets;
 pub(crate) mod transfer;
 
 use std::sync::Arc;
