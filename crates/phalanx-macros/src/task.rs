@@ -151,12 +151,7 @@ mod tests {
             ))
             .contains("futures")
         );
-        assert!(
-            refusal(syn::parse_quote!(
-                unsafe fn f() {}
-            ))
-            .contains("safe")
-        );
+        assert!(refusal(syn::parse_str("unsafe fn f() {}").expect("a function")).contains("safe"));
         assert!(
             refusal(syn::parse_quote!(
                 fn f(self) {}

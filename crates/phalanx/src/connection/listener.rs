@@ -10,6 +10,7 @@ use phalanx_os::net::{self, Address};
 use phalanx_os::poll::{self, Interest};
 use phalanx_os::{proc, socket};
 use phalanx_shm::patience::{Patience, Slices};
+use phalanx_shm::sync::Deadline;
 
 use super::digest::Key;
 use super::error::{ConnectError, HandshakeError};
@@ -20,8 +21,11 @@ use super::stream::{Partial, Stream, StreamError};
 /// nobody accepts does not count.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How many may be about to prove it; when more come, who has tried the longest has to go.
+/// How many may be about to prove it; when more come, who has tried the longest has to go ...
 const CANDIDATES: usize = 128;
+/// ... after this long at the least, until when the newcomers wait in the kernel's queue: an honest
+/// one whose machine is busy needs some time for its answer.
+const TENURE: Duration = Duration::from_millis(250);
 
 /// How many are taken in before those who are there are heard.
 const AT_ONCE: usize = 16;
@@ -183,16 +187,22 @@ impl Listener {
         let mut round = Round { listener: self, list: Vec::new() };
         let mut slices = self.begin()?;
         loop {
-            round.take_all(key, peers)?;
+            let has_room = round.take_all(key, peers)?;
             if let Some(guest) = round.hear()? {
                 return Ok(guest);
             }
             self.check(patience)?;
             let begun = Instant::now();
-            let mut list = vec![Interest::read(self.socket.as_fd())];
-            list.extend(round.list.iter().map(|c| Interest::read(c.guest.stream.fd())));
-            poll::wait(&mut list, Some(slices.next_deadline(patience)))?;
-            let ready: Vec<bool> = list[1..].iter().map(Interest::is_ready).collect();
+            let guests = round.list.iter().map(|c| Interest::read(c.guest.stream.fd()));
+            let mut list: Vec<_> = guests.collect();
+            let mut end = slices.next_deadline(patience);
+            if has_room {
+                list.push(Interest::read(self.socket.as_fd()));
+            } else {
+                end = end.min(Deadline::after(TENURE));
+            }
+            poll::wait(&mut list, Some(end))?;
+            let ready: Vec<bool> = list.iter().map(Interest::is_ready).collect();
             round.let_time_pass(begun.elapsed(), &ready);
         }
     }
@@ -215,10 +225,14 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Takes in who has connected, and whom another thread has left.
-    fn take_all(&mut self, key: &Key, peers: Peers) -> Result<(), ConnectError> {
+    /// Takes in who has connected, and whom another thread has left. Returns whether there is room for
+    /// more.
+    fn take_all(&mut self, key: &Key, peers: Peers) -> Result<bool, ConnectError> {
         self.list.append(&mut self.listener.shelf().1);
         for _ in 0..AT_ONCE {
+            if !self.has_room() {
+                return Ok(false);
+            }
             let Some(guest) = self.listener.next()? else { break };
             peers.check(guest.stream.fd())?;
             if self.list.len() >= CANDIDATES {
@@ -232,7 +246,12 @@ impl Round<'_> {
                 self.list.push(Candidate { guest, handshake, partial, message, time_left });
             }
         }
-        Ok(())
+        Ok(self.has_room())
+    }
+
+    fn has_room(&self) -> bool {
+        let had_its_time = |oldest: &Candidate| oldest.time_left + TENURE <= PATIENCE;
+        self.list.len() < CANDIDATES || self.list.first().is_some_and(had_its_time)
     }
 
     /// Listens to all until the first is believed or refused.

@@ -35,7 +35,7 @@ use crate::wire::{self, DecodeError, Message};
 /// ```
 pub struct Dict<K, V> {
     place: Place,
-    kinds: PhantomData<fn(K, V) -> (K, V)>,
+    kinds: PhantomData<fn() -> (K, V)>,
 }
 
 /// Where a dictionary is reached.

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::team::{State, Team};
 use super::watch::end_the_late;
 use crate::process::Child;
+use crate::trace::event;
 
 /// Workers that end one after another without having done anything mean that none will.
 const IDLE_DEATHS_FOR_EACH_SEAT: usize = 8;
@@ -66,6 +67,9 @@ impl Team {
         // What the kernel refuses to tell is asked again at the next look.
         let Ok(Some(status)) = child.try_status() else { return false };
         let pid = child.pid();
+        if status != ExitStatus::Code(0) {
+            event!(WARN, "worker died", worker = seat, pid = pid, status = status);
+        }
         state.children[seat] = None;
         let is_late = std::mem::take(&mut state.late[seat]);
         let ended = self.take_in_the_last(state, seat, pid);
@@ -106,7 +110,9 @@ impl Team {
     ) -> Result<(), PoolError> {
         let bench = self.crew.bench(seat)?;
         let child = hire(self.method, &bench, &self.recipe, first);
-        state.children[seat] = Some(child.map_err(|e| PoolError::NoWorkers(Arc::new(e)))?);
+        let child = child.map_err(|e| PoolError::NoWorkers(Arc::new(e)))?;
+        event!(DEBUG, "worker hired", worker = seat, pid = child.pid());
+        state.children[seat] = Some(child);
         Ok(())
     }
 
