@@ -31,12 +31,12 @@ def patch() -> None:
     Children under every start method do the same before they import the main module.
 
     >>> import multiprocessing
-    >>> phalanx.patch()
-    >>> multiprocessing.Queue().__class__.__module__
-    'phalanx.queues'
-    >>> phalanx.unpatch()
-    >>> multiprocessing.Queue().__class__.__module__
-    'multiprocessing.queues'
+    >>> mp.patch()
+    >>> multiprocessing.Process.__module__
+    'phalanx.context'
+    >>> mp.unpatch()
+    >>> multiprocessing.Process.__module__
+    'multiprocessing.context'
     """
     if _standard.is_replaced:
         return
