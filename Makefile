@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test test-rust test-python compat packages notebooks bench build check wheel clean
+.PHONY: help tour tour-rust test test-rust test-python compat packages notebooks bench bench-rust build check wheel clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ help: ## say what can be made
 
 tour: ## run the example programs on multiprocessing and on phalanx, side by side
 	@scripts/run examples/python/tour.py $(ARGS)
+
+tour-rust: ## run the example programs in Rust, alone and with other processes
+	@cargo run --release --example tour -- $(ARGS)
 
 test: ## run the tests of the engine and of the Python package
 	@scripts/check-machine
@@ -36,6 +39,9 @@ notebooks: ## run the project's notebooks in a Jupyter kernel on phalanx
 
 bench: ## measure phalanx against multiprocessing and print the table
 	@scripts/run benchmarks/run.py $(ARGS)
+
+bench-rust: ## measure the engine against other crates (criterion); ARGS="messages" chooses one set
+	@scripts/bench-rust $(ARGS)
 
 build: ## build phalanx into .venv/VERSION, ready to import
 	@scripts/build

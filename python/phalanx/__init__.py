@@ -138,7 +138,6 @@ _SUBMODULES = frozenset(
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
-    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         dummy as dummy,
@@ -163,6 +162,7 @@ if TYPE_CHECKING:
         util as util,
     )
     from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from ._patch import patch as patch, unpatch as unpatch
     from .program import Program as Program
 else:
 

@@ -65,7 +65,8 @@ def _run_path(path):
     if path.endswith(".pyc"):
         loader = SourcelessFileLoader("__main__", path)
         vars(sys.modules["__main__"]).update(__file__=path, __loader__=loader, __cached__=None)
-        exec(loader.get_code("__main__"), vars(sys.modules["__main__"]))
+        code = loader.get_code("__main__")
+        exec(code or "", vars(sys.modules["__main__"]))
         return
     _run_code(source, path, __file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
 

@@ -59,7 +59,9 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::tracker::{first_process, remove_segment, spawnv_passfds, track};
+    use crate::types::tracker::{
+        first_process, remove_segment, some_segment_name, spawnv_passfds, track,
+    };
     #[pymodule_export]
     use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]

@@ -140,3 +140,8 @@ pub use value::{Array, Value};
 pub mod __private {
     pub use linkme;
 }
+
+/// The programs of the guide, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust.md")]
+struct Guide;

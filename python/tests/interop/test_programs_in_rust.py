@@ -142,7 +142,9 @@ def test_what_is_missing_or_something_else_is_named(peer):
         "total: a value of i32",
     ]
     missing, lock, value, array, plain = out.get()
-    assert missing.startswith("nothing named \"nothing\" was passed to this process; there is \"cells\" (an array")
+    assert missing.startswith(
+        'nothing named "nothing" was passed to this process; there is "cells" (an array'
+    )
     assert lock == 'what was passed as "out" is a queue, not a lock'
     assert value == 'what was passed as "total" is a value of i32, not a value of i64'
     assert array == 'what was passed as "cells" is an array of 2 f64, not an array of i32'

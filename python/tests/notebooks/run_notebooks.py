@@ -114,8 +114,9 @@ def run(path: Path, method: str, options) -> bool:
         for cell in made.cells:
             for target in re.findall(r"^%%(?:writefile|file)\s+(\S+)", cell.source):
                 (Path(folder) / target).parent.mkdir(parents=True, exist_ok=True)
-        client = NotebookClient(made, timeout=options.seconds, kernel_name="python3",
-                                resources={"metadata": {"path": folder}})
+        client = NotebookClient(
+            made, timeout=options.seconds, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
         with client.setup_kernel():
             for number, cell in enumerate(made.cells):
                 try:
@@ -133,8 +134,11 @@ def run(path: Path, method: str, options) -> bool:
                     for line in masked(output_of(cell)):
                         same, other = (same + 1, other) if line in known else (same, other + 1)
     took = time.monotonic() - began
-    print(f"{'FAILED' if failures else 'ok':<7}{path.name:<28}{method:<11}{len(made.cells) - 1:>3} cells "
-          f"{same:>4} lines as written {other:>4} others {missing:>3} need a package {took:>7.1f} s", flush=True)
+    print(
+        f"{'FAILED' if failures else 'ok':<7}{path.name:<28}{method:<11}{len(made.cells) - 1:>3} cells "
+        f"{same:>4} lines as written {other:>4} others {missing:>3} need a package {took:>7.1f} s",
+        flush=True,
+    )
     for failure in failures:
         print(f"       {failure}", flush=True)
     return not failures
@@ -145,8 +149,13 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("--only", default="*", help="a pattern of file names")
-    parser.add_argument("--replace", action="append", default=[], metavar="OLD=NEW",
-                        help="replace a text in all cells, such as the seconds that a task takes")
+    parser.add_argument(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="replace a text in all cells, such as the seconds that a task takes",
+    )
     parser.add_argument("--seconds", type=float, default=120.0, help="how long one cell may take")
     options = parser.parse_args()
     paths = [p for p in sorted(options.folder.glob(options.only)) if p.suffix in (".txt", ".md")]

@@ -160,14 +160,16 @@ def test_run_folder_archive_and_standard_input(tmp_path):
         archive.writestr("__main__.py", REPORT)
     for name in ("folder", "archive.zip"):
         assert python("-m", "phalanx", name, "a", cwd=tmp_path) == python(name, "a", cwd=tmp_path)
-    done = subprocess.run([sys.executable, "-m", "phalanx", "-"], input=REPORT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "phalanx", "-"], input=REPORT, capture_output=True, text=True
+    )
     assert done.stdout == "__main__ None [] \n", done.stderr
 
 
 def test_run_code():
-    assert python("-m", "phalanx", "-c", "import sys, multiprocessing as m; print(m.__name__, sys.argv)", "a") == (
-        "phalanx ['-c', 'a']\n"
-    )
+    assert python(
+        "-m", "phalanx", "-c", "import sys, multiprocessing as m; print(m.__name__, sys.argv)", "a"
+    ) == ("phalanx ['-c', 'a']\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m"], ["-x"], ["/no/such/file.py"]])

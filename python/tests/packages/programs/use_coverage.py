@@ -1,12 +1,11 @@
 """coverage sees what children run, under every start method."""
 
-import multiprocessing
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-PROGRAM = '''
+PROGRAM = """
 import multiprocessing
 import sys
 
@@ -28,7 +27,7 @@ if __name__ == "__main__":
     process.start()
     process.join()
     assert process.exitcode == 0, process.exitcode
-'''
+"""
 
 
 def main(method):

@@ -1,0 +1,141 @@
+//! Messages between two: one way in bulk, there and back one by one, and large ones.
+
+use std::hint::black_box;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
+use ipc_channel::ipc::{self, IpcSharedMemory};
+use phalanx::message::Outgoing;
+use phalanx::prelude::*;
+use phalanx::queue::RawQueue;
+use phalanx_benchmarks::Peer;
+
+/// So many messages may be on their way, where that can be chosen.
+const LIMIT: u32 = 1024;
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+/// Sends here, receives there.
+fn one_way(group: &mut Group<'_>, name: &str, peer: &Peer, mut send: impl FnMut()) {
+    group.bench_function(name, |b| b.iter_custom(|count| peer.rounds(count, &mut send)));
+}
+
+fn in_bulk(c: &mut Criterion) {
+    let mut group = c.benchmark_group("one way, u64");
+    group.throughput(Throughput::Elements(1));
+
+    let ring = RawQueue::new(std::num::NonZeroU32::new(LIMIT)).expect("a ring");
+    let mut frame = Vec::new();
+    let peer = Peer::process(|| {
+        frame.clear();
+        black_box(ring.take(&mut frame, &Patience::forever()).expect("a message"));
+    });
+    one_way(&mut group, "phalanx ring", &peer, || {
+        let message = black_box(7u64).to_ne_bytes();
+        ring.put(&mut Some(Outgoing::Inline(&message)), &Patience::forever()).expect("room");
+    });
+
+    let queue = Queue::<u64>::bounded(LIMIT).expect("a queue");
+    let peer = Peer::process(|| drop(black_box(queue.take())));
+    one_way(&mut group, "phalanx Queue", &peer, || queue.put(black_box(7)).expect("room"));
+
+    let (here, there) = pipe::<u64>().expect("a pipe");
+    let peer = Peer::process(|| drop(black_box(there.recv())));
+    one_way(&mut group, "phalanx pipe", &peer, || here.send(black_box(7)).expect("room"));
+    drop((peer, here, there));
+
+    let (sender, receiver) = ipc::channel::<u64>().expect("a channel");
+    let peer = Peer::process(|| drop(black_box(receiver.recv())));
+    one_way(&mut group, "ipc-channel", &peer, || sender.send(black_box(7)).expect("sent"));
+
+    let (sender, receiver) = mpsc::sync_channel::<u64>(LIMIT as usize);
+    let peer = Peer::thread(move || _ = black_box(receiver.recv()));
+    one_way(&mut group, "mpsc between threads", &peer, || sender.send(black_box(7)).expect("sent"));
+}
+
+fn there_and_back(c: &mut Criterion) {
+    let mut group = c.benchmark_group("there and back, u64");
+
+    let (there, back) = (queue(), queue());
+    let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
+    one_way(&mut group, "phalanx Queue", &peer, || {
+        there.put(7).expect("room");
+        black_box(back.take().expect("a message"));
+    });
+
+    let (here, other) = pipe::<u64>().expect("a pipe");
+    let peer = Peer::process(|| other.send(other.recv().expect("a message")).expect("room"));
+    one_way(&mut group, "phalanx pipe", &peer, || {
+        here.send(7).expect("room");
+        black_box(here.recv().expect("a message"));
+    });
+
+    let (to, at) = ipc::channel::<u64>().expect("a channel");
+    let (from, home) = ipc::channel::<u64>().expect("a channel");
+    let peer = Peer::process(|| from.send(at.recv().expect("a message")).expect("sent"));
+    one_way(&mut group, "ipc-channel", &peer, || {
+        to.send(7).expect("sent");
+        black_box(home.recv().expect("a message"));
+    });
+
+    let (to, at) = mpsc::channel::<u64>();
+    let (from, home) = mpsc::channel::<u64>();
+    let peer = Peer::thread(move || {
+        let _ = at.recv().map(|message| from.send(message));
+    });
+    one_way(&mut group, "mpsc between threads", &peer, || {
+        to.send(7).expect("sent");
+        black_box(home.recv().expect("a message"));
+    });
+    // The thread waits for nothing more than its orders.
+    drop(peer);
+}
+
+fn queue() -> Queue<u64> {
+    Queue::unbounded().expect("a queue")
+}
+
+fn large(c: &mut Criterion) {
+    const LEN: usize = 64 << 20;
+    let mut group = c.benchmark_group("64 MiB handed over and read by a byte");
+    group.sample_size(10);
+
+    let (there, back) = (Queue::<SharedBytes>::bounded(1), Queue::<SharedBytes>::bounded(1));
+    let (there, back) = (there.expect("a queue"), back.expect("a queue"));
+    let peer = Peer::process(|| {
+        let bytes = there.take().expect("a message");
+        black_box(bytes[LEN / 2]);
+        back.put(bytes).expect("room");
+    });
+    let mut bytes = Some(SharedBytesMut::zeroed(LEN).expect("memory").freeze());
+    one_way(&mut group, "phalanx SharedBytes, there and back", &peer, || {
+        there.put(bytes.take().expect("it came back")).expect("room");
+        bytes = Some(back.take().expect("a message"));
+    });
+
+    let (to, at) = ipc::channel::<IpcSharedMemory>().expect("a channel");
+    let (from, home) = ipc::channel::<IpcSharedMemory>().expect("a channel");
+    let peer = Peer::process(|| {
+        let bytes = at.recv().expect("a message");
+        black_box(bytes[LEN / 2]);
+        from.send(bytes).expect("sent");
+    });
+    let mut bytes = IpcSharedMemory::from_byte(0, LEN);
+    one_way(&mut group, "ipc-channel IpcSharedMemory, there and back", &peer, || {
+        to.send(bytes.clone()).expect("sent");
+        bytes = home.recv().expect("a message");
+    });
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(20)
+        .configure_from_args();
+    in_bulk(&mut criterion);
+    there_and_back(&mut criterion);
+    large(&mut criterion);
+    criterion.final_summary();
+}
