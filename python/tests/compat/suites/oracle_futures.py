@@ -11,12 +11,14 @@ from concurrent import futures
 from phalanx.futures import ProcessPoolExecutor
 
 
-class _BreakingExecutor(ProcessPoolExecutor):
+class _Breaking(ProcessPoolExecutor):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, on_worker_death="break", **kwargs)
 
 
-futures.ProcessPoolExecutor = _BreakingExecutor
+# Programs that the tests start import it by its name.
+_Breaking.__name__ = _Breaking.__qualname__ = "ProcessPoolExecutor"
+futures.ProcessPoolExecutor = _Breaking
 
 _suite = importlib.import_module("test.test_concurrent_futures")
 _modules = [_suite]
