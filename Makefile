@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help tour tour-rust test test-rust test-python bench bench-rust build check wheel clean
+.PHONY: help tour tour-rust test test-rust test-python compat packages notebooks bench bench-rust build check wheel clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,15 @@ test-rust: ## run the tests of the engine
 
 test-python: ## run the tests of the Python package
 	@scripts/test-python $(ARGS)
+
+compat: ## run the interpreter's own tests of multiprocessing on phalanx, and count
+	@scripts/test-compat $(ARGS)
+
+packages: ## run joblib, loky, pebble, mpire and scikit-learn on phalanx
+	@scripts/test-packages $(ARGS)
+
+notebooks: ## run the project's notebooks in a Jupyter kernel on phalanx
+	@scripts/check-notebooks
 
 bench: ## measure phalanx against multiprocessing and print the table
 	@scripts/run benchmarks/run.py $(ARGS)

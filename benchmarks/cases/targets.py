@@ -18,3 +18,15 @@ def total(first: int, second: int) -> int:
 def echo(payload: bytes) -> bytes:
     """Send the argument back."""
     return payload
+
+
+class Counter:
+    """The smallest class that is worth a manager."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def add(self, number: int) -> int:
+        """Count."""
+        self.number += number
+        return self.number

@@ -98,12 +98,14 @@ def case(
 # The table's order; a module that is missing here would silently not run, so `discover` checks.
 MODULES = (
     "queues",
+    "connections",
     "pingpong",
     "payloads",
     "tasks_one_by_one",
     "tasks_in_bulk",
     "arrays",
     "uncontended",
+    "managers",
     "contended",
     "start",
     "primes",

@@ -61,6 +61,7 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "ProcessPoolExecutor",
     "Program",
     "RemoteError",
     "RemoteTraceback",
@@ -114,7 +115,9 @@ _SUBMODULES = frozenset(
         "connection",
         "dummy",
         "forkserver",
+        "futures",
         "heap",
+        "managers",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -132,18 +135,16 @@ _SUBMODULES = frozenset(
     }
 )
 
-# What `patch` leaves to the standard library's modules, which then work on top of phalanx's.
-_STANDARD_MODULES = frozenset({"managers", "shared_memory", "resource_tracker", "resource_sharer"})
-
 
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
-    from ._patch import patch as patch, unpatch as unpatch
     from . import (
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
+        futures as futures,
         heap as heap,
+        managers as managers,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -160,6 +161,8 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from ._patch import patch as patch, unpatch as unpatch
+    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
     from .program import Program as Program
 else:
 
@@ -172,18 +175,16 @@ else:
             from .program import Program
 
             return globals().setdefault(name, Program)
+        if name == "ProcessPoolExecutor":
+            from .futures import ProcessPoolExecutor
+
+            return globals().setdefault(name, ProcessPoolExecutor)
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):
             from . import _patch
 
             return globals().setdefault(name, getattr(_patch, name))
-        if name in _STANDARD_MODULES:
-            from . import _standard
-
-            if _standard.is_replaced:
-                __import__(f"multiprocessing.{name}")
-                return sys.modules[f"multiprocessing.{name}"]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

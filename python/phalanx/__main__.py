@@ -47,6 +47,7 @@ def _run_code(source, name, **attributes):
 def _run_path(path):
     from pkgutil import get_importer
 
+    path = os.path.abspath(path)
     if get_importer(path) is not None:  # A folder or an archive.
         if not _set_first_path(path):
             sys.path.insert(0, path)
@@ -59,12 +60,13 @@ def _run_path(path):
         with open_code(path) as file:
             source = file.read()
     except OSError as error:
-        sys.exit(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: {error}")
+        sys.exit(f"{sys.executable}: can't open file {path!r}: {error}")
     _set_first_path(os.path.dirname(os.path.realpath(path)))
     if path.endswith(".pyc"):
         loader = SourcelessFileLoader("__main__", path)
         vars(sys.modules["__main__"]).update(__file__=path, __loader__=loader, __cached__=None)
-        exec(loader.get_code("__main__"), vars(sys.modules["__main__"]))
+        code = loader.get_code("__main__")
+        exec(code or "", vars(sys.modules["__main__"]))
         return
     _run_code(source, path, __file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
 

@@ -345,8 +345,7 @@ class ManagedDict(_Container):
         return iter(self._on_content("copy", (), {}))
 
     def __ior__(self, other):
-        self._on_content("update", (other,), {})
-        return self
+        self._on_content("update", (other,), {})  # The proxy returns itself.
 
     def keys(self) -> "list[Any]":
         return list(self._on_content("keys", (), {}))
@@ -376,8 +375,7 @@ class ManagedList(_Container):
             self._on_content("extend", (items,), {})
 
     def __imul__(self, count):
-        self._on_content("__imul__", (count,), {})
-        return self
+        self._on_content("__imul__", (count,), {})  # The proxy returns itself.
 
     def __iter__(self):
         return iter(self._copied())

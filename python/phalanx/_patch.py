@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -44,7 +45,7 @@ def patch() -> None:
     _standard.put_aside.update(standard)
     for name in standard:
         del sys.modules[name]
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder)
     if _STANDARD in standard:
         sys.modules[_STANDARD] = sys.modules[_OWN]
         _redirect_package(standard[_STANDARD])
@@ -59,7 +60,7 @@ def unpatch() -> None:
     _standard.is_replaced = False
     for name in [name for name in sys.modules if _is_standard(name)]:
         del sys.modules[name]
-    sys.meta_path.remove(_Finder)  # type: ignore[arg-type]
+    sys.meta_path.remove(_Finder)
     sys.modules.update(_standard.put_aside)
     _standard.put_aside.clear()
     while _changes:
@@ -91,7 +92,7 @@ class _Finder:
         return PathFinder.find_spec(name, [os.path.join(os.path.dirname(os.__file__), *folders)])
 
 
-class _Loader:
+class _Loader(Loader):
     """Gives a module of phalanx to an import under another name, and leaves it as it is."""
 
     def __init__(self, own: str) -> None:

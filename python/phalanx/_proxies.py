@@ -124,18 +124,43 @@ class _Plain:
         return self._conn.recv()
 
 
+#: After so many requests a relative exchanges its connection for one in shared memory.
+_WARM = 16
+
+
 class _Link:
     """A connection to a server of phalanx."""
 
     is_ours = True
 
-    def __init__(self, channel):
-        self.call = channel.call
+    def __init__(self, channel, tls):
+        self._channel = channel
+        self._tls = tls
+        self._calls = 0
+        self.call = self._first_calls
         self.post = channel.post
+        self.is_open = channel.is_open
         self.close = channel.close
         family = process.current_process()._config.get("family")
-        place = _own_place() if family else None
-        self.is_relative = self.control("hello", family, place)
+        self.is_relative = self.control("hello", family, _own_place() if family else None)
+
+    def _first_calls(self, request):
+        """Send a request and return its reply, until many have been sent."""
+        self._calls += 1
+        if self._calls == _WARM:
+            if self.is_relative:
+                self._warm_up()
+            self.call = self._tls.call = self._channel.call
+        return self._channel.call(request)
+
+    def _warm_up(self):
+        """Go on over a pipe, which needs no system call while both sides are awake."""
+        from .connection import Pipe
+
+        here, there = Pipe()
+        kind, _ = self._channel.call((None, "go_on_with", (there,), {}))
+        if kind == "#RETURN":
+            self._channel.go_on_with(here)
 
     def control(self, funcname, *args, **kwds):
         """Have the server itself do something."""
@@ -150,7 +175,7 @@ def _caller_name():
     return name
 
 
-def _connect(address, authkey, serializer, client=None):
+def _connect(tls, address, authkey, serializer, client=None):
     """Connect this thread to a server, to stay."""
     util.debug("making connection to manager")
     conn = (client or _listener_client(serializer)[1])(address, authkey=authkey)
@@ -160,7 +185,7 @@ def _connect(address, authkey, serializer, client=None):
     channel = ManagerChannel(conn.fileno())
     conn.close()
     said = _result(*channel.call((None, "accept_connection", (_caller_name(),), {})))
-    return _Link(channel) if said == HELLO else _Foreign(channel)
+    return _Link(channel, tls) if said == HELLO else _Foreign(channel)
 
 
 def _thread_local(address):
@@ -178,7 +203,7 @@ def _link(tls, address, authkey, serializer, client=None):
     try:
         return tls.connection
     except AttributeError:
-        link = tls.connection = _connect(address, authkey, serializer, client)
+        link = tls.connection = _connect(tls, address, authkey, serializer, client)
         tls.call = link.call
         return link
 
@@ -198,8 +223,9 @@ def _control(tls, address, authkey, serializer, funcname, args=(), kwds={}, clie
         if link.is_ours:
             try:
                 return link.control(funcname, *args, **kwds)
-            except (EOFError, OSError):
-                _unlink(tls)
+            except BaseException:
+                if not link.is_open():
+                    _unlink(tls)
                 raise
     conn = (client or _listener_client(serializer)[1])(address, authkey=authkey)
     try:
@@ -279,7 +305,7 @@ class BaseProxy:
             call = self._tls.call
         try:
             kind, result = call((self._id, methodname, args, kwds))
-        except (EOFError, OSError, RuntimeError):
+        except BaseException:
             self._give_up_connection()
             raise
         if kind == "#RETURN":
@@ -294,7 +320,7 @@ class BaseProxy:
     def _give_up_connection(self):
         """After a failure: the next call makes a new connection, unless this one still works."""
         link = getattr(self._tls, "connection", None)
-        if link is not None and not (link.is_ours and link.call.__self__.is_open()):
+        if link is not None and not (link.is_ours and link.is_open()):
             _unlink(self._tls)
 
     def _proxy_of(self, exposed, token):
@@ -387,6 +413,8 @@ class BaseProxy:
         kwds = {}
         if get_spawning_popen() is not None:
             kwds["authkey"] = self._authkey
+            if self._local is not None:
+                kwds["shared"] = self._local
         elif getattr(_storing, "is_on", False):
             self._stay()
         if self._isauto:
@@ -434,12 +462,13 @@ def RebuildProxy(func: "Callable[..., Any]", token: Token, serializer: str, kwds
         kwds["manager_owned"] = True
         kwds.setdefault("authkey", server.authkey)
         server._keep(token.id)
+    shared = kwds.pop("shared", None)
     incref = kwds.pop("incref", True) and not getattr(current, "_inheriting", False)
     proxy = func(token, serializer, incref=incref, **kwds)
-    if getattr(proxy, "_takes_local", False) and kwds.get("manager_owned"):
+    if kwds.get("manager_owned"):
         shared = server._shared_part(token.id)  # type: ignore[union-attr]
-        if shared is not None:
-            proxy._take(shared)
+    if shared is not None and proxy._takes_local and proxy._local is None:
+        proxy._take(shared)
     return proxy
 
 

@@ -28,9 +28,8 @@ def sends_parts(cls: "type[Any]") -> bool:
 def equip(cls: "type[Any]", kind: "type[Any]") -> None:
     """Give a subclass the methods of `kind`, but for those that it has."""
     for name, value in vars(kind).items():
-        if name[:2] != "__":
-            if name not in vars(cls):
-                setattr(cls, name, value)
+        if name[:2] != "__" and name not in vars(cls):
+            setattr(cls, name, value)
 
 
 class SimpleParts:

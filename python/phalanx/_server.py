@@ -16,9 +16,6 @@ TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to im
 if TYPE_CHECKING:
     from typing import Any
 
-VIEWS = tuple(type(getattr({}, name)()) for name in ("items", "keys", "values"))
-
-
 def all_methods(obj: "Any") -> list[str]:
     """Return the names of an object's methods."""
     return [name for name in dir(obj) if callable(getattr(obj, name))]
@@ -43,6 +40,8 @@ class _Caller:
     is_ours = False
     #: The client's place in the family, if it can have shared objects.
     place: "tuple[int, int] | None" = None
+    #: The pipe that the client wants to go on with.
+    pipe: "Any" = None
 
     def send(self, obj: "Any") -> None:
         """Do nothing: replies go their own way."""
@@ -63,7 +62,7 @@ class Server:
         "decref",
     ]
     #: What only clients of phalanx call.
-    _own = ("hello", "make", "attach", "keep")
+    _own = ("hello", "make", "attach", "keep", "go_on_with")
 
     def __init__(self, registry: "Any", address: "Any", authkey: bytes, serializer: str) -> None:
         if not isinstance(authkey, bytes):
@@ -78,11 +77,13 @@ class Server:
         self.id_to_refcount: dict[Any, int] = {}
         self.id_to_local_proxy_obj: dict[Any, Any] = {}
         self.mutex = RLock()
-        self._engine = ManagerServer(self.listener._listener._core.fileno(), bytes(authkey), self)
+        self._engine: Any = None
 
     def serve_forever(self) -> None:
         """Serve until a client asks for the end, or Ctrl-C; then raise `SystemExit`."""
         process.current_process()._manager_server = self  # type: ignore[attr-defined]
+        listener = self.listener._listener._core
+        self._engine = ManagerServer(listener.fileno(), bytes(self.authkey), self)
         try:
             self._engine.run()
         except KeyboardInterrupt:
@@ -121,9 +122,23 @@ class Server:
 
         Returns the reply, `False` for none, or `None` to close the connection.
         """
+        try:
+            request = self._loads(client, request)
+        except Exception:
+            return self._pack(client, ("#TRACEBACK", format_exc()))
+        return self._serve_and_pack(client, request)
+
+    def _serve_and_pack(self, client, request):
+        """The same for a request that is an object."""
+        reply = self._serve(client, request)
+        return self._pack(client, reply) if reply else reply
+
+    def _serve(self, client, request):
+        """The same for requests and replies that are objects."""
         ident = None
         try:
-            ident, methodname, args, kwds = self._loads(client, request)
+            ident, methodname, args, *rest = request
+            kwds = rest[0] if rest else {}
             if ident is None or ident is False:
                 if methodname not in self.public and methodname not in self._own:
                     raise AttributeError(f"{methodname!r} unrecognized")
@@ -138,7 +153,7 @@ class Server:
             if reply[0] != "#RETURN":
                 util.debug("a request without reply failed: %s", reply[1])
             return False
-        return self._pack(client, reply)
+        return reply
 
     def _call(self, client, ident, methodname, args, kwds):
         try:
@@ -202,13 +217,19 @@ class Server:
 
     def _pack(self, client, reply):
         """Return the bytes of a reply; of another, if this one cannot be sent."""
-        if isinstance(reply[1], VIEWS):
-            reply = reply[0], list(reply[1])
         try:
             return self._dumps(client, reply)
         except Exception:
             kind = "#TRACEBACK" if reply[0] == "#TRACEBACK" else "#UNSERIALIZABLE"
             return self._dumps(client, (kind, format_exc()))
+
+    def _sendable(self, reply, error):
+        """Return what is sent in place of a reply that cannot be."""
+        kind = "#TRACEBACK" if reply[0] == "#TRACEBACK" else "#UNSERIALIZABLE"
+        try:
+            raise error
+        except Exception:
+            return kind, format_exc()
 
     # What any object can be asked for.
 
@@ -332,6 +353,10 @@ class Server:
         if family is not None and family == own:
             c.place = place
         return c.place is not None
+
+    def go_on_with(self, c: "Any", pipe: "Any") -> None:
+        """Serve the client over a pipe from now on."""
+        c.pipe = pipe
 
     def make(self, c: "Any", typeid: str, /, *args: "Any", **kwds: "Any") -> "Any":
         """Do as `create`, and hand the object out if it is shared."""

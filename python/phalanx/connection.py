@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from . import util
-    from .reduction import ForkingPickler as _ForkingPickler
-
     Address = str | bytes | tuple[Any, ...]
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
@@ -28,7 +25,7 @@ CONNECTION_TIMEOUT = 20.0
 MESSAGE_LENGTH = 40
 
 default_family = "AF_UNIX"
-families = ["AF_INET", "AF_UNIX", "AF_INET6"]
+families = ["AF_INET", "AF_UNIX"]
 
 # The words of the challenge, under their names of 3.10 and of 3.12.
 CHALLENGE = _CHALLENGE = b"#CHALLENGE#"
@@ -79,7 +76,7 @@ def arbitrary_address(family: str) -> "Address":
 
 def _validate_family(family):
     """Refuse the families of sockets that cannot be used."""
-    if family not in families:
+    if family not in (*families, "AF_INET6"):
         raise ValueError(f"Family {family} is not recognized.")
 
 
@@ -214,7 +211,7 @@ class SocketListener:
         self._family = family
         self._last_accepted: Any = None
         self._python_socket: Any = None
-        self._unlink: "util.Finalize | None" = None
+        self._unlink: Any = None
         from . import util
 
         if family == "AF_UNIX" and not util.is_abstract_socket_namespace(address):

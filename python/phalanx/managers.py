@@ -198,8 +198,13 @@ class BaseManager:
         self._process.name = type(self).__name__ + "-" + ident
         self._process.start()
         writer.close()
-        self._address = reader.recv()
-        reader.close()
+        try:
+            self._address = reader.recv()
+        except EOFError:
+            self._process.join()
+            raise EOFError("the manager's process ended before its server was ready") from None
+        finally:
+            reader.close()
         self._state.value = State.STARTED
         self.shutdown = util.Finalize(
             self,
@@ -419,7 +424,7 @@ class SharedMemoryManager(BaseManager):
 
         return self._tracked(SharedMemory(None, create=True, size=size), lambda block: block)
 
-    def ShareableList(self, sequence: "Any") -> "shared_memory.ShareableList[Any]":
+    def ShareableList(self, sequence: "Any") -> "shared_memory.ShareableList":
         """Return a new list in a block of its own."""
         from .shared_memory import ShareableList
 

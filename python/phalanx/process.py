@@ -318,7 +318,7 @@ def _tell_neighbours(name):
         threading.main_thread()._set_native_id()
     neighbour = _standard.loaded("process")
     if neighbour is not None:
-        neighbour._children = set()  # type: ignore[attr-defined]
+        neighbour._children = set()
         # Log records take the name from here.
         neighbour.current_process()._name = name
 

@@ -113,7 +113,7 @@ class Queue(_Shared, _core.Queue["_T"]):
             # It wants to deal with objects that cannot be pickled.
             from ._queue_names import put_or_report
 
-            cls.put = put_or_report
+            cls.put = put_or_report  # type: ignore[method-assign]
 
     @staticmethod
     def _on_queue_feeder_error(e, obj):

@@ -29,6 +29,8 @@ class ForkingPickler(Pickler):
         super().__init__(*args)
         import copyreg
 
+        if "socket" in sys.modules:
+            register_sockets()
         self.dispatch_table = {**copyreg.dispatch_table, **self._extra_reducers}
 
     @classmethod
@@ -133,8 +135,9 @@ def adopt_neighbours():
     """Learn how objects are reduced that would not arrive as they should by pickle alone.
 
     These are sockets, and whatever was registered with the standard library's pickler: its own
-    connections, the tensors of other packages.
+    connections, the tensors of other packages. Returns whether there was anything to learn.
     """
+    known_before = len(ForkingPickler._extra_reducers)
     if "socket" in sys.modules:
         register_sockets()
     neighbour = _standard.loaded("reduction")
@@ -143,6 +146,7 @@ def adopt_neighbours():
             known = kind in ForkingPickler._extra_reducers
             if not known and kind.__module__ not in ("builtins", "functools"):
                 register(kind, reduce)
+    return len(ForkingPickler._extra_reducers) > known_before
 
 
 class AbstractReducer(metaclass=ABCMeta):  # noqa: B024 - as in multiprocessing

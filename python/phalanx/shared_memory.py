@@ -18,11 +18,16 @@ _SHM_SAFE_NAME_LENGTH = 14
 _SHM_NAME_PREFIX = "/psm_"
 
 
-def _make_filename():
-    """Return a name that probably nobody has."""
-    import secrets
+_make_filename = _core.some_segment_name
 
-    return _SHM_NAME_PREFIX + secrets.token_hex((_SHM_SAFE_NAME_LENGTH - len(_SHM_NAME_PREFIX)) // 2)
+
+def _create(size):
+    """Make memory under a name that nobody has."""
+    while True:
+        try:
+            return _core.Segment(_make_filename(), size)
+        except FileExistsError:
+            pass
 
 
 class SharedMemory:
@@ -62,10 +67,13 @@ class SharedMemory:
             raise ValueError("'size' must be a positive number different from zero")
         if name is None and not create:
             raise ValueError("'name' can only be None if create=True")
-        if name is not None and self._prepend_leading_slash:
-            name = "/" + name
         self._track = track
-        self._mmap = segment = _core.Segment(name, size if create else None)
+        if name is None:
+            segment = _create(size)
+        else:
+            name = "/" + name if self._prepend_leading_slash else name
+            segment = _core.Segment(name, size if create else None)
+        self._mmap = segment
         self._name = name = segment.name
         self._size = segment.size()
         self._buf = memoryview(segment)
@@ -150,7 +158,9 @@ def _format(value):
     """Return the format that a new item is packed with."""
     packed = _packed(value)
     if isinstance(packed, bytes):
-        return f"{_WORD * (len(packed) // _WORD + 1)}s"
+        # As much as the standard library, or more where that would cut text short.
+        room = max(len(value) // _WORD + 1, -(-len(packed) // _WORD))
+        return f"{_WORD * room}s"
     return _FORMATS[type(value)]
 
 
@@ -178,9 +188,7 @@ class ShareableList:
         if name is not None and sequence is None:
             self.shm = SharedMemory(name)
             self._list_len = len(self)
-            self._allocated_offsets = list(
-                struct.unpack_from(f"{self._list_len + 1}q", self.shm.buf, _WORD)
-            )
+            self._allocated_offsets = list(struct.unpack_from(f"{self._list_len + 1}q", self.shm.buf, _WORD))
             return
         items = list(sequence or ())
         formats = [_format(item) for item in items]
@@ -192,7 +200,7 @@ class ShareableList:
         size = self._offset_back_transform_codes + self._list_len
         self.shm = SharedMemory(name, create=True, size=size)
         struct.pack_into(f"{self._list_len + 2}q", self.shm.buf, 0, self._list_len, *offsets)
-        for position, (packing, item) in enumerate(zip(formats, items)):
+        for position, (packing, item) in enumerate(zip(formats, items, strict=True)):
             self._put(position, packing, item)
 
     def _put(self, position, packing, value):
@@ -276,4 +284,5 @@ class ShareableList:
                 return position
         raise ValueError(f"{value!r} not in this container")
 
-    __class_getitem__ = classmethod(GenericAlias)
+    def __class_getitem__(cls, item: "Any") -> GenericAlias:
+        return GenericAlias(cls, item)

@@ -113,6 +113,8 @@ def pack(popen, place, process_obj):
             parts += [place.pack(part, False) for part in plain]
     finally:
         set_spawning_popen(None)
+    # What the data refers to may depend on it: coverage's, for instance.
+    parts.insert(0, b"\1" if data["patched"] else b"\0")
     return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
 
@@ -174,11 +176,12 @@ def _main(payload, parent_sentinel):
     """Become the process that the payload describes; return its exit code."""
     from ._core import unpack
 
-    data, paths, argv, *body = _split(payload)
+    patched, data, paths, argv, *body = _split(payload)
     del payload
     current = process.current_process()
     current._inheriting = True
     try:
+        _set_patched(patched != b"\0")
         data = unpack(data)
         data["sys_path"] = list(unpack(paths))
         data["sys_argv"] = list(unpack(argv))
@@ -289,8 +292,6 @@ def prepare(data):
         os.chdir(data["dir"])
     if "orig_dir" in data:
         process.ORIGINAL_DIR = data["orig_dir"]
-    if "patched" in data:
-        _set_patched(data["patched"])
     if "start_method" in data:
         _default_context.set_start_method(data["start_method"], force=True)
     if data.get("main_by_value"):

@@ -19,6 +19,8 @@ import support  # noqa: E402
 
 # What belongs to phalanx alone cannot even be imported without it.
 collect_ignore_glob = [] if support.IS_PHALANX else ["unit/test_codec*", "examples/*"]
+if "PHALANX_TEST_PACKAGES" not in os.environ:
+    collect_ignore_glob.append("packages/*")  # They need other packages: scripts/test-packages.
 DEFAULT_SECONDS = float(os.environ.get("PHALANX_TEST_SECONDS", "90"))
 _watcher: subprocess.Popen | None = None
 

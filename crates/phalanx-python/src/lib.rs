@@ -27,6 +27,8 @@ mod _core {
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
+    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
+    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
@@ -57,7 +59,9 @@ mod _core {
     #[pymodule_export]
     use crate::types::spawning::{Spawning, accept_handover, serve_zygote, unpack};
     #[pymodule_export]
-    use crate::types::tracker::{first_process, remove_segment, spawnv_passfds, track};
+    use crate::types::tracker::{
+        first_process, remove_segment, some_segment_name, spawnv_passfds, track,
+    };
     #[pymodule_export]
     use crate::types::value::{_value_property, SynchronizedBase};
     #[pymodule_export]

@@ -75,23 +75,26 @@ impl<T: Pod> Cells<T> {
     #[inline]
     #[must_use]
     pub fn load(&self, index: usize) -> T {
-        let mut value = T::zeroed();
-        let to = bytemuck::bytes_of_mut(&mut value);
-        macro_rules! copy {
+        macro_rules! load {
             ($atomic:ty) => {{
                 let places = self.units::<$atomic>(index);
+                if let [place] = places {
+                    return bytemuck::cast(place.load(Ordering::Acquire));
+                }
+                let mut value = T::zeroed();
+                let to = bytemuck::bytes_of_mut(&mut value);
                 for (place, to) in places.iter().zip(to.chunks_exact_mut(size_of::<$atomic>())) {
                     to.copy_from_slice(&place.load(Ordering::Acquire).to_ne_bytes());
                 }
+                value
             }};
         }
         match unit(size_of::<T>()) {
-            8 => copy!(AtomicU64),
-            4 => copy!(AtomicU32),
-            2 => copy!(AtomicU16),
-            _ => copy!(AtomicU8),
+            8 => load!(AtomicU64),
+            4 => load!(AtomicU32),
+            2 => load!(AtomicU16),
+            _ => load!(AtomicU8),
         }
-        value
     }
 
     /// Writes a value.
@@ -100,10 +103,13 @@ impl<T: Pod> Cells<T> {
     /// Beyond the end.
     #[inline]
     pub fn store(&self, index: usize, value: T) {
-        let from = bytemuck::bytes_of(&value);
-        macro_rules! copy {
+        macro_rules! store {
             ($atomic:ty, $word:ty) => {{
                 let places = self.units::<$atomic>(index);
+                if let [place] = places {
+                    return place.store(bytemuck::cast(value), Ordering::Release);
+                }
+                let from = bytemuck::bytes_of(&value);
                 for (place, from) in places.iter().zip(from.chunks_exact(size_of::<$atomic>())) {
                     let word = from.try_into().map_or(0, <$word>::from_ne_bytes);
                     place.store(word, Ordering::Release);
@@ -111,10 +117,10 @@ impl<T: Pod> Cells<T> {
             }};
         }
         match unit(size_of::<T>()) {
-            8 => copy!(AtomicU64, u64),
-            4 => copy!(AtomicU32, u32),
-            2 => copy!(AtomicU16, u16),
-            _ => copy!(AtomicU8, u8),
+            8 => store!(AtomicU64, u64),
+            4 => store!(AtomicU32, u32),
+            2 => store!(AtomicU16, u16),
+            _ => store!(AtomicU8, u8),
         }
     }
 

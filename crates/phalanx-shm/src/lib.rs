@@ -1,4 +1,4 @@
-//! Crash-consistent shared-memory structures: arena, process table, ring, locks.
+//! Crash-consistent shared-memory structures: arena, process table, ring, map, list, locks.
 //!
 //! Any process may be killed at any instruction, so every structure here records who owns what
 //! in the same atomic step that takes it, and any survivor can repair what a dead process left

@@ -20,6 +20,28 @@
 //! # Ok::<(), phalanx::pool::PoolError>(())
 //! ```
 //!
+//! Processes that share a queue, and data under a lock:
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let numbers = Queue::<Option<i64>>::bounded(100)?;
+//! let range = Lock::new([i64::MAX, i64::MIN])?;
+//! let reader = Process::fork(|| {
+//!     while let Ok(Some(number)) = numbers.take() {
+//!         let mut range = range.lock().expect("no process has died holding it");
+//!         *range = [range[0].min(number), range[1].max(number)];
+//!     }
+//! })?;
+//! for number in [3, -7, 12, 5] {
+//!     numbers.put(Some(number))?;
+//! }
+//! numbers.put(None)?;
+//! reader.join()?;
+//! assert_eq!(*range.lock()?, [-7, 12]);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
+//!
 //! # What there is
 //!
 //! | module | what |
@@ -92,6 +114,7 @@ pub mod serve;
 pub mod stash;
 pub mod sync;
 pub mod task;
+mod trace;
 pub mod value;
 pub mod wait;
 pub mod wire;
@@ -117,3 +140,8 @@ pub use value::{Array, Value};
 pub mod __private {
     pub use linkme;
 }
+
+/// The programs of the guide, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust.md")]
+struct Guide;

@@ -3,6 +3,7 @@
 pub use crate::bytes::{SharedBytes, SharedBytesMut};
 pub use crate::channel::{Receiver, Sender, channel};
 pub use crate::error::{Error, ErrorKind, RecvError, SendError};
+pub use crate::manager::{Dict, List, Manager};
 pub use crate::pipe::{PipeEnd, pipe};
 pub use crate::pool::{Pool, PoolError, Task};
 pub use crate::process::{ExitStatus, Process, ProcessError, StartMethod, Stdio};

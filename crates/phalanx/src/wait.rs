@@ -1,4 +1,20 @@
-//! One wait for any of several things: pipes, queues and descriptors.
+//! One wait for any of several things: queues, pipes, channels, and descriptors such as a process's
+//! sentinel.
+//!
+//! ```
+//! use std::os::fd::AsFd;
+//! use phalanx::prelude::*;
+//! use phalanx::wait::{Source, wait_any};
+//!
+//! let (results, messages) = (Queue::<u64>::unbounded()?, channel::<String>()?);
+//! let worker = Process::fork(|| results.put(42).is_ok())?;
+//! let all = [Source::from(&results), (&messages.1).into(), worker.as_fd().into()];
+//! let ready = wait_any(&all, &Patience::forever())?;
+//! assert!(ready[0] || ready[2], "a result, or the end of the worker");
+//! assert!(!ready[1]);
+//! assert!(worker.join()?);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,8 +24,9 @@ use phalanx_os::poll::{self, Interest};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
-use crate::pipe::End;
-use crate::queue::RawQueue;
+use crate::channel::Receiver;
+use crate::pipe::{End, PipeEnd};
+use crate::queue::{Queue, RawQueue};
 
 static SPIN: Spin = Spin::new();
 
@@ -43,6 +60,30 @@ pub enum Source<'a> {
     Queue(&'a RawQueue),
     /// A descriptor that becomes readable.
     Fd(BorrowedFd<'a>),
+}
+
+impl<'a, T, C> From<&'a Queue<T, C>> for Source<'a> {
+    fn from(queue: &'a Queue<T, C>) -> Self {
+        Self::Queue(queue.raw())
+    }
+}
+
+impl<'a, T, C> From<&'a Receiver<T, C>> for Source<'a> {
+    fn from(receiver: &'a Receiver<T, C>) -> Self {
+        Self::Pipe(receiver.raw())
+    }
+}
+
+impl<'a, S, R, C> From<&'a PipeEnd<S, R, C>> for Source<'a> {
+    fn from(end: &'a PipeEnd<S, R, C>) -> Self {
+        Self::Pipe(end.raw())
+    }
+}
+
+impl<'a> From<BorrowedFd<'a>> for Source<'a> {
+    fn from(fd: BorrowedFd<'a>) -> Self {
+        Self::Fd(fd)
+    }
 }
 
 /// Why a wait ended with nothing ready.

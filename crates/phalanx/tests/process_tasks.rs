@@ -1,6 +1,7 @@
 //! Processes that run one task, by each start method. This program is its own child.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "its children print, to see where that goes")]
 
 mod own_harness;
 mod pool_support;

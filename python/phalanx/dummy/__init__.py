@@ -55,7 +55,7 @@ class DummyProcess(threading.Thread):
         kwargs: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
     ) -> None:
         super().__init__(group, target, name, args, kwargs)
-        self._children: "weakref.WeakKeyDictionary[Any, None]" = weakref.WeakKeyDictionary()
+        self._children: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
         self._start_called = False
         self._parent = current_process()
 

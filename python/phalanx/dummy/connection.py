@@ -43,7 +43,7 @@ class Listener:
     """Where threads can connect to; its address is the object that they connect through."""
 
     def __init__(self, address: "Any" = None, family: None = None, backlog: int = 1) -> None:
-        self._backlog: "Queue[Any] | None" = Queue(backlog)
+        self._backlog: Queue[Any] | None = Queue(backlog)
 
     def accept(self) -> Connection:
         """Wait for a client; return the connection to it."""

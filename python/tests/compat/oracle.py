@@ -30,8 +30,14 @@ ROOT = HERE.parents[2]
 DEVIATIONS = ROOT / "docs" / "migration" / "deviations.md"
 METHODS = ("fork", "spawn", "forkserver", "main_handling")
 #: What shows within seconds whether the whole is in order: for `make test`.
-FAST = ("WithProcessesTestQueue", "WithProcessesTestEvent", "WithProcessesTestSubclassingProcess",
-        "WithProcessesTestPoolWorkerErrors", "TestSimpleQueue", "MiscTestCase")
+FAST = (
+    "WithProcessesTestQueue",
+    "WithProcessesTestEvent",
+    "WithProcessesTestSubclassingProcess",
+    "WithProcessesTestPoolWorkerErrors",
+    "TestSimpleQueue",
+    "MiscTestCase",
+)
 
 
 @dataclass
@@ -90,10 +96,15 @@ def units(method: str, pattern: str) -> list[Unit]:
     with open(read) as lines:
         rows = [json.loads(line) for line in lines]
     if process.wait() != 0:
-        sys.exit("error: the interpreter's own tests cannot be loaded (see above); some distributions\n"
-                 "       leave the package `test` out, or have it in a package of its own")
-    return [Unit(method, row["name"], row["tests"]) for row in rows
-            if row["tests"] and fnmatch.fnmatchcase(row["name"], pattern)]
+        sys.exit(
+            "error: the interpreter's own tests cannot be loaded (see above); some distributions\n"
+            "       leave the package `test` out, or have it in a package of its own"
+        )
+    return [
+        Unit(method, row["name"], row["tests"])
+        for row in rows
+        if row["tests"] and fnmatch.fnmatchcase(row["name"], pattern)
+    ]
 
 
 def run(unit: Unit, excluded: list[Exclusion], limit: float, folder: Path) -> None:
@@ -117,8 +128,16 @@ def run(unit: Unit, excluded: list[Exclusion], limit: float, folder: Path) -> No
 def attempt(unit: Unit, todo: list[str], limit: float, log) -> bool:
     """Run tests in one process; return whether there is no use in another one."""
     read, write = os.pipe()
-    process = start(write, f"oracle_{unit.method}", unit.name, *todo, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log, start_new_session=True)
+    process = start(
+        write,
+        f"oracle_{unit.method}",
+        unit.name,
+        *todo,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
     current, pending, done, fixture = None, b"", False, None
     deadline = time.monotonic() + limit
     with selectors.DefaultSelector() as selector, os.fdopen(read, "rb", buffering=0) as events:

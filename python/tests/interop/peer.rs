@@ -140,7 +140,7 @@ fn meet(inherited: &Inherited) -> Outcome {
     let permits = inherited.semaphore("permits")?;
     let _permit = permits.acquire(&phalanx::Patience::forever());
     inherited.event("here")?.set();
-    inherited.barrier("gate")?.wait(&phalanx::Patience::forever())?;
+    inherited.barrier("gate")?.wait()?;
     let again = inherited.rlock("again")?;
     let _once = again.lock().map_err(|_| "once")?;
     let _twice = again.lock().map_err(|_| "twice")?;

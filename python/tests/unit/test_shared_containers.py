@@ -416,6 +416,22 @@ def test_use_after_it_was_retired_gives_the_signal():
             action()
 
 
+class Unloadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_what_cannot_be_read_is_not_lost_by_retiring():
+    shared, items = shared_dict(a=1, b=Unloadable()), shared_list([Unloadable()])
+    for retire in (shared._retire, items._retire):
+        with pytest.raises(ValueError, match="no number"):
+            retire()
+    assert shared["a"] == 1
+    del shared["b"]
+    assert shared._retire() == {"a": 1}
+    assert len(items) == 1
+
+
 def test_threads_count_together():
     items = shared_list()
 
@@ -456,10 +472,11 @@ def test_arrays_that_were_read_can_be_written():
 
 def test_what_is_removed_gives_its_memory_back():
     shared, items = shared_dict(), shared_list()
+    blob = os.urandom(1 << 20)
     for round_ in range(20):
         for n in range(20):
-            shared[n] = os.urandom(1 << 20)
-            items.append(os.urandom(1 << 20))
+            shared[n] = blob
+            items.append(blob)
         if round_ % 2:
             shared.clear()
             items.clear()

@@ -137,7 +137,12 @@ fn tiers<'py>(
     collect: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let by_value = main_by_value(main);
-    match dump(py, obj, collect) {
+    let mut dumped = dump(py, obj, collect);
+    if dumped.as_ref().is_err_and(|refusal| is_refusal(py, refusal)) && learned(py) {
+        COLLECTED.with_borrow_mut(Vec::clear);
+        dumped = dump(py, obj, collect);
+    }
+    match dumped {
         Ok(stream) if by_value && names_main(stream.as_bytes()) => {
             COLLECTED.with_borrow_mut(Vec::clear);
             dump_by_value(py, obj, true, collect)
@@ -148,6 +153,16 @@ fn tiers<'py>(
         }
         done => done,
     }
+}
+
+/// Whether there are reducers that were not known so far: for sockets, which are seldom sent, and
+/// what other packages have registered with the standard library.
+#[cold]
+fn learned(py: Python<'_>) -> bool {
+    let adopt = || -> PyResult<bool> {
+        py.import("phalanx.reduction")?.call_method0("adopt_neighbours")?.extract()
+    };
+    adopt().unwrap_or(false)
 }
 
 /// Whether `__main__` goes by value, for a call that asked for `main`.

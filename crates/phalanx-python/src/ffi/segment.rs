@@ -9,6 +9,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 const ENOMEM: i32 = 12;
+/// Memory up to this size is reserved without giving the GIL up.
+const AT_ONCE: usize = 256 * 1024;
 
 /// A mapping of shared memory that has a name; of use until it is closed.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -54,7 +56,8 @@ impl Segment {
     fn new(py: Python<'_>, name: Option<&str>, size: Option<usize>) -> PyResult<Self> {
         let made = match (name, size) {
             (_, Some(size)) => {
-                let made = py.detach(|| named::Segment::create(name, size));
+                let make = || named::Segment::create(name, size);
+                let made = if size > AT_ONCE { py.detach(make) } else { make() };
                 made.map_err(|e| no_memory(&e, name, size))?
             }
             (Some(name), None) => {

@@ -1,11 +1,13 @@
 //! The client's end: one request and its reply at a time.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::serve::{Stream, StreamError};
 use phalanx_shm::patience::{GaveUp, Patience};
 use pyo3::exceptions::{PyEOFError, PyOSError, PyRuntimeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -13,16 +15,22 @@ use crate::codec;
 use crate::error::os_error;
 use crate::ffi::borrow_fds;
 use crate::interrupt;
+use crate::types::connection::Connection;
 
 /// A connection to a manager's server, for one thread.
 ///
-/// A call that was interrupted closes it, since its reply may still come.
+/// A call that was interrupted closes it, since its reply may still come. A relative of the server
+/// exchanges the socket for a pipe in shared memory after some calls. There a request without
+/// keywords has three items, and a result comes in a tuple of its own.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
 pub(crate) struct ManagerChannel {
     /// Not there while a call uses it, and for good once it is closed.
     stream: Mutex<Option<Stream>>,
     /// Messages without a reply that came up while a call used the stream.
     later: Mutex<Vec<Py<PyBytes>>>,
+    pipe: OnceLock<Py<Connection>>,
+    /// Whether the pipe is in use, or its next reply belongs to nobody.
+    is_busy: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,7 +44,12 @@ impl ManagerChannel {
     fn new(fd: RawFd) -> PyResult<Self> {
         let socket = borrow_fds(&[fd]).first().map(BorrowedExt::duplicate).transpose()?;
         let socket = socket.ok_or_else(|| PyOSError::new_err("a connected socket is needed"))?;
-        Ok(Self { stream: Mutex::new(Some(Stream::new(socket))), later: Mutex::default() })
+        Ok(Self {
+            stream: Mutex::new(Some(Stream::new(socket))),
+            later: Mutex::default(),
+            pipe: OnceLock::new(),
+            is_busy: AtomicBool::new(false),
+        })
     }
 
     /// Send a request and return the reply. Raises `EOFError` if the server has gone.
@@ -45,6 +58,9 @@ impl ManagerChannel {
         py: Python<'py>,
         request: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(pipe) = self.pipe.get() {
+            return self.call_relative(pipe.bind(py).get(), request);
+        }
         let request = codec::encode_whole(py, request.as_any(), None)?;
         let reply = self.exchange(py, &request)?;
         codec::load_whole(py, reply.as_any())
@@ -52,6 +68,9 @@ impl ManagerChannel {
 
     /// Send a request that has no reply, now or before the next call. Says nothing of errors.
     fn post(&self, py: Python<'_>, request: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if let Some(pipe) = self.pipe.get() {
+            return pipe.get().send(py, request.as_any());
+        }
         let request = codec::encode_whole(py, request.as_any(), None)?;
         let taken = locked(&self.stream).take();
         let Some(stream) = taken else {
@@ -94,9 +113,18 @@ impl ManagerChannel {
         }
     }
 
+    /// Go on over a pipe, whose other end the server has got by the last call.
+    fn go_on_with(&self, pipe: Py<Connection>) {
+        let _ = self.pipe.set(pipe);
+        *locked(&self.stream) = None;
+    }
+
     /// Whether calls can be made.
     fn is_open(&self) -> bool {
-        locked(&self.stream).is_some()
+        match self.pipe.get() {
+            Some(_) => !self.is_busy.load(Ordering::Relaxed),
+            None => locked(&self.stream).is_some(),
+        }
     }
 
     /// The socket's number, or -1.
@@ -107,6 +135,42 @@ impl ManagerChannel {
     /// Close the connection.
     fn close(&self) {
         *locked(&self.stream) = None;
+        if let Some(pipe) = self.pipe.get() {
+            self.is_busy.store(true, Ordering::Relaxed);
+            pipe.get().close();
+        }
+    }
+}
+
+impl ManagerChannel {
+    fn call_relative<'py>(
+        &self,
+        pipe: &Connection,
+        request: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = request.py();
+        if self.is_busy.swap(true, Ordering::Relaxed) {
+            return Err(in_use());
+        }
+        let short = match request.get_item(3).and_then(|kwds| kwds.is_truthy()) {
+            Ok(false) => Some(request.get_slice(0, 3)),
+            _ => None,
+        };
+        let sent = pipe.send(py, short.as_ref().unwrap_or(request).as_any());
+        if let Err(error) = sent {
+            // Nothing has gone, unless the pipe is broken.
+            self.is_busy.store(error.is_instance_of::<PyOSError>(py), Ordering::Relaxed);
+            return Err(error);
+        }
+        let reply = pipe.recv(py)?.into_bound(py);
+        self.is_busy.store(false, Ordering::Relaxed);
+        match reply.cast::<PyTuple>() {
+            Ok(result) if result.len() == 1 => {
+                let result = result.get_item(0)?;
+                Ok((intern!(py, "#RETURN"), result).into_pyobject(py)?.into_any())
+            }
+            _ => Ok(reply),
+        }
     }
 }
 

@@ -153,6 +153,23 @@ impl Crew {
                 Some(answer) => reply = answer,
                 None => return Ok(()),
             }
+            if let Some(pipe) = desk.pipe()? {
+                if let Some(reply) = &reply {
+                    let _ = stream.send(reply.as_bytes(), &Patience::forever());
+                }
+                drop(stream);
+                return self.serve_relative(&desk, &pipe);
+            }
         }
+    }
+
+    /// Serves a relative, which has exchanged its socket for a pipe in shared memory.
+    fn serve_relative<'py>(&self, desk: &Desk<'py>, pipe: &Bound<'py, PyAny>) -> PyResult<()> {
+        while desk.answer(pipe)? {
+            if self.stops_after_reply.load(Ordering::Acquire) {
+                return desk.stop();
+            }
+        }
+        Ok(())
     }
 }

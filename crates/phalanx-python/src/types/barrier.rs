@@ -48,7 +48,7 @@ fn wait(
     };
     let result = match action {
         Some(action) => barrier.wait_and(patience, Some(&mut || run(action))),
-        None => barrier.wait(patience),
+        None => barrier.wait_with(patience),
     };
     (result, raised)
 }

@@ -176,7 +176,7 @@ impl Connection {
                 }
             };
             let len = bytes.as_bytes(py).len() as u64;
-            Ok((!max.is_some_and(|max| len > max)).then_some(bytes))
+            Ok(max.is_none_or(|max| len <= max).then_some(bytes))
         })
     }
 }
@@ -273,7 +273,7 @@ impl Connection {
     }
 
     /// Send an object.
-    fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let channel = self.writing()?;
         match &*channel {
             Channel::Pipe(end) => with_scratch(|frame| {
@@ -290,7 +290,7 @@ impl Connection {
     }
 
     /// Receive an object. Raise `EOFError` if the other end is closed and nothing is left.
-    fn recv(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn recv(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let channel = self.reading()?;
         with_scratch(|frame| match Self::receive(py, &channel, frame)? {
             Message::Object(message) => object(py, message, frame),
@@ -407,7 +407,7 @@ impl Connection {
     }
 
     /// Close this end.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         // The descriptor is closed when the last operation that uses it is over.
         let channel = self.place().take();
         drop(channel);

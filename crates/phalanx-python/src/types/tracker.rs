@@ -28,6 +28,12 @@ pub(crate) fn remove_segment(name: &str) -> PyResult<()> {
     })
 }
 
+/// Return a name for shared memory that probably nobody has.
+#[pyfunction]
+pub(crate) fn some_segment_name() -> PyResult<String> {
+    named::some_name().map_err(os_error)
+}
+
 /// Start a program that finds the given descriptors open, and signals blocked; return its process id.
 #[pyfunction]
 #[pyo3(signature = (path, args, passfds, block_signals = false))]

@@ -83,6 +83,11 @@ impl Core {
                 .ok_or(LockFailed::GaveUp(GaveUp::TimedOut))?,
             None => self.lock.guard(memory, patience)?,
         };
+        let table = self.table.load(Ordering::Relaxed);
+        assert!(
+            Table::is_sound(memory, table),
+            "a shared container was damaged by another process"
+        );
         if self.journal.load(Ordering::Relaxed) != IDLE {
             self.recover(memory, derive);
         }
@@ -90,6 +95,24 @@ impl Core {
             return Err(LockFailed::Retired);
         }
         Ok(guard)
+    }
+
+    /// The table and the version, for a look without the lock; none while a change is under way, or
+    /// for ever.
+    #[inline]
+    pub(super) fn begin_glimpse(&self) -> Option<(u64, Version)> {
+        let is_quiet = self.journal.load(Ordering::Acquire) == IDLE
+            && self.retired.load(Ordering::Acquire) == 0;
+        let version = self.changes.load(Ordering::Acquire);
+        is_quiet.then(|| (self.table.load(Ordering::Acquire), version))
+    }
+
+    /// Whether nothing has been changed since the version was read.
+    #[inline]
+    pub(super) fn is_still(&self, version: Version) -> bool {
+        fence(Ordering::Acquire);
+        self.journal.load(Ordering::Relaxed) == IDLE
+            && self.changes.load(Ordering::Relaxed) == version
     }
 
     #[inline]
@@ -124,6 +147,8 @@ impl Core {
         self.old.store(old, Ordering::Relaxed);
         self.new.store(new, Ordering::Relaxed);
         self.journal.store(kind, Ordering::Release);
+        // Who reads without the lock and sees anything of the change has to see this too.
+        fence(Ordering::Release);
     }
 
     #[inline]
@@ -247,12 +272,12 @@ impl Core {
         let first = self.row.load(Ordering::Relaxed) as usize;
         match self.journal.load(Ordering::Acquire) {
             ROW => {
-                let row = Table::at(memory, table).rows.get(first);
+                let row = Table::at_or_empty(memory, table).rows.get(first);
                 let is_decided = row.is_some_and(|row| row.load(Ordering::Acquire) == new);
                 gone(if is_decided { old } else { new });
             }
             RUN => {
-                let rows = Table::at(memory, table).rows;
+                let rows = Table::at_or_empty(memory, table).rows;
                 let rows = rows.get(first..).unwrap_or_default();
                 let rows = &rows[..rows.len().min(old as usize)];
                 if rows.first().is_some_and(|row| row.load(Ordering::Acquire) != new) {
@@ -267,8 +292,8 @@ impl Core {
             TABLE => {
                 let (kept, lost) = if table == new { (new, old) } else { (old, new) };
                 let kept: HashSet<u64> =
-                    Table::at(memory, kept).named().map(|(_, record)| record).collect();
-                for (_, record) in Table::at(memory, lost).named() {
+                    Table::at_or_empty(memory, kept).named().map(|(_, record)| record).collect();
+                for (_, record) in Table::at_or_empty(memory, lost).named() {
                     if !kept.contains(&record) {
                         gone(record);
                         failpoint!("containers.repair.record_condemned");
@@ -316,11 +341,12 @@ impl Core {
         if table == 0 {
             return;
         }
-        for (row, record) in Table::at(memory, table).named() {
+        let rows = Table::at_or_empty(memory, table);
+        for (row, record) in rows.named() {
             let ours = memory.detach(record);
             failpoint!("containers.destroy.detached");
             // Once a chunk is free it must not be named here any more.
-            Table::at(memory, table).rows[row].store(0, Ordering::Release);
+            rows.rows[row].store(0, Ordering::Release);
             failpoint!("containers.destroy.forgotten");
             if ours {
                 memory.free_chunk(record);

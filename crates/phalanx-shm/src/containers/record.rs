@@ -12,6 +12,8 @@ const HASH: usize = 0;
 const KEY: usize = 8;
 const VALUE: usize = 16;
 const HEADER: usize = 24;
+/// The smallest chunks have so many bytes.
+const LEAST: usize = 64;
 /// The value is a parcel: see [`Shape::Parcel`].
 const PARCEL: u64 = 1 << 63;
 
@@ -152,12 +154,19 @@ impl<M: Cells> Record<'_, M> {
         let words = self.memory.words(self.chunk, 0, HEADER / 8);
         let key = words[KEY / 8].load(Ordering::Relaxed);
         let value = words[VALUE / 8].load(Ordering::Relaxed);
-        Lengths {
+        let lengths = Lengths {
             key: key as u32 as usize,
             form: (key >> 32) as usize,
             value: (value & !PARCEL) as usize,
             shape: if value & PARCEL == 0 { Shape::Plain } else { Shape::Parcel },
+        };
+        // What every chunk has room for needs no look at this one.
+        let sum = lengths.key.saturating_add(lengths.form).saturating_add(lengths.value);
+        if sum > LEAST - HEADER {
+            let room = self.memory.capacity(self.chunk).saturating_sub(HEADER);
+            assert!(sum <= room, "a shared container was damaged by another process");
         }
+        lengths
     }
 
     pub(super) fn hash(self) -> u64 {
@@ -208,4 +217,56 @@ impl<M: Cells> Record<'_, M> {
         let lengths = self.lengths();
         (self.chunk, HEADER + lengths.key + lengths.form)
     }
+}
+
+/// What a look at a record without the lock has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Glimpsed {
+    /// It has another key, or none at all.
+    Other,
+    /// Its value was appended.
+    Copied,
+    /// It is too long for a look, or a parcel.
+    Long,
+}
+
+/// Records up to this many words can be read without the lock.
+const GLIMPSE_WORDS: usize = 64;
+
+/// Copies the value of what may be a record, if it is one of that key.
+#[inline]
+pub(super) fn glimpse_record(
+    memory: &impl Cells,
+    chunk: u64,
+    key: Option<(u64, &[u8])>,
+    out: &mut Vec<u8>,
+) -> Glimpsed {
+    let room = memory.capacity(chunk);
+    if room < HEADER {
+        return Glimpsed::Other;
+    }
+    let head = memory.words(chunk, 0, HEADER / 8);
+    let [hash, lengths, value_len] = [0, 1, 2].map(|word| head[word].load(Ordering::Relaxed));
+    let (key_len, form_len) = (lengths as u32 as usize, (lengths >> 32) as usize);
+    if key.is_some_and(|(wanted, identity)| hash != wanted || key_len != identity.len()) {
+        return Glimpsed::Other;
+    }
+    let most = room.min(GLIMPSE_WORDS * 8) as u64;
+    let value = (HEADER + key_len + form_len) as u64;
+    // A parcel's length is longer than all.
+    if value_len > most || value + value_len > most {
+        return Glimpsed::Long;
+    }
+    let end = (value + value_len) as usize;
+    let mut copy = [0u64; GLIMPSE_WORDS];
+    let words = memory.words(chunk, 0, end.div_ceil(8));
+    for (to, from) in copy.iter_mut().zip(words) {
+        *to = from.load(Ordering::Relaxed);
+    }
+    let bytes: &[u8] = bytemuck::cast_slice(&copy);
+    if key.is_some_and(|(_, identity)| bytes[HEADER..HEADER + key_len] != *identity) {
+        return Glimpsed::Other;
+    }
+    out.extend_from_slice(&bytes[value as usize..end]);
+    Glimpsed::Copied
 }

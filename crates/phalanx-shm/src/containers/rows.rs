@@ -41,7 +41,46 @@ impl<'a> Table<'a> {
         Ok((chunk, table))
     }
 
-    /// The table in a chunk; an empty one for 0.
+    /// Whether there is a table in that chunk, as far as can be seen, or none at all (0). Another
+    /// process may have written over it.
+    #[inline]
+    pub(super) fn is_sound(memory: &impl Cells, chunk: u64) -> bool {
+        let room = memory.capacity(chunk) / 8;
+        if room < HEADER / 8 {
+            return chunk == 0;
+        }
+        let head = memory.words(chunk, 0, HEADER / 8);
+        let [rows, places] = [&head[0], &head[1]].map(|word| word.load(Ordering::Relaxed));
+        let words = rows.checked_add(places).and_then(|words| words.checked_add(2));
+        words.is_some_and(|words| words <= room as u64) && (places == 0 || places.is_power_of_two())
+    }
+
+    /// What looks like a table to somebody without the lock; none where it does not.
+    #[inline]
+    pub(super) fn glimpse(memory: &'a impl Cells, chunk: u64) -> Option<Self> {
+        if chunk == 0 {
+            return Some(Self { rows: &[], index: &[] });
+        }
+        let room = memory.capacity(chunk) / 8;
+        if room < HEADER / 8 {
+            return None;
+        }
+        let head = memory.words(chunk, 0, HEADER / 8);
+        let rows = usize::try_from(head[0].load(Ordering::Relaxed)).ok()?;
+        let places = usize::try_from(head[1].load(Ordering::Relaxed)).ok()?;
+        let words = rows.checked_add(places)?;
+        let is_sound = words <= room - HEADER / 8 && (places == 0 || places.is_power_of_two());
+        let (rows, index) =
+            is_sound.then(|| memory.words(chunk, HEADER, words))?.split_at_checked(rows)?;
+        Some(Self { rows, index })
+    }
+
+    /// The table in a chunk, or an empty one if there is none to be seen.
+    pub(super) fn at_or_empty(memory: &'a impl Cells, chunk: u64) -> Self {
+        Self::at(memory, if Self::is_sound(memory, chunk) { chunk } else { 0 })
+    }
+
+    /// The table in a chunk that is [sound](Self::is_sound); an empty one for 0.
     #[inline]
     pub(super) fn at(memory: &'a impl Cells, chunk: u64) -> Self {
         if chunk == 0 {
@@ -50,7 +89,7 @@ impl<'a> Table<'a> {
         let head = memory.words(chunk, 0, HEADER / 8);
         let rows = head[0].load(Ordering::Relaxed) as usize;
         let places = head[1].load(Ordering::Relaxed) as usize;
-        let words = memory.words(chunk, HEADER, rows.saturating_add(places).min(1 << 40));
+        let words = memory.words(chunk, HEADER, rows + places);
         let (rows, index) = words.split_at(rows);
         Self { rows, index }
     }

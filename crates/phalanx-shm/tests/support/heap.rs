@@ -54,6 +54,7 @@ impl Peers for Heap {
 
 impl Memory for Heap {
     fn take_chunk(&self, len: usize) -> Result<u64, AllocError> {
+        let len = len.next_multiple_of(8);
         let whole = (len + std::mem::size_of::<Before>()).next_multiple_of(64);
         let layout = std::alloc::Layout::from_size_align(whole, 64).expect("a layout");
         // SAFETY: not of length zero.
@@ -129,6 +130,9 @@ impl Cells for Heap {
     }
 
     fn capacity(&self, chunk: u64) -> usize {
+        if chunk == 0 {
+            return 0;
+        }
         let before = (chunk as usize - std::mem::size_of::<Before>()) as *const Before;
         // SAFETY: chunks are leaked, and their lengths never change.
         unsafe { (*before).len }

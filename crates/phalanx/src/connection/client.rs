@@ -11,6 +11,7 @@ use super::error::{ConnectError, HandshakeError};
 use super::handshake::{Handshake, MESSAGE_MAX, farewell};
 use super::listener::Peers;
 use super::stream::{Stream, StreamError};
+use crate::trace::span;
 
 /// Connects to an address. Waits while the listener has too many others to accept.
 ///
@@ -18,6 +19,7 @@ use super::stream::{Stream, StreamError};
 /// `ConnectionRefused` or `NotFound` (as [`ConnectError::Io`]) when nobody listens there;
 /// [`ConnectError::GaveUp`].
 pub fn connect(address: &Address, patience: &Patience<'_>) -> Result<Stream, ConnectError> {
+    let _span = span!("connect", address = address);
     let mut connecting = Connecting::to(address.clone())?;
     let mut slices = Slices::for_users();
     let mut until = Deadline::after(Duration::from_millis(1));

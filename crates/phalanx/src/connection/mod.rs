@@ -1,7 +1,7 @@
 //! Connections over sockets: messages to and from programs that are no relatives.
 //!
 //! A [`Listener`] has an address, on this machine or on the network; who knows it can [`connect`]. The
-//! messages of a [`Stream`] are the standard library's of Python, and so is the mutual challenge by
+//! messages of a [`Stream`] are those of `multiprocessing.connection`, and so is the mutual challenge by
 //! which the two sides prove to each other that they know the same [`Key`].
 //!
 //! Nobody who connects can make the others wait: the listener talks to all who have not proved

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use phalanx_os::{proc, socket};
+use phalanx_shm::family::Family;
 use phalanx_shm::patience::Patience;
+use phalanx_shm::peers::Peers;
 
 use super::AccessError;
 use super::operation::{Answer, DictOperation, ListOperation};
@@ -87,7 +89,7 @@ impl Line {
                 self.address
             )));
         }
-        let slot = crate::process::own_slot().unwrap_or(0);
+        let slot = Family::existing().map_or(0, |family| family.me().raw());
         let hello = postcard::to_allocvec(&Hello { version: VERSION, slot })
             .map_err(|why| AccessError::Disconnected(why.to_string()))?;
         let mut stream = Stream::new(OwnedFd::from(socket));

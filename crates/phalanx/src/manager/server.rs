@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_os::{proc, socket};
 use phalanx_shm::patience::Patience;
 
@@ -15,12 +16,16 @@ use super::raw::{RawDict, RawList};
 use crate::process::while_sharing_with;
 use crate::serve::{Limits, Next, Server, Service, Stopper};
 
-/// How long an operation may wait for an object that somebody has locked, before the others' turn.
+/// How long an operation may wait for an object that somebody has locked: the lock finds out in less
+/// whether its holder has died.
 const TURN: Duration = Duration::from_millis(1);
+/// Who holds an object for longer has been stopped. For so long the others do not wait with whoever
+/// asks for it: that one is told to ask again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until a client of the own family asks it to stop.
 pub(super) fn serve(listener: OwnedFd) -> std::io::Result<()> {
-    let service = Objects { named: BTreeMap::new(), stopper: None };
+    let service = Objects { named: BTreeMap::new(), stopper: None, hurried_until: None };
     let mut server = Server::new(listener, service, Limits::default())?;
     let stopper = server.stopper();
     server.service().stopper = Some(stopper);
@@ -36,6 +41,7 @@ enum Object {
 struct Objects {
     named: BTreeMap<String, Object>,
     stopper: Option<Stopper>,
+    hurried_until: Option<Deadline>,
 }
 
 /// What is known of a client.
@@ -93,14 +99,24 @@ impl Service for Objects {
 
 impl Objects {
     fn answer(&mut self, peer: &Peer, request: Request<'_>) -> Reply {
+        let is_hurried = self.hurried_until.is_some_and(|until| !until.has_passed());
+        let patience = if is_hurried { Patience::none() } else { Patience::timeout(Some(TURN)) };
+        let reply = self.answer_within(peer, request, &patience);
+        if !is_hurried && matches!(reply, Reply::Busy) {
+            self.hurried_until = Some(Deadline::after(PAUSE));
+        }
+        reply
+    }
+
+    fn answer_within(&mut self, peer: &Peer, request: Request<'_>, p: &Patience<'_>) -> Reply {
         match request {
             Request::Open(name, kind) => self.open(peer, name, kind),
             Request::Dict(name, operation) => match self.named.get(name) {
-                Some(Object::Dict(dict)) => outcome(operation.run(dict, &turn())),
+                Some(Object::Dict(dict)) => outcome(operation.run(dict, p)),
                 other => wrong_name(name, other),
             },
             Request::List(name, operation) => match self.named.get(name) {
-                Some(Object::List(list)) => outcome(operation.run(list, &turn())),
+                Some(Object::List(list)) => outcome(operation.run(list, p)),
                 other => wrong_name(name, other),
             },
             Request::Forget(name) => Reply::Answer(Answer::Flag(self.named.remove(name).is_some())),
@@ -131,10 +147,6 @@ impl Objects {
             (other, _) => wrong_name(name, other),
         }
     }
-}
-
-fn turn() -> Patience<'static> {
-    Patience::timeout(Some(TURN))
 }
 
 fn outcome(result: Result<Answer, AccessError>) -> Reply {

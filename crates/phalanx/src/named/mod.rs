@@ -17,4 +17,4 @@
 mod segment;
 pub mod tracker;
 
-pub use segment::{Segment, remove};
+pub use segment::{Segment, remove, some_name};

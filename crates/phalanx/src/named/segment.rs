@@ -90,8 +90,11 @@ pub fn remove(name: &str) -> io::Result<()> {
     named::unlink(name)
 }
 
-/// A name as the standard library of Python chooses them.
-fn some_name() -> io::Result<String> {
+/// A name that probably nobody has, as `multiprocessing.shared_memory` chooses them.
+///
+/// # Errors
+/// When the kernel refuses randomness.
+pub fn some_name() -> io::Result<String> {
     let mut bytes = [0; 4];
     random::fill(&mut bytes)?;
     let mut name = String::from("/psm_");

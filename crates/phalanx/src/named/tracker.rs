@@ -14,16 +14,35 @@
 //! and another program has taken the name since, it is left alone.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead};
+use std::io;
+use std::time::Duration;
 
 use phalanx_os::{named, pidfd, poll};
 
 /// The kind that shared memory is registered as.
 pub const SHARED_MEMORY: &str = "shared_memory";
 
-/// What is registered: by kind and name, with what the name stood for if that is known.
+/// How long lines may lie in the pipe before they are read. Who writes need not wake anybody in that
+/// time, and what is registered and taken back within it is not looked at.
+const LIE: Duration = Duration::from_millis(2);
+
+/// What is registered: by kind and name.
 #[derive(Debug, Default)]
-pub struct Book(BTreeMap<(String, String), Option<named::Identity>>);
+pub struct Book(BTreeMap<(String, String), StoodFor>);
+
+/// What a name stood for when it was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StoodFor {
+    NotAsked,
+    Nothing,
+    This(named::Identity),
+}
+
+impl StoodFor {
+    fn ask(name: &str) -> Self {
+        named::identity(name).map_or(Self::Nothing, Self::This)
+    }
+}
 
 /// A line that says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +69,7 @@ impl Book {
         let key = || (kind.to_owned(), name.to_owned());
         match command {
             "PROBE" => {}
-            "REGISTER" if knows(kind) => {
-                let stood_for = (kind == SHARED_MEMORY).then(|| named::identity(name).ok());
-                self.0.insert(key(), stood_for.flatten());
-            }
+            "REGISTER" if knows(kind) => drop(self.0.insert(key(), StoodFor::NotAsked)),
             // Who removes what another has made tells its own tracker, which does not know it.
             "UNREGISTER" if knows(kind) => drop(self.0.remove(&key())),
             _ => return Err(bad()),
@@ -61,12 +77,22 @@ impl Book {
         Ok(())
     }
 
+    /// Finds out what the names stand for that are new.
+    pub fn look(&mut self) {
+        for ((kind, name), stood_for) in &mut self.0 {
+            if kind == SHARED_MEMORY && *stood_for == StoodFor::NotAsked {
+                *stood_for = StoodFor::ask(name);
+            }
+        }
+    }
+
     /// What is left that still is what was registered, by kind.
     #[must_use]
     pub fn left_behind(&self) -> BTreeMap<String, Vec<String>> {
         let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for ((kind, name), stood_for) in &self.0 {
-            let is_same = || named::identity(name).is_ok_and(|now| *stood_for == Some(now));
+            let now = || StoodFor::ask(name);
+            let is_same = || matches!(stood_for, StoodFor::This(_)) && now() == *stood_for;
             if kind != SHARED_MEMORY || is_same() {
                 left.entry(kind.clone()).or_default().push(name.clone());
             }
@@ -81,7 +107,7 @@ impl Book {
 /// # Errors
 /// When the kernel refuses to read.
 pub fn keep_book(
-    lines: impl io::Read,
+    mut lines: impl io::Read,
     root: Option<u32>,
     knows: impl Fn(&str) -> bool,
     mut bad: impl FnMut(&BadLine),
@@ -89,11 +115,25 @@ pub fn keep_book(
     let mut book = Book::default();
     // Opened now, while the number is that process's.
     let root = root.and_then(|pid| pidfd::open(pid).ok());
-    for line in io::BufReader::new(lines).split(b'\n') {
-        let line = line?;
-        if let Err(e) = book.note(String::from_utf8_lossy(&line).trim(), &knows) {
-            bad(&e);
+    let mut rest = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let len = match lines.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        rest.extend_from_slice(&buffer[..len]);
+        let whole = rest.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        for line in String::from_utf8_lossy(&rest[..whole]).lines() {
+            if let Err(e) = book.note(line.trim(), &knows) {
+                bad(&e);
+            }
         }
+        rest.drain(..whole);
+        book.look();
+        std::thread::sleep(LIE);
     }
     if let Some(root) = root {
         use std::os::fd::AsFd;
@@ -137,6 +177,7 @@ mod tests {
         let mut book = Book::default();
         let first = Segment::create(Some(&name), 1)?;
         book.note(&line, all).expect("it says something");
+        book.look();
         assert_eq!(book.left_behind()[SHARED_MEMORY], std::slice::from_ref(&name));
         remove(&name)?;
         assert!(book.left_behind().is_empty());

@@ -16,9 +16,11 @@
 //! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
 //!   and how a function is called is the business of the layer above.
 
+mod answers;
 mod builder;
 mod call;
 mod callee;
+mod calls;
 mod crew;
 mod error;
 mod front;
@@ -28,6 +30,7 @@ mod labelled;
 mod ledger;
 pub mod pacer;
 mod serve;
+mod staff;
 mod stream;
 mod task;
 mod team;

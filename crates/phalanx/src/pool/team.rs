@@ -3,34 +3,27 @@
 //! All of it happens in the threads that call: whoever waits takes in what has arrived, looks now and
 //! then whether a worker has died, and puts another in its place. One lock guards the ledger and the
 //! workers; nobody sleeps under it except for a process that has been killed.
+//!
+//! Here is what callers ask for; the workers are looked after in `staff`, what they say is taken in by
+//! `answers`.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use phalanx_os::poll::{self, Interest};
-use phalanx_os::wait::ExitStatus;
 use phalanx_shm::family::Family;
 use phalanx_shm::leases::Span;
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
-use phalanx_shm::sync::Deadline;
 
-use super::call::{Batch, panicked};
+use super::Crew;
+use super::call::Batch;
 use super::callee::Callee;
-use super::error::{PoolError, TimedOut, WorkerDied};
-use super::hired::hire;
+use super::error::PoolError;
 use super::ledger::{Answer, Ledger, Piece};
-use super::serve::{DESK, Kind, Recipe, ResultLabel};
-use super::watch::{Tries, end_the_late};
-use super::{Crew, Ended, News};
-use crate::message::{Arrived, Outgoing};
+use super::serve::{DESK, Recipe};
+use super::watch::Tries;
+use crate::message::Outgoing;
 use crate::process::{Child, StartMethod};
-
-/// Workers that end one after another without having done anything mean that none will.
-const IDLE_DEATHS_FOR_EACH_SEAT: usize = 8;
-/// At most this often does a thread that finds news all the time look after the workers.
-const LOOK_EVERY_NS: u64 = 10_000_000;
 
 /// Submitted tasks wait for room while the others' encoded arguments are more bytes than this.
 const QUEUED_BYTES: usize = 256 << 20;
@@ -48,12 +41,12 @@ pub(super) struct Plan {
 
 /// A pool's owner.
 pub(super) struct Team {
-    crew: Crew,
+    pub(super) crew: Crew,
     family: &'static Family,
-    method: StartMethod,
-    recipe: Recipe,
-    plan: Plan,
-    seats: usize,
+    pub(super) method: StartMethod,
+    pub(super) recipe: Recipe,
+    pub(super) plan: Plan,
+    pub(super) seats: usize,
     owner: SlotId,
     state: Mutex<State>,
 }
@@ -61,17 +54,17 @@ pub(super) struct Team {
 /// What changes.
 pub(super) struct State {
     pub(super) ledger: Ledger,
-    children: Vec<Option<Child>>,
+    pub(super) children: Vec<Option<Child>>,
     /// Seats whose worker was killed because its task took too long.
-    late: Vec<bool>,
-    tries: Tries,
+    pub(super) late: Vec<bool>,
+    pub(super) tries: Tries,
     /// No more tasks.
-    closed: bool,
+    pub(super) closed: bool,
     /// Why no task can be run any more.
-    broken: Option<PoolError>,
-    idle_deaths: usize,
-    looked_at: u64,
-    scratch: Vec<u8>,
+    pub(super) broken: Option<PoolError>,
+    pub(super) idle_deaths: usize,
+    pub(super) looked_at: u64,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Team {
@@ -127,7 +120,7 @@ impl Team {
         self.owner == self.family.me()
     }
 
-    fn guard(&self) -> Result<MutexGuard<'_, State>, PoolError> {
+    pub(super) fn guard(&self) -> Result<MutexGuard<'_, State>, PoolError> {
         if self.is_mine() { Ok(self.lock()) } else { Err(PoolError::OtherProcess) }
     }
 
@@ -199,8 +192,9 @@ impl Team {
             return Err(error.clone());
         }
         let (count, body) = (batch.count, std::mem::take(&mut batch.body));
+        let lent = std::mem::take(&mut batch.lent);
         let callee = state.ledger.callee(job).ok_or(PoolError::Cancelled)?;
-        let span = state.ledger.note(job, count, body).ok_or(PoolError::Cancelled)?;
+        let span = state.ledger.note(job, count, body, lent).ok_or(PoolError::Cancelled)?;
         if !batch.has_failures() {
             let sent = self.put(span, callee, state.ledger.body(span), &mut state.scratch);
             return sent.inspect_err(|_| state.ledger.take_back(span));
@@ -279,196 +273,14 @@ impl Team {
         }
     }
 
-    /// Takes in everything that has arrived.
-    fn collect(&self, state: &mut State) {
-        if !self.crew.has_news() {
-            return;
-        }
-        let State { ledger, scratch, children, idle_deaths, tries, .. } = state;
-        let mut failures = Failures::default();
-        let mut sink = |news: News<'_>| {
-            *idle_deaths = 0;
-            let pid = children[news.seat].as_ref().map_or(0, Child::pid);
-            take_in(ledger, tries, &mut failures, pid, news);
-        };
-        let count = self.crew.collect(scratch, &mut sink);
-        self.settle_failures(state, failures);
-        if count > 0 {
-            self.crew.pass_on();
-        }
-    }
-
-    fn settle_failures(&self, state: &mut State, failures: Failures) {
-        for (job, task, error) in failures.tasks {
-            self.fail(state, job, task, error, false);
-        }
-        if let Some(error) = failures.refused {
-            self.give_up(state, error);
-        }
-    }
-
-    /// A task has failed: it is tried again if it may be, and answered otherwise.
-    fn fail(&self, state: &mut State, job: u64, task: u64, error: PoolError, cost_worker: bool) {
-        let retries = if state.broken.is_some() { 0 } else { self.plan.retries };
-        if state.tries.again(job, task, cost_worker, retries)
-            && !state.ledger.is_answered(job, task)
-        {
-            self.send_again(state, Span { job, first: task, count: 1 });
-        } else {
-            state.ledger.settle(job, Piece::one(task, Answer::Failed(error)));
-        }
-    }
-
-    /// Buries workers that have ended, and fills empty seats if there is something to do.
-    fn look_after_workers(&self, state: &mut State, at_once: bool) {
-        let now = Deadline::now().as_nanos();
-        if state.broken.is_some() || (!at_once && now < state.looked_at + LOOK_EVERY_NS) {
-            return;
-        }
-        state.looked_at = now;
-        if let Some(limit) = self.plan.timeout {
-            for seat in end_the_late(&self.crew, &state.children, limit) {
-                state.late[seat] = true;
-            }
-        }
-        let mut buried = false;
-        for seat in ended(&state.children) {
-            buried |= self.bury(state, seat);
-        }
-        for seat in 0..self.seats {
-            let needed = !state.closed || state.ledger.unanswered() > 0;
-            if !needed || state.broken.is_some() || state.children[seat].is_some() {
-                continue;
-            }
-            if let Err(error) = self.hire(state, seat, false)
-                && state.children.iter().all(Option::is_none)
-            {
-                // With some workers left the pool goes on, and tries again at the next look.
-                self.give_up(state, error);
-            }
-        }
-        if buried {
-            self.crew.pass_on();
-        }
-    }
-
-    fn give_up(&self, state: &mut State, error: PoolError) {
-        state.ledger.fail_all(&error);
-        state.broken.get_or_insert(error);
-        self.crew.pass_on();
-    }
-
-    /// Takes in what an ended worker leaves. Returns whether it had ended.
-    fn bury(&self, state: &mut State, seat: usize) -> bool {
-        let Some(child) = &state.children[seat] else { return false };
-        // What the kernel refuses to tell is asked again at the next look.
-        let Ok(Some(status)) = child.try_status() else { return false };
-        let pid = child.pid();
-        state.children[seat] = None;
-        let is_late = std::mem::take(&mut state.late[seat]);
-        let ended = self.take_in_the_last(state, seat, pid);
-        for span in [ended.unpublished, ended.lost].into_iter().flatten() {
-            let function = state.ledger.callee(span.job).map_or("a task", |callee| callee.name);
-            for task in span.first..span.first + u64::from(span.count) {
-                let error = match self.plan.timeout.filter(|_| is_late) {
-                    Some(limit) => PoolError::TimedOut(TimedOut { task, function, pid, limit }),
-                    None => {
-                        let task = Some(task);
-                        let died = WorkerDied { task, function, worker: seat, pid, status };
-                        PoolError::WorkerDied(died)
-                    }
-                };
-                self.fail(state, span.job, task, error, true);
-            }
-        }
-        if let Some(span) = ended.again {
-            self.send_again(state, span);
-        }
-        if ended.begun || ended.left {
-            state.idle_deaths = 0;
-        } else {
-            state.idle_deaths += 1;
-            if state.idle_deaths > IDLE_DEATHS_FOR_EACH_SEAT * self.seats {
-                let died = WorkerDied { task: None, function: "", worker: seat, pid, status };
-                self.give_up(state, PoolError::WorkersKeepDying(died));
-            }
-        }
-        true
-    }
-
-    /// Takes in what the worker of a seat had still published, or collected, when it ended.
-    fn take_in_the_last(&self, state: &mut State, seat: usize, pid: u32) -> Ended {
-        let State { ledger, scratch, tries, .. } = &mut *state;
-        let mut failures = Failures::default();
-        let mut sink = |news: News<'_>| take_in(ledger, tries, &mut failures, pid, news);
-        let mut ended = self.crew.bury(seat, scratch, &mut sink);
-        if let Some((span, records)) = ended.staged.take() {
-            tries.over(span.job, span.first..span.first + u64::from(span.count));
-            ledger.settle(span.job, Piece::values(span.first, span.count, records));
-        }
-        self.settle_failures(state, failures);
-        ended
-    }
-
     /// Sends tasks again that lie in one batch and were not answered.
-    fn send_again(&self, state: &mut State, span: Span) {
+    pub(super) fn send_again(&self, state: &mut State, span: Span) {
         let Some(body) = state.ledger.part(span) else { return };
         let Some(callee) = state.ledger.callee(span.job) else { return };
         let Err(error) = self.put(span, callee, &body, &mut state.scratch) else { return };
         for task in span.first..span.first + u64::from(span.count) {
             state.ledger.settle(span.job, Piece::one(task, Answer::Failed(error.clone())));
         }
-    }
-
-    fn hire(&self, state: &mut State, seat: usize, first: bool) -> Result<(), PoolError> {
-        let bench = self.crew.bench(seat)?;
-        let child = hire(self.method, &bench, &self.recipe, first);
-        state.children[seat] = Some(child.map_err(|e| PoolError::NoWorkers(Arc::new(e)))?);
-        Ok(())
-    }
-
-    pub(super) fn close(&self) {
-        if let Ok(mut state) = self.guard() {
-            state.closed = true;
-        }
-    }
-
-    /// Waits until every task has been answered, and the workers have left.
-    pub(super) fn join(&self) -> Result<(), PoolError> {
-        self.close();
-        let all_done = |ledger: &mut Ledger| (ledger.unanswered() == 0).then_some(());
-        // Without a deadline nobody gives up.
-        let _ = self.wait_for(&Patience::forever(), all_done)?;
-        self.crew.close();
-        let children: Vec<Child> = {
-            let mut state = self.guard()?;
-            state.children.iter_mut().filter_map(Option::take).collect()
-        };
-        for child in &children {
-            end_of(child);
-        }
-        Ok(())
-    }
-
-    /// Ends the workers at once, and fails what was not done.
-    pub(super) fn terminate(&self) {
-        let Ok(mut guard) = self.guard() else { return };
-        let state = &mut *guard;
-        state.closed = true;
-        self.crew.close();
-        for child in state.children.iter().flatten() {
-            // One that has ended needs no signal.
-            let _ = child.kill();
-        }
-        for seat in 0..self.seats {
-            let Some(child) = state.children[seat].take() else { continue };
-            end_of(&child);
-            // Results that were published in time count. What failed is not tried again.
-            state.broken.get_or_insert(PoolError::Terminated);
-            self.take_in_the_last(state, seat, child.pid());
-        }
-        self.crew.discard_queued();
-        self.give_up(state, PoolError::Terminated);
     }
 }
 
@@ -480,75 +292,4 @@ impl std::fmt::Debug for Team {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
-}
-
-/// Waits for a worker that is on its way out.
-fn end_of(child: &Child) -> ExitStatus {
-    child.wait(Patience::forever()).unwrap_or(ExitStatus::Unknown)
-}
-
-/// The seats whose worker has ended: one system call for all.
-fn ended(children: &[Option<Child>]) -> Vec<usize> {
-    let seats: Vec<usize> = (0..children.len()).filter(|seat| children[*seat].is_some()).collect();
-    let mut interests: Vec<Interest<'_>> =
-        children.iter().flatten().map(|child| Interest::read(child.sentinel())).collect();
-    let looked: io::Result<_> = poll::wait(&mut interests, Some(Deadline::from_nanos(0)));
-    let ready = |(seat, interest): (usize, &Interest<'_>)| {
-        // Where the kernel does not say, each is asked for its status.
-        (looked.is_err() || interest.is_ready()).then_some(seat)
-    };
-    seats.into_iter().zip(&interests).filter_map(ready).collect()
-}
-
-/// What has arrived and failed, to be looked into when all has been taken in.
-#[derive(Default)]
-struct Failures {
-    tasks: Vec<(u64, u64, PoolError)>,
-    refused: Option<PoolError>,
-}
-
-fn take_in(
-    ledger: &mut Ledger,
-    tries: &mut Tries,
-    failures: &mut Failures,
-    pid: u32,
-    News { bytes, parcel, .. }: News<'_>,
-) {
-    let Some(ResultLabel { job, first, count, kind }) = ResultLabel::unpack(bytes) else { return };
-    let body = bytes[ResultLabel::LEN..].to_vec();
-    let content = |parcel: Option<Arrived>| {
-        let mut bytes = body.clone();
-        if let Some(parcel) = parcel {
-            bytes.clear();
-            // A damaged one says nothing.
-            let _ = parcel.read_frame(&mut bytes);
-        }
-        bytes
-    };
-    let text = |parcel| String::from_utf8_lossy(&content(parcel)).into_owned();
-    let error = match kind {
-        Kind::Values => {
-            tries.over(job, first..first + u64::from(count));
-            return ledger.settle(job, Piece::values(first, count, body));
-        }
-        Kind::Value => {
-            tries.over(job, first..first + 1);
-            return ledger.settle(job, Piece::one(first, Answer::Value(body, parcel)));
-        }
-        Kind::Panicked => {
-            let function = ledger.callee(job).map_or("a task", |callee| callee.name);
-            panicked(first, function, pid, &content(parcel))
-        }
-        Kind::Unreadable => PoolError::Unreadable { task: first, reason: text(parcel) },
-        Kind::Unsendable => PoolError::Unsendable { task: first, reason: text(parcel) },
-        Kind::Refused => {
-            let panic = match panicked(0, "", pid, &content(parcel)) {
-                PoolError::Panicked(panicked) => PoolError::Initializer(panicked.panic),
-                other => other,
-            };
-            failures.refused.get_or_insert(panic);
-            return;
-        }
-    };
-    failures.tasks.push((job, first, error));
 }

@@ -24,6 +24,7 @@ use phalanx_shm::peers::SlotId;
 
 use super::zygote::Connection;
 use super::{Reservation, table};
+use crate::trace::event;
 
 /// A child process of the calling process, or of the zygote that started it for us.
 #[derive(Debug)]
@@ -142,6 +143,7 @@ impl Child {
                 }
             };
             if let Some(status) = *status {
+                event!(DEBUG, "process ended", pid = self.pid, status = status);
                 table::ended(self.slot, status);
             }
         }

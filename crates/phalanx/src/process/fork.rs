@@ -5,6 +5,7 @@ use std::io;
 use phalanx_os::{death, fork as os};
 
 use super::{Child, table};
+use crate::trace::event;
 
 /// What has to be known before a fork to do the right things on both sides after it.
 #[derive(Debug)]
@@ -81,5 +82,7 @@ pub fn run(body: impl FnOnce() -> i32) -> io::Result<Child> {
             return Err(e);
         }
     };
-    forking.in_parent(pid)
+    let child = forking.in_parent(pid)?;
+    event!(DEBUG, "process started", pid = pid, method = "fork");
+    Ok(child)
 }

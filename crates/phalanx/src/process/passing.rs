@@ -25,6 +25,7 @@ use phalanx_shm::patience::Patience;
 use phalanx_shm::peers::{Peers, SlotId};
 
 use super::{WaitError, wait_readable};
+use crate::trace::span;
 
 /// The length of a ticket in bytes.
 pub const TICKET: usize = NAME + SECRET + 8;
@@ -89,6 +90,7 @@ pub fn clear() {
 /// [`WaitError::GaveUp`] when the patience is at its end; `ConnectionRefused` or `NotFound` (as
 /// [`WaitError::Io`]) when the sender has ended or the descriptor was collected before.
 pub fn collect(ticket: &[u8; TICKET], patience: Patience<'_>) -> Result<OwnedFd, WaitError> {
+    let _span = span!("collect");
     let (name, rest) = ticket.split_at(NAME);
     let line = socket::connect(name).map_err(|e| gone(&e)).map_err(WaitError::Io)?;
     let me = Family::get().map_err(WaitError::Io)?.me();

@@ -9,6 +9,7 @@ use phalanx_os::spawn as os;
 
 use super::handover::Handover;
 use super::{Child, Reservation, zygote};
+use crate::trace::{event, span};
 
 /// Which program to execute. Of its arguments those that are a function of the handover's
 /// descriptor number are made last.
@@ -37,10 +38,12 @@ pub fn spawn(
     payload: &[u8],
     keep: &[RawFd],
 ) -> io::Result<Child> {
+    let _span = span!("spawn");
     let door = zygote::door();
     let door = door.as_ref().map(AsFd::as_fd);
     let handover = Handover::pack(reservation.slot()?, door, false, payload)?;
     let pid = execute(program, &handover, keep)?;
+    event!(DEBUG, "process started", pid = pid, method = "spawn");
     Child::started(pid, reservation)
 }
 

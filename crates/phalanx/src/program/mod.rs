@@ -2,7 +2,7 @@
 //!
 //! A [`Program`] is an executable file, written in whatever language has a front door to the engine. It
 //! is started with objects by name: queues, locks, semaphores, events, barriers, values and arrays, and
-//! [plain values](crate::plain). In the child, [`inherited`] has them under the same names.
+//! [plain values](crate::plain). In the child, [`inherited()`] has them under the same names.
 //!
 //! ```no_run
 //! use phalanx::program::{Program, Synchronized};

@@ -1,7 +1,9 @@
 //! A place where a number of processes wait for each other.
 
 use std::fmt;
+use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
@@ -13,6 +15,20 @@ use super::{CreateError, handle};
 /// A barrier, at which `parties` threads or processes wait for each other again and again.
 ///
 /// It breaks when one of those who wait times out or dies; then nobody passes before a reset.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let (written, table) = (Barrier::new(2)?, Array::<u64>::zeroed(2)?);
+/// let other = Process::fork(|| {
+///     table.store(1, 20);
+///     written.wait().map(|_| table.load(0)).ok()
+/// })?;
+/// table.store(0, 10);
+/// written.wait()?;
+/// assert_eq!((table.load(1), other.join()?), (20, Some(10)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Barrier {
     head: Shared<BarrierHead>,
 }
@@ -61,16 +77,40 @@ impl Barrier {
     /// Waits until all parties have arrived; returns the order of arrival, from 0.
     ///
     /// # Errors
-    /// [`BarrierError::Broken`], also when `patience` ends before that.
-    pub fn wait(&self, patience: &Patience<'_>) -> Result<u32, BarrierError> {
+    /// [`BarrierError::Broken`].
+    pub fn wait(&self) -> Result<u32, BarrierError> {
+        self.wait_with(&Patience::forever())
+    }
+
+    /// The same, but not longer than `timeout`, which breaks the barrier.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`].
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<u32, BarrierError> {
+        self.wait_with(&Patience::timeout(Some(timeout)))
+    }
+
+    /// The same, but not beyond `deadline`, which breaks the barrier.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`].
+    pub fn wait_deadline(&self, deadline: Deadline) -> Result<u32, BarrierError> {
+        self.wait_with(&Patience::until(Some(deadline)))
+    }
+
+    /// The same for as long as `patience` allows; its end breaks the barrier.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`], or [`BarrierError::Interrupted`], which does not break the barrier.
+    pub fn wait_with(&self, patience: &Patience<'_>) -> Result<u32, BarrierError> {
         self.wait_and(patience, None)
     }
 
-    /// The same; the last to arrive runs `action` before anybody passes. If that answers `false`,
+    /// The same as [`Barrier::wait_with`]; the last to arrive runs `action` before anybody passes. If that answers `false`,
     /// the barrier breaks.
     ///
     /// # Errors
-    /// As [`Barrier::wait`].
+    /// As [`Barrier::wait_with`].
     pub fn wait_and(
         &self,
         patience: &Patience<'_>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -10,6 +11,19 @@ use phalanx_shm::words::event::EventWord;
 use super::{CreateError, handle};
 
 /// A flag, not set at first.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let found = Event::new()?;
+/// let searching = Process::fork(|| found.set())?;
+/// found.wait();
+/// searching.join()?;
+/// assert!(found.is_set());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
+///
+/// It stays as it is when the process dies that set it.
 pub struct Event {
     word: Shared<EventWord>,
 }
@@ -54,6 +68,12 @@ impl Event {
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.wait_with(&Patience::timeout(Some(timeout))).is_ok()
+    }
+
+    /// The same, but not beyond `deadline`.
+    #[must_use]
+    pub fn wait_deadline(&self, deadline: Deadline) -> bool {
+        self.wait_with(&Patience::until(Some(deadline))).is_ok()
     }
 
     /// The same, for as long as `patience` allows.

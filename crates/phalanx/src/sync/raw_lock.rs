@@ -65,15 +65,12 @@ impl RawLock {
         self.guard(self.acquire(&Patience::forever()))
     }
 
-    /// Takes the lock if that needs no waiting; `None` if it is held.
+    /// Takes the lock if that needs no waiting.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`], as [`RawLock::lock`].
-    pub fn try_lock(&self) -> Option<Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>>> {
-        match self.guard(self.acquire(&Patience::none())) {
-            Err(LockError::TimedOut) => None,
-            result => Some(result),
-        }
+    /// [`LockError::TimedOut`] if that needs waiting, or as [`RawLock::lock`].
+    pub fn try_lock(&self) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
+        self.guard(self.acquire(&Patience::none()))
     }
 
     /// Waits for the lock, but not longer than `timeout`.

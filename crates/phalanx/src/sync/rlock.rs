@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -60,15 +61,12 @@ impl RLock {
         self.guard(self.acquire(&Patience::forever()))
     }
 
-    /// Takes the lock if that needs no waiting; `None` if another thread holds it.
+    /// Takes the lock if that needs no waiting.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`], as [`RLock::lock`].
-    pub fn try_lock(&self) -> Option<Result<RLockGuard<'_>, LockError<RLockGuard<'_>>>> {
-        match self.guard(self.acquire(&Patience::none())) {
-            Err(LockError::TimedOut) => None,
-            result => Some(result),
-        }
+    /// [`LockError::TimedOut`] if that needs waiting, or as [`RLock::lock`].
+    pub fn try_lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.guard(self.acquire(&Patience::none()))
     }
 
     /// Waits for the lock, but not longer than `timeout`.
@@ -80,6 +78,17 @@ impl RLock {
         timeout: Duration,
     ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
         self.guard(self.acquire(&Patience::timeout(Some(timeout))))
+    }
+
+    /// Waits for the lock, but not beyond `deadline`.
+    ///
+    /// # Errors
+    /// [`LockError::TimedOut`], or as [`RLock::lock`].
+    pub fn lock_deadline(
+        &self,
+        deadline: Deadline,
+    ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.guard(self.acquire(&Patience::until(Some(deadline))))
     }
 
     /// Takes the lock without a guard.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -15,6 +16,18 @@ use super::{CreateError, LockError, OwnerDied, handle};
 ///
 /// `release` by one who took none is legal and adds a permit. Up to 4,096 permits of the start value
 /// know their holder, and are given back for it if it dies; those added later do not.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let licences = Semaphore::new(2)?;
+/// let one = licences.wait()?;
+/// let other = licences.try_wait()?;
+/// assert!(licences.try_wait().is_err());
+/// drop((one, other));
+/// assert_eq!(licences.value(), 2);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Semaphore {
     head: Shared<PermitsHead>,
 }
@@ -78,12 +91,9 @@ impl Semaphore {
     /// Takes a permit if there is one now.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`], as [`Semaphore::wait`].
-    pub fn try_wait(&self) -> Option<Result<Permit<'_>, LockError<Permit<'_>>>> {
-        match self.permit(self.acquire(&Patience::none())) {
-            Err(LockError::TimedOut) => None,
-            result => Some(result),
-        }
+    /// [`LockError::TimedOut`] if that needs waiting, or as [`Semaphore::wait`].
+    pub fn try_wait(&self) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::none()))
     }
 
     /// Waits for a permit, but not longer than `timeout`.
@@ -92,6 +102,14 @@ impl Semaphore {
     /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         self.permit(self.acquire(&Patience::timeout(Some(timeout))))
+    }
+
+    /// Waits for a permit, but not beyond `deadline`.
+    ///
+    /// # Errors
+    /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
+    pub fn wait_deadline(&self, deadline: Deadline) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::until(Some(deadline))))
     }
 
     /// Takes a permit without a guard.

@@ -1,13 +1,14 @@
 //! `_core.SharedDict`: a dictionary in shared memory.
 
 use phalanx::Patience;
-use phalanx::manager::{LockedDict, RawDict};
+use phalanx::manager::{Glimpse, LockedDict, RawDict, Version};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
 
 use super::common::{
-    Snapshot, Unshareable, copy_out, draft, lock, lock_failed, never, read_value, travelling,
+    Fetched, Snapshot, Unshareable, copy_out, draft, lock, lock_failed, never, read_value,
+    travelling,
 };
 use super::key::{EncodedKey, decode};
 use crate::message::out_of_memory;
@@ -20,7 +21,7 @@ pub(crate) struct SharedDict(pub(super) Inner<RawDict>);
 /// The encoded key, or the signal that it does not fit.
 #[inline]
 pub(super) fn encode(key: &Bound<'_, PyAny>) -> PyResult<EncodedKey> {
-    EncodedKey::of(key.as_borrowed()).or_else(|_| Err(unsuited(key)))
+    EncodedKey::of(key.as_borrowed()).map_err(|_| unsuited(key))
 }
 
 #[cold]
@@ -49,11 +50,17 @@ impl SharedDict {
             let found = locked.find(key.identity());
             found.map(|(_, stored)| copy_out(dict.family(), stored, frame, long))
         };
-        read_value(
-            py,
-            |frame| Ok(copy(lock(py, dict)?, frame, false)),
-            |frame| Ok(copy(dict.lock(&Patience::forever()).map_err(lock_failed)?, frame, true)),
-        )
+        let quick = |frame: &mut Vec<u8>| {
+            let start = frame.len();
+            Ok(match dict.glimpse(key.identity(), frame) {
+                Glimpse::Value => Some(Ok(Fetched::Inline(start))),
+                Glimpse::Absent => None,
+                Glimpse::Unclear => copy(lock(py, dict)?, frame, false),
+            })
+        };
+        read_value(py, quick, |frame| {
+            Ok(copy(dict.lock(&Patience::forever()).map_err(lock_failed)?, frame, true))
+        })
     }
 
     #[inline]
@@ -79,14 +86,24 @@ impl SharedDict {
         Ok(found.is_some())
     }
 
-    pub(super) fn snapshot(&self, py: Python<'_>, keys: bool, values: bool) -> PyResult<Snapshot> {
+    fn snapshot(&self, py: Python<'_>, keys: bool, values: bool) -> PyResult<Snapshot> {
+        Ok(self.snapshot_of(py, keys, values)?.0)
+    }
+
+    /// Copies of the entries, and the version that had them.
+    fn snapshot_of(
+        &self,
+        py: Python<'_>,
+        keys: bool,
+        values: bool,
+    ) -> PyResult<(Snapshot, Version)> {
         let dict = self.0.get()?;
         let mut snapshot = Snapshot::default();
         let locked = lock(py, dict)?;
         for stored in locked.records() {
             snapshot.add(dict.family(), stored, keys, values).map_err(out_of_memory)?;
         }
-        Ok(snapshot)
+        Ok((snapshot, locked.version()))
     }
 
     /// Stores what a dictionary holds, in one step for the others.
@@ -304,14 +321,18 @@ travelling!(SharedDict, RawDict, {
     /// `Unshareable`. Return an ordinary dictionary of what was in it.
     fn _retire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let dict = self.0.get()?;
-        let mut snapshot = Snapshot::default();
-        let locked = lock(py, dict)?;
-        for stored in locked.records() {
-            snapshot.add(dict.family(), stored, true, true).map_err(out_of_memory)?;
+        loop {
+            let (snapshot, version) = self.snapshot_of(py, true, true)?;
+            // What cannot be unpickled stays where it is.
+            let copy = PyDict::new(py);
+            snapshot.objects(py, |key, value| copy.set_item(key, value))?;
+            let locked = lock(py, dict)?;
+            if locked.version() == version {
+                locked.retire();
+                return Ok(copy.into_any());
+            }
+            drop(locked);
+            py.check_signals()?;
         }
-        locked.retire();
-        let copy = PyDict::new(py);
-        snapshot.objects(py, |key, value| copy.set_item(key, value))?;
-        Ok(copy.into_any())
     }
 });

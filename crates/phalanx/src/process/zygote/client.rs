@@ -18,6 +18,7 @@ use super::wire::{INLINE, Request};
 use crate::process::handover::Handover;
 use crate::process::spawn::{Program, execute};
 use crate::process::{Child, Reservation};
+use crate::trace::{event, span};
 
 /// How to start a zygote if the family has none.
 pub struct Launch<'a> {
@@ -117,6 +118,7 @@ pub fn start(
     payload: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<Child> {
+    let _span = span!("zygote");
     let slot = reservation.slot()?;
     let inline = payload.len() <= INLINE;
     let parcel = if inline { None } else { Some(Parcel::pack("phalanx-payload", &[payload])?) };
@@ -155,6 +157,7 @@ pub fn start(
             },
             started => started?,
         };
+        event!(DEBUG, "process started", pid = pid, method = "zygote");
         let slot = reservation.hand_over()?;
         return Ok(Child::of_zygote(pid, sentinel, slot, connection, id));
     }
