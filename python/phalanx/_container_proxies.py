@@ -169,8 +169,35 @@ _BaseDictProxy: "Any" = _container_type(
 _BaseDictProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
+class _Keys:
+    """Iterates over the keys of a dictionary in shared memory, as long as it keeps its size."""
+
+    def __init__(self, local):
+        self._keys = iter(local)
+        self._local = local
+        self._len = self._keys.__length_hint__()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        key = next(self._keys)
+        if len(self._local) != self._len:
+            raise RuntimeError("dictionary changed size during iteration")
+        return key
+
+
 class DictProxy(_BaseDictProxy):
     """Stands for a dictionary."""
+
+    def __iter__(self) -> "Any":
+        local = self._local
+        if local is not None:
+            try:
+                return _Keys(local)
+            except Unshareable:
+                self._local = None
+        return self._callmethod("__iter__")
 
     def __getitem__(self, key: "Any") -> "Any":
         local = self._local

@@ -77,11 +77,13 @@ class Server:
         self.id_to_refcount: dict[Any, int] = {}
         self.id_to_local_proxy_obj: dict[Any, Any] = {}
         self.mutex = RLock()
-        self._engine = ManagerServer(self.listener._listener._core.fileno(), bytes(authkey), self)
+        self._engine: Any = None
 
     def serve_forever(self) -> None:
         """Serve until a client asks for the end, or Ctrl-C; then raise `SystemExit`."""
         process.current_process()._manager_server = self  # type: ignore[attr-defined]
+        listener = self.listener._listener._core
+        self._engine = ManagerServer(listener.fileno(), bytes(self.authkey), self)
         try:
             self._engine.run()
         except KeyboardInterrupt:

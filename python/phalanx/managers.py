@@ -198,8 +198,13 @@ class BaseManager:
         self._process.name = type(self).__name__ + "-" + ident
         self._process.start()
         writer.close()
-        self._address = reader.recv()
-        reader.close()
+        try:
+            self._address = reader.recv()
+        except EOFError:
+            self._process.join()
+            raise EOFError("the manager's process ended before its server was ready") from None
+        finally:
+            reader.close()
         self._state.value = State.STARTED
         self.shutdown = util.Finalize(
             self,
