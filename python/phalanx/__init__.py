@@ -61,6 +61,7 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "ProcessPoolExecutor",
     "Program",
     "RemoteError",
     "RemoteTraceback",
@@ -114,6 +115,7 @@ _SUBMODULES = frozenset(
         "connection",
         "dummy",
         "forkserver",
+        "futures",
         "heap",
         "managers",
         "pool",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
+        futures as futures,
         heap as heap,
         managers as managers,
         pool as pool,
@@ -159,6 +162,7 @@ if TYPE_CHECKING:
         util as util,
     )
     from ._patch import patch as patch, unpatch as unpatch
+    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
     from .program import Program as Program
 else:
 
@@ -171,6 +175,10 @@ else:
             from .program import Program
 
             return globals().setdefault(name, Program)
+        if name == "ProcessPoolExecutor":
+            from .futures import ProcessPoolExecutor
+
+            return globals().setdefault(name, ProcessPoolExecutor)
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):

@@ -16,8 +16,6 @@ class PassedFd:
         return collect_fd(self._ticket)
 
 
-
-
 def reduce(connection):
     """Reduce an end of a pipe that is put into a message."""
     from .connection import _rebuild

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from . import util
-    from .reduction import ForkingPickler as _ForkingPickler
-
     Address = str | bytes | tuple[Any, ...]
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
@@ -214,7 +211,7 @@ class SocketListener:
         self._family = family
         self._last_accepted: Any = None
         self._python_socket: Any = None
-        self._unlink: "util.Finalize | None" = None
+        self._unlink: Any = None
         from . import util
 
         if family == "AF_UNIX" and not util.is_abstract_socket_namespace(address):

@@ -144,7 +144,10 @@ class _Names:
     def _repopulate_pool(self):
         self._core.look()
 
-    _maintain_pool = _repopulate_pool
+    _maintain_pool = _join_exited_workers = _repopulate_pool
+
+    def _setup_queues(self):
+        pass  # The engine has its own.
 
     @staticmethod
     def _get_tasks(func, it, size):

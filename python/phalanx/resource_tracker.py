@@ -13,7 +13,6 @@ from . import _core, spawn, util
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 __all__ = ["ensure_running", "register", "unregister"]
 
@@ -88,14 +87,13 @@ class ResourceTracker:
                 import warnings
 
                 warnings.warn(
-                    "resource_tracker: process died unexpectedly, relaunching.  "
-                    "Some resources might leak.",
+                    "resource_tracker: process died unexpectedly, relaunching.  Some resources might leak.",
                     stacklevel=2,
                 )
             self._start()
 
     def _start(self):
-        root = _core.first_process()
+        root: int | None = _core.first_process()
         # The tracker of the first process sees by its pipe that all the others have ended.
         root = None if root == os.getpid() else root
         read, write = os.pipe()
@@ -119,6 +117,7 @@ class ResourceTracker:
 
     def _check_alive(self):
         try:
+            assert self._fd is not None
             os.write(self._fd, b"PROBE:0:noop\n")
         except OSError:
             return False
@@ -169,8 +168,8 @@ def main(fd: int, root: int | None = None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     # Whoever reads the program's output is not to wait for the tracker.
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1):
-        os.dup2(nothing, number)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
     bad = []
 
     def complain(text):

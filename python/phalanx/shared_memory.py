@@ -188,9 +188,7 @@ class ShareableList:
         if name is not None and sequence is None:
             self.shm = SharedMemory(name)
             self._list_len = len(self)
-            self._allocated_offsets = list(
-                struct.unpack_from(f"{self._list_len + 1}q", self.shm.buf, _WORD)
-            )
+            self._allocated_offsets = list(struct.unpack_from(f"{self._list_len + 1}q", self.shm.buf, _WORD))
             return
         items = list(sequence or ())
         formats = [_format(item) for item in items]
@@ -202,7 +200,7 @@ class ShareableList:
         size = self._offset_back_transform_codes + self._list_len
         self.shm = SharedMemory(name, create=True, size=size)
         struct.pack_into(f"{self._list_len + 2}q", self.shm.buf, 0, self._list_len, *offsets)
-        for position, (packing, item) in enumerate(zip(formats, items)):
+        for position, (packing, item) in enumerate(zip(formats, items, strict=True)):
             self._put(position, packing, item)
 
     def _put(self, position, packing, value):
@@ -286,4 +284,5 @@ class ShareableList:
                 return position
         raise ValueError(f"{value!r} not in this container")
 
-    __class_getitem__ = classmethod(GenericAlias)
+    def __class_getitem__(cls, item: "Any") -> GenericAlias:
+        return GenericAlias(cls, item)

@@ -57,7 +57,7 @@ fn in_bulk(c: &mut Criterion) {
 fn there_and_back(c: &mut Criterion) {
     let mut group = c.benchmark_group("there and back, u64");
 
-    let (there, back) = (queue_of_one(), queue_of_one());
+    let (there, back) = (queue(), queue());
     let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
     one_way(&mut group, "phalanx Queue", &peer, || {
         there.put(7).expect("room");
@@ -92,8 +92,8 @@ fn there_and_back(c: &mut Criterion) {
     drop(peer);
 }
 
-fn queue_of_one() -> Queue<u64> {
-    Queue::bounded(1).expect("a queue")
+fn queue() -> Queue<u64> {
+    Queue::unbounded().expect("a queue")
 }
 
 fn large(c: &mut Criterion) {

@@ -64,7 +64,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                 }
                 fn __phalanx_run(
                     argument: &[::core::primitive::u8],
-                    out: &mut ::std::vec::Vec<::core::primitive::u8>,
+                    out: &mut ::phalanx::task::Out,
                 ) -> ::phalanx::task::Outcome {
                     ::phalanx::task::run(__phalanx_call, argument, out)
                 }

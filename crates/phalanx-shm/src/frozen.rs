@@ -155,6 +155,17 @@ impl Frozen {
         Ok(Self { object, len })
     }
 
+    /// Takes a hold on the object at `offset`, which somebody else keeps until that is done. If nobody
+    /// does, what is found may be other frozen bytes.
+    ///
+    /// # Errors
+    /// When what is there is no such object.
+    pub fn join(family: &'static Family, offset: u64) -> Result<Self, NotHeld> {
+        let object = Shared::<Bytes>::join(family, offset, FROZEN)?;
+        let len = object.tail_len();
+        Ok(Self { object, len })
+    }
+
     /// The object's family.
     #[must_use]
     pub fn family(&self) -> &'static Family {

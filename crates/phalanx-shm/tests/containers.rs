@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use phalanx_shm::alloc_error::AllocError;
-use phalanx_shm::containers::{Cells, Key, List, LockFailed, LockedList, LockedMap, Map, Staged};
+use phalanx_shm::containers::{
+    Cells, Glimpse, Key, List, LockFailed, LockedList, LockedMap, Map, Staged,
+};
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
@@ -268,6 +270,85 @@ fn lists_do_as_vectors<G: Ground>() {
     is(&[]);
 }
 
+fn glimpses_are_whole<G: Ground>() {
+    const CHANGES: u32 = 20_000;
+    let (map, list) = (G::map(), G::list());
+    let text = |n: u32| vec![n as u8; 8 + (n % 40) as usize * 5];
+    let key = |n: u32| [(n % 7) as u8; 5];
+    let writer = {
+        let (map, list) = (map.clone(), list.clone());
+        Box::new(move || {
+            let memory = G::memory(0);
+            for n in 0..CHANGES {
+                put(&map, memory, &key(n), &text(n));
+                let mut locked = open_list(&list, memory);
+                if locked.len() > 30 {
+                    locked.splice(5..28, Vec::new()).unwrap();
+                }
+                locked.push(Staged::item(memory, &text(n)).unwrap()).unwrap();
+                drop(locked);
+                if n % 5 == 0 {
+                    let mut locked = open(&map, memory);
+                    if let Some((found, _)) = locked.find(&key(n + 3)) {
+                        locked.remove(found);
+                    }
+                }
+                if n % 501 == 0 {
+                    open(&map, memory).clear();
+                }
+            }
+            put(&map, memory, b"end", b"!");
+        }) as Box<dyn FnOnce() + Send>
+    };
+    let reader = |worker: u16| {
+        let (map, list) = (map.clone(), list.clone());
+        Box::new(move || {
+            let memory = G::memory(worker);
+            let (mut seen, mut n) = (0u32, 0);
+            let mut out = Vec::new();
+            loop {
+                n += 1;
+                out.clear();
+                if map.glimpse(memory, &key(n), &mut out) == Glimpse::Value {
+                    assert_eq!(out, vec![out[0]; out.len()], "a value is not whole");
+                    seen += 1;
+                }
+                out.clear();
+                if list.glimpse(memory, |len| Some(n as usize % (len + 1)), &mut out)
+                    == Glimpse::Value
+                {
+                    assert_eq!(out, vec![out[0]; out.len()], "an item is not whole");
+                    seen += 1;
+                }
+                out.clear();
+                if n % 64 == 0 && value_of(&map, memory, b"end").is_some() {
+                    break;
+                }
+            }
+            assert_eq!(map.glimpse(memory, b"end", &mut out), Glimpse::Value);
+            assert_eq!(out, b"!");
+            assert_eq!(map.glimpse(memory, b"none", &mut out), Glimpse::Absent);
+            assert!(seen > 0, "nothing was ever seen");
+        }) as Box<dyn FnOnce() + Send>
+    };
+    G::together(vec![writer, reader(1), reader(2)]);
+}
+
+fn long_values_need_the_lock<G: Ground>() {
+    let (map, list, memory) = (G::map(), G::list(), G::memory(0));
+    let mut out = Vec::new();
+    assert_eq!(map.glimpse(memory, b"key", &mut out), Glimpse::Absent);
+    assert_eq!(list.glimpse(memory, |len| len.checked_sub(1), &mut out), Glimpse::Absent);
+    put(&map, memory, b"key", &[1; 5000]);
+    assert_eq!(map.glimpse(memory, b"key", &mut out), Glimpse::Unclear);
+    put(&map, memory, b"key", &[1; 300]);
+    assert_eq!(map.glimpse(memory, b"key", &mut out), Glimpse::Value);
+    assert_eq!(out, [1; 300]);
+    open(&map, memory).retire();
+    assert_eq!(map.glimpse(memory, b"key", &mut out), Glimpse::Unclear);
+    assert_eq!(out.len(), 300);
+}
+
 macro_rules! for_each_ground {
     ($($name:ident),* $(,)?) => {
         for_each_ground!(@ on_heap OnHeap $($name)*);
@@ -291,6 +372,8 @@ for_each_ground!(
     retires_for_all,
     counts_alike,
     lists_do_as_vectors,
+    glimpses_are_whole,
+    long_values_need_the_lock,
 );
 
 #[derive(Clone, Debug)]

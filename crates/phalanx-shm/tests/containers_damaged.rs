@@ -75,6 +75,11 @@ fn use_map(map: &Map, family: &'static Family, n: u8) {
         let Ok(locked) = map.lock(family, &none) else { return };
         locked.records().for_each(read);
     });
+    tolerant(|| {
+        let mut out = Vec::new();
+        let _ = map.glimpse(family, &[n / 2; 9], &mut out);
+        assert!(out.len() < 4096);
+    });
     if n.is_multiple_of(16) {
         tolerant(|| {
             let Ok(mut locked) = map.lock(family, &none) else { return };
@@ -85,6 +90,7 @@ fn use_map(map: &Map, family: &'static Family, n: u8) {
 
 fn use_list(list: &List, family: &'static Family, n: u8) {
     let none = Patience::none();
+    tolerant(|| _ = list.glimpse(family, |len| len.checked_sub(1), &mut Vec::new()));
     let item = || Staged::item(family, &[n; 70]).unwrap();
     tolerant(|| {
         let Ok(mut locked) = list.lock(family, &none) else { return };

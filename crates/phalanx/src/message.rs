@@ -63,6 +63,13 @@ impl<'a> Handed<'a> {
         Self { frame, family, chunk, len }
     }
 
+    /// The same with its frame copied behind what is in `scratch`.
+    pub(crate) fn behind<'b>(self, scratch: &'b mut Vec<u8>) -> Handed<'b> {
+        scratch.extend_from_slice(self.frame);
+        let (family, len) = (self.family, self.len);
+        Handed { frame: scratch, family, chunk: self.into_chunk(), len }
+    }
+
     /// The chunk, which is the caller's again.
     pub(crate) fn into_chunk(self) -> Chunk {
         let chunk = self.chunk;

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use own_harness::tests;
+use phalanx::bytes::{SharedBytes, SharedBytesMut};
 use phalanx::pool::{Pool, PoolError};
 use phalanx::process::{ExitStatus, StartMethod};
 use phalanx::queue::Queue;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             methods_need_what_they_need,
             arrival_order,
             batches_of_a_size,
+            large_bytes_are_lent_and_handed_over,
             nothing_is_left,
         ],
         240,
@@ -658,6 +660,91 @@ fn batches_of_a_size() {
     assert_eq!(pool.map(square::task(), 0..1_000).expect("results"), expected);
     let lazily: Result<Vec<u64>, _> = pool.imap(square::task(), 0..1_000).collect();
     assert_eq!(lazily.expect("results"), expected);
+}
+
+/// The address tells whether bytes were copied: the arena lies at one place in a family of forks.
+#[phalanx::task]
+fn look_at(what: (u64, SharedBytes)) -> (u64, usize) {
+    let (number, bytes) = what;
+    assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+    (number + u64::from(bytes[0]), bytes.as_ptr().addr())
+}
+
+#[phalanx::task]
+fn make(len: usize, byte: u8) -> (u8, SharedBytes) {
+    let mut bytes = SharedBytesMut::zeroed(len).expect("memory");
+    bytes.fill(byte);
+    (byte, bytes.freeze())
+}
+
+#[phalanx::task]
+fn halves(bytes: SharedBytes) -> Vec<SharedBytes> {
+    let middle = bytes.len() / 2;
+    vec![bytes.slice(..middle), bytes.slice(middle..)]
+}
+
+#[phalanx::task]
+fn die_with(bytes: SharedBytes) -> usize {
+    if bytes[0] == 3 {
+        pool_support::raise(9);
+    }
+    bytes.len()
+}
+
+fn large_bytes_are_lent_and_handed_over() {
+    let family = phalanx_shm::family::Family::get().expect("a family");
+    let bytes_of = |len: usize, byte: u8| {
+        let mut bytes = SharedBytesMut::zeroed(len).expect("memory");
+        bytes.fill(byte);
+        bytes.freeze()
+    };
+    drop(Pool::new(1).expect("a pool"));
+    for method in METHODS {
+        let before = family.arena().census();
+        let pool = Pool::builder().workers(2).method(method).batch(4).start().expect("a pool");
+        let shared = bytes_of(8 << 20, 5);
+        let seen = pool.map(look_at::task(), (0..9).map(|n| (n, shared.clone()))).expect("results");
+        for (n, (sum, address)) in seen.into_iter().enumerate() {
+            assert_eq!(sum, n as u64 + 5);
+            if method == StartMethod::Fork {
+                assert_eq!(address, shared.as_ptr().addr(), "it was copied");
+            }
+        }
+        let (part, small) = (shared.slice(5_000..20_000), bytes_of(100, 6));
+        let lens = pool.map(die_with::task(), [part, small, shared.clone()]).expect("results");
+        assert_eq!(lens, [15_000, 100, 8 << 20]);
+
+        // One is lost with its worker; those behind it in its batch are lent to another.
+        let items = (0..8).map(|n| bytes_of(100_000, n as u8));
+        let results = pool.map_each(die_with::task(), items).expect("sent");
+        for (n, result) in results.into_iter().enumerate() {
+            assert_eq!(result.is_err(), n == 3, "{method}: task {n}");
+        }
+
+        let made = pool.map(make::task(), (1..7).map(|n| (n * 700_000, n as u8))).expect("results");
+        for (n, (byte, bytes)) in (1..7).zip(made) {
+            assert_eq!((usize::from(byte), bytes.len()), (n, n * 700_000));
+            assert!(bytes.iter().all(|b| *b == byte));
+        }
+        let task = pool.submit(make::task(), (50, 9)).expect("sent");
+        assert_eq!(&task.wait().expect("a result").1[..], &[9; 50]);
+        // The worker has a view of what was lent: it sends copies.
+        let task = pool.submit(halves::task(), shared.clone()).expect("sent");
+        let halves = task.wait().expect("a result");
+        assert_eq!(halves.iter().map(|half| half.len()).collect::<Vec<_>>(), [4 << 20; 2]);
+        assert!(halves.iter().all(|half| half.iter().all(|byte| *byte == 5)));
+        drop((halves, shared));
+
+        let process = phalanx::Process::builder().method(method);
+        let process = process.start(make::task(), (3 << 20, 4)).expect("a process");
+        let (_, bytes) = process.join().expect("a result");
+        assert!(bytes.len() == 3 << 20 && bytes.iter().all(|byte| *byte == 4));
+        drop(bytes);
+        // A worker that was forked meanwhile has had views of all that there was.
+        drop(pool);
+        let after = family.arena().census();
+        assert_eq!((before.objects, before.parts), (after.objects, after.parts), "{method}");
+    }
 }
 
 fn nothing_is_left() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use phalanx::process::Reservation;
 use phalanx::queue::RawQueue;
-use phalanx::{Error, ErrorKind, Queue, RecvError, SendError, wire};
+use phalanx::{Error, ErrorKind, Queue, RecvError, SendError, SharedBytes, wire};
 use serde::{Deserialize, Serialize};
 use support::{alone, child, join, joined_well, shared};
 
@@ -86,6 +86,10 @@ fn what_does_not_decode_comes_back_as_bytes() {
     assert!(!other.take().expect("one byte, 0"));
 }
 
+fn take_many<T: wire::Message>(queue: &Queue<T>, max: usize) -> Vec<T> {
+    queue.take_many(max).into_iter().map(|value| value.expect("it decodes")).collect()
+}
+
 #[test]
 fn many_at_once() {
     let _alone = alone();
@@ -93,15 +97,85 @@ fn many_at_once() {
     let filling = child(|| assert_eq!(queue.put_many(0..1000).expect("room"), 1000));
     let mut values = Vec::new();
     while values.len() < 1000 {
-        let before = values.len();
-        let count = queue.take_many(&mut values, 7).expect("they decode");
-        assert!((1..=7).contains(&count) && values.len() == before + count);
+        let some = take_many(&queue, 7);
+        assert!((1..=7).contains(&some.len()));
+        values.extend(some);
     }
     assert!(values.into_iter().eq(0..1000));
     joined_well(&filling);
-    assert_eq!(queue.take_many(&mut Vec::new(), 0).ok(), Some(0));
+    assert!(take_many(&queue, 0).is_empty());
     assert_eq!(queue.put_many([1, 2, 3]).ok(), Some(3));
     assert_eq!(queue.drain().map(|value| value.expect("a number")).sum::<u64>(), 6);
+
+    // Small and large ones, in order, and more than one lock is held for.
+    let mixed = Queue::<Vec<u8>>::unbounded().expect("a queue");
+    let value = |n: usize| vec![n as u8; [3, 0, 500, 2000, 9000][n % 5]];
+    assert_eq!(mixed.put_many((0..300).map(value)).ok(), Some(300));
+    assert!(take_many(&mixed, 1000).into_iter().eq((0..300).map(value)));
+    let bytes = Queue::<SharedBytes>::unbounded().expect("a queue");
+    let buffers = [10, 5000, 7].map(|len| SharedBytes::copy_from(&vec![1; len]).expect("memory"));
+    bytes.put_many(buffers).expect("memory");
+    let lengths: Vec<_> = take_many(&bytes, 3).iter().map(|bytes| bytes.len()).collect();
+    assert_eq!(lengths, [10, 5000, 7]);
+}
+
+#[test]
+fn of_many_each_is_a_value_or_an_error() {
+    let _alone = alone();
+    let queue = Queue::<u8>::unbounded().expect("a queue");
+    let truths = Queue::<bool>::from_raw(queue.raw().clone());
+    queue.put_many([1, 9, 0]).expect("memory");
+    let taken = truths.take_many(10);
+    assert_eq!(taken.len(), 3);
+    assert!(matches!((&taken[0], &taken[2]), (Ok(true), Ok(false))));
+    assert_eq!(taken[1].as_ref().expect_err("no truth value").bytes(), [9]);
+
+    #[derive(Debug, Deserialize)]
+    struct Odd(u64);
+    impl Serialize for Odd {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self.0 % 2 {
+                0 => Err(serde::ser::Error::custom("even")),
+                _ => serializer.serialize_u64(self.0),
+            }
+        }
+    }
+    let odd = Queue::unbounded().expect("a queue");
+    let mut numbers = [1, 3, 5, 8, 9].map(Odd).into_iter();
+    let error = odd.put_many(&mut numbers).expect_err("8 is even");
+    assert!(matches!(&error, SendError::Encode(values, _) if values.len() == 1));
+    assert_eq!((error.into_inner()[0].0, odd.len()), (8, 3));
+    assert_eq!(odd.put_many(numbers).ok(), Some(1), "the rest is still there");
+}
+
+#[test]
+fn processes_killed_among_many_leave_whole_values() {
+    let _alone = alone();
+    let before = shared();
+    for round in 0..25u64 {
+        let queue = Queue::<(u64, String)>::unbounded().expect("a queue");
+        let value = |n: u64| (n, "text ".repeat([1, 30, 2000][n as usize % 3]));
+        let producer = child(|| drop(queue.put_many((0..).map(value))));
+        let consumer = child(|| {
+            loop {
+                for value in queue.take_many(50) {
+                    value.expect("whole values");
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_micros(round * 131 % 3000));
+        producer.kill().expect("it can be killed");
+        consumer.kill().expect("it can be killed");
+        join(&producer);
+        join(&consumer);
+        let left: Vec<_> = queue.drain().map(|found| found.expect("whole values")).collect();
+        assert!(left.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1), "round {round}: a gap");
+        assert!(left.into_iter().all(|found| found == value(found.0)));
+        queue.put(value(7)).expect("it still works");
+        assert_eq!(queue.take().expect("a value"), value(7));
+        drop(queue);
+        assert_eq!(shared(), before, "round {round}: something was left behind");
+    }
 }
 
 #[test]

@@ -247,5 +247,3 @@ if IS_PHALANX:
                 assert type(server) is type(client) is ours.Connection
         here.close()
         there.close()
-
-

@@ -75,7 +75,8 @@ def test_a_wrong_key(listener, key):
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(256), b"{", b"{sha256}", b"{none}" + bytes(32), b"#WELCOME#"]
+    "garbage",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(256), b"{", b"{sha256}", b"{none}" + bytes(32), b"#WELCOME#"],
 )
 def test_garbage_in_a_frame(listener, garbage):
     with stranger(listener) as line:

@@ -34,8 +34,7 @@ def exists(name):
 def run(program, *args):
     """Run a program in an interpreter of its own; return what it wrote."""
     program = textwrap.dedent(program).replace("LIBRARY", LIBRARY)
-    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=60)
-    return done
+    return subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=60)
 
 
 def test_what_one_writes_the_other_reads(made):

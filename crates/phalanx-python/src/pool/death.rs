@@ -41,12 +41,18 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
             let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
             let death = Death { seat, pid: pid.unwrap_or(0), code };
             let was_ready = locked(&owner.ready)[seat];
+            let is_expected = owner.manners.take_condemned(seat);
+            if owner.manners.breaks() && !is_expected {
+                owner.bury(py, seat);
+                owner.give_up(py, &death.of_the_pool(owner, py));
+                return Ok(());
+            }
             let (ended, _) = owner.bury(py, seat);
             settle(owner, py, &ended, &death);
             if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
                 let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
                 if code > 0 || early >= EARLY_DEATHS {
-                    owner.give_up(py, &death.of_a_beginner());
+                    owner.give_up(py, &death.of_a_beginner(owner, py));
                     return Ok(());
                 }
             }
@@ -105,7 +111,10 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
 }
 
 fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {
-    let answer = Answer::Raised(death.of(py, job, span.first));
+    if let Some(work) = &job.work {
+        work.cost_a_worker();
+    }
+    let answer = Answer::Raised(death.of(owner, py, job, span.first));
     owner.settle(job, Piece { first: span.first, count: u64::from(span.count), answer });
 }
 
@@ -144,7 +153,7 @@ impl Death {
     }
 
     /// The error of the task that was running.
-    fn of(&self, py: Python<'_>, job: &Job, task: u64) -> PyErr {
+    fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
         let place = job.state().place_of(py, task);
         let args = place.and_then(|(tasks, place)| {
             let task = tasks.bind(py).get_item(place).ok()?;
@@ -163,11 +172,11 @@ impl Death {
             self.how(),
             self.hint(),
         );
-        self.error(py, &message, Some(&format!("{task}: {call}")))
+        self.error(owner, py, &message, Some(&format!("{task}: {call}")))
     }
 
     /// The error of a pool whose workers end before they are ready.
-    fn of_a_beginner(&self) -> PyErr {
+    fn of_a_beginner(&self, owner: &Owner, py: Python<'_>) -> PyErr {
         let message = format!(
             "worker {} (pid {}) {} before it was ready for work, so the pool cannot start; its own \
              message is on standard error",
@@ -175,12 +184,24 @@ impl Death {
             self.pid,
             self.how()
         );
-        Python::attach(|py| self.error(py, &message, None))
+        self.error(owner, py, &message, None)
     }
 
-    fn error(&self, py: Python<'_>, message: &str, task: Option<&str>) -> PyErr {
+    /// The error of a pool that is not to outlive any of its workers.
+    fn of_the_pool(&self, owner: &Owner, py: Python<'_>) -> PyErr {
+        let message = format!(
+            "worker {} (pid {}) {}{}, and the pool was to go on only as long as all of its workers do",
+            self.seat,
+            self.pid,
+            self.how(),
+            self.hint(),
+        );
+        self.error(owner, py, &message, None)
+    }
+
+    fn error(&self, owner: &Owner, py: Python<'_>, message: &str, task: Option<&str>) -> PyErr {
         let make = || -> PyResult<Bound<'_, PyAny>> {
-            let class = py.import("phalanx.errors")?.getattr("WorkerDiedError")?;
+            let class = owner.manners.worker_died(py)?;
             let details = PyDict::new(py);
             details.set_item("pid", self.pid)?;
             details.set_item("exitcode", self.code)?;

@@ -30,6 +30,8 @@ impl Inbox {
                 owner.early_deaths.store(0, Ordering::Relaxed);
             }
             Kind::Refused => self.refused = Some((body.to_vec(), news.parcel)),
+            // Its owner has answered it already.
+            Kind::Skipped => {}
             Kind::Unreadable => {
                 self.unreadable.push((label.job, label.first, u64::from(label.count)));
             }

@@ -10,8 +10,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::executor::Work;
 use super::shared::SharedArguments;
-use super::wire::{Kind, Mode, ResultLabel};
+use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
 use crate::codec::decode_exception;
 use crate::message::object;
 
@@ -25,6 +26,8 @@ pub(super) struct Job {
     pub(super) name: String,
     pub(super) function: Arc<Shared<Bytes>>,
     pub(super) callbacks: Callbacks,
+    /// The call of an executor that it is an attempt at.
+    pub(super) work: Option<Arc<Work>>,
     /// The callbacks, if there are any, have been called.
     is_called_back: AtomicBool,
     state: Mutex<State>,
@@ -150,12 +153,29 @@ impl Job {
             name,
             function,
             callbacks,
+            work: None,
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
             shared: Mutex::default(),
             values: Mutex::default(),
         }
+    }
+
+    /// The job as an attempt at an executor's call.
+    pub(super) fn of(self, work: Arc<Work>) -> Self {
+        Self { work: Some(work), ..self }
+    }
+
+    /// Whether somebody is to be told when it is done.
+    pub(super) fn is_reported(&self) -> bool {
+        self.work.is_some() || !self.callbacks.is_empty()
+    }
+
+    /// What tells a worker how to go about its tasks.
+    pub(super) fn flags(&self) -> u64 {
+        let condemnable = if self.work.is_some() { CONDEMNABLE } else { 0 };
+        self.mode.flags(self.together) | condemnable
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@
 
 mod core;
 mod death;
+mod executor;
 mod inbox;
 mod job;
 mod owner;
@@ -16,6 +17,7 @@ mod wire;
 mod worker;
 
 pub(crate) use self::core::PoolCore;
+pub(crate) use executor::{ExecutorCore, ExecutorMap, ExecutorService};
 pub(crate) use job::Callbacks;
 pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
 pub(crate) use sending::name_of;

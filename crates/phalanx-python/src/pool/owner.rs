@@ -14,6 +14,7 @@ use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
 use super::stream::Pace;
@@ -53,6 +54,8 @@ pub(super) struct Owner {
     pub(super) early_deaths: AtomicUsize,
     looked_at: AtomicU64,
     place: SlotId,
+    /// How it deals with the death of workers.
+    pub(super) manners: Manners,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,6 +70,16 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
+        Self::with(seats, start, 0, Manners::default())
+    }
+
+    /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
+    pub(super) fn with(
+        seats: usize,
+        start: Py<PyAny>,
+        desk: usize,
+        manners: Manners,
+    ) -> PyResult<Self> {
         let family = family()?;
         if seats > phalanx::pool::MAX_SEATS {
             let most = phalanx::pool::MAX_SEATS;
@@ -75,7 +88,7 @@ impl Owner {
             )));
         }
         Ok(Self {
-            crew: Crew::new(family, seats).map_err(out_of_memory)?,
+            crew: Crew::with_desks(family, seats, desk).map_err(out_of_memory)?,
             family,
             start,
             seats,
@@ -95,11 +108,17 @@ impl Owner {
             early_deaths: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
             place: family.me(),
+            manners,
         })
     }
 
+    /// Whether this process made the pool.
+    pub(super) fn is_mine(&self) -> bool {
+        self.place == self.family.me()
+    }
+
     pub(super) fn check_running(&self, py: Python<'_>) -> PyResult<()> {
-        if self.place != self.family.me() {
+        if !self.is_mine() {
             return Err(PyRuntimeError::new_err(
                 "the pool belongs to the parent process: make a pool of one's own in the child",
             ));
@@ -139,7 +158,7 @@ impl Owner {
 
     pub(super) fn close_job(&self, job: &Arc<Job>) {
         let known = locked(&self.jobs).remove(&job.id);
-        if known.is_some() && !job.callbacks.is_empty() {
+        if known.is_some() && job.is_reported() {
             locked(&self.callbacks).push_back(Arc::clone(job));
             self.crew.pass_on();
         }
@@ -274,9 +293,10 @@ impl Owner {
 
     /// Fails everything in progress with an error that every call gets from now on.
     pub(super) fn give_up(&self, py: Python<'_>, error: &PyErr) {
+        let error = self.manners.broken(py, error);
         let value = error.clone_ref(py).into_value(py).into_any();
         locked(&self.broken).get_or_insert(value);
-        self.fail_everything(py, error);
+        self.fail_everything(py, &error);
     }
 
     pub(super) fn fail_everything(&self, py: Python<'_>, error: &PyErr) {

@@ -10,6 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::wire::{Mode, STASHED};
@@ -53,18 +54,38 @@ impl Owner {
         self.check_running(py)?;
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        if !callbacks.is_empty() {
+        let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
+        Ok(self.enter(job, total))
+    }
+
+    /// Opens a job that is an attempt at an executor's call.
+    pub(super) fn open_work(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+        mode: Mode,
+        work: Arc<Work>,
+    ) -> PyResult<Arc<Job>> {
+        self.check_running(py)?;
+        let function = self.function(py, callable)?;
+        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let name = name_of(callable);
+        let job = Job::new(id, mode, false, name, function, Callbacks::default()).of(work);
+        Ok(self.enter(job, Some(1)))
+    }
+
+    fn enter(&self, job: Job, total: Option<u64>) -> Arc<Job> {
+        if job.is_reported() {
             *locked(&self.with_callbacks) += 1;
             self.callback_bell.notify_all();
         }
-        let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
         job.state().total = total;
         let job = Arc::new(job);
-        locked(&self.jobs).insert(id, Arc::clone(&job));
+        locked(&self.jobs).insert(job.id, Arc::clone(&job));
         if total == Some(0) {
             self.close_job(&job);
         }
-        Ok(job)
+        job
     }
 
     /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
@@ -116,7 +137,7 @@ impl Owner {
                     encode(py, &tasks.get_item(part.start)?, frame)?
                 }
             };
-            let mut flags = job.mode.flags(job.together);
+            let mut flags = job.flags();
             if is_shared && !buffers.is_empty() {
                 locked(&job.shared).store(py, self.family, frame, &buffers)?;
                 flags |= STASHED;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use phalanx::pool::pacer;
 use pyo3::exceptions::PyStopIteration;
@@ -38,11 +39,44 @@ pub(super) struct Stream {
     is_feeding: AtomicBool,
     chunksize: Option<usize>,
     window: Option<usize>,
+    /// The results may pile up: only tasks without an answer hold it back.
+    pub(super) is_eager: bool,
 }
 
 impl Stream {
+    /// Reads no more input: `error` is the last result.
+    pub(super) fn cut(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
+        let input = locked(&self.input).take();
+        drop(input);
+        let known = {
+            let mut streams = locked(&owner.streams);
+            streams.extract_if(.., |stream| std::ptr::eq(&**stream, self)).next()
+        };
+        drop(known);
+        let first = {
+            let mut state = self.job.state();
+            if state.total.is_some() {
+                return;
+            }
+            let first = state.submitted;
+            state.submitted += 1;
+            state.total = Some(state.submitted);
+            first
+        };
+        let answer = Answer::Raised(error.clone_ref(py));
+        owner.settle(&self.job, Piece { first, count: 1, answer });
+    }
+
+    /// Nobody will fetch any more of its results: what was not sent need not be run.
+    pub(super) fn abandon(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
+        self.cut(py, owner, error);
+        let known = locked(&owner.jobs).remove(&self.job.id);
+        drop(known);
+    }
+
     /// Reads input and sends tasks until enough are on their way, by the measure of `pace`.
     pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, pace: Pace) {
+        let pace = if self.is_eager { Pace::Closing } else { pace };
         if self.is_feeding.swap(true, Ordering::Acquire) {
             return;
         }
@@ -90,6 +124,10 @@ impl Stream {
                 // A batch is read as a whole or not at all, as in the standard library.
                 batch.clear();
             }
+            if self.job.state().total.is_some() {
+                // It was cut meanwhile.
+                return false;
+            }
             if !batch.is_empty()
                 && let Ok(batch) = PyList::new(py, batch)
             {
@@ -122,6 +160,13 @@ impl Stream {
     }
 }
 
+/// What came of waiting for a result.
+pub(super) enum Fetched {
+    Result(Piece),
+    TimedOut,
+    Over,
+}
+
 enum End {
     Full,
     Exhausted,
@@ -146,7 +191,7 @@ fn take<'py>(input: &Bound<'py, PyAny>, wanted: usize) -> (Vec<Bound<'py, PyAny>
 #[pyclass(frozen, subclass, weakref, module = "phalanx.pool")]
 pub(crate) struct IMapIterator {
     owner: Arc<Owner>,
-    stream: Arc<Stream>,
+    pub(super) stream: Arc<Stream>,
     is_ordered: bool,
     /// Results that arrived before their turn, by distance from the next one.
     early: Mutex<VecDeque<Option<Piece>>>,
@@ -162,7 +207,23 @@ impl IMapIterator {
         is_ordered: bool,
         window: Option<usize>,
     ) -> Self {
-        let iterator = Self::over(owner, job, Some(input), chunksize, is_ordered, window);
+        let iterator = Self::over(owner, job, Some(input), chunksize, is_ordered, window, false);
+        iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
+        iterator
+    }
+
+    /// All results in order, of calls that are sent whether anybody fetches results or not unless a
+    /// `window` limits how many may be ahead.
+    pub(super) fn of_executor(
+        py: Python<'_>,
+        owner: Arc<Owner>,
+        job: Arc<Job>,
+        input: Py<PyAny>,
+        chunksize: Option<usize>,
+        window: Option<usize>,
+    ) -> Self {
+        let is_eager = window.is_none();
+        let iterator = Self::over(owner, job, Some(input), chunksize, true, window, is_eager);
         iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
         iterator
     }
@@ -174,6 +235,7 @@ impl IMapIterator {
         chunksize: Option<usize>,
         is_ordered: bool,
         window: Option<usize>,
+        is_eager: bool,
     ) -> Self {
         let stream = Arc::new(Stream {
             job,
@@ -181,6 +243,7 @@ impl IMapIterator {
             is_feeding: AtomicBool::new(false),
             chunksize: chunksize.filter(|size| *size > 1),
             window,
+            is_eager,
         });
         locked(&owner.streams).push(Arc::clone(&stream));
         Self { owner, stream, is_ordered, early: Mutex::default() }
@@ -220,6 +283,7 @@ impl IMapIterator {
     }
 
     fn feed(&self, py: Python<'_>, pace: Pace) {
+        let pace = if self.stream.is_eager { Pace::Closing } else { pace };
         let ahead = |state: &State| match pace {
             Pace::Fetching => state.submitted - state.fetched,
             _ => state.submitted - state.answered,
@@ -236,10 +300,18 @@ impl IMapIterator {
     }
 
     fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        match self.fetch(py, crate::interrupt::timeout(timeout))? {
+            Fetched::Result(piece) => piece.answer.decode(py),
+            Fetched::TimedOut => Err(super::results::timed_out(py)),
+            Fetched::Over => Err(PyStopIteration::new_err(())),
+        }
+    }
+
+    /// The next result as it arrived, waiting for it.
+    pub(super) fn fetch(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Fetched> {
         self.feed(py, Pace::Fetching);
         let mut next = self.take_next();
         if next.is_none() {
-            let timeout = crate::interrupt::timeout(timeout);
             let arrived = self.owner.wait_until(py, timeout, |py| {
                 next = self.take_next();
                 if next.is_none() {
@@ -249,13 +321,10 @@ impl IMapIterator {
                 next.is_some() || self.is_over()
             })?;
             if !arrived {
-                return Err(super::results::timed_out(py));
+                return Ok(Fetched::TimedOut);
             }
         }
-        match next {
-            Some(piece) => piece.answer.decode(py),
-            None => Err(PyStopIteration::new_err(())),
-        }
+        Ok(next.map_or(Fetched::Over, Fetched::Result))
     }
 }
 
@@ -269,7 +338,7 @@ impl IMapIterator {
         let owner = core.cast::<PoolCore>()?.get().owner();
         let function = py.import("phalanx.pool")?.getattr("_run_task")?;
         let job = owner.open(py, &function, Mode::Each, false, Callbacks::default(), None)?;
-        Ok(Self::over(owner, job, None, None, ordered, None))
+        Ok(Self::over(owner, job, None, None, ordered, None, false))
     }
 
     /// The class with a parameter, for annotations.

@@ -19,6 +19,10 @@ const TOGETHER: u64 = 1 << 8;
 /// The batch's buffers lie in stashes, whose addresses stand before its frame.
 pub(super) const STASHED: u64 = 1 << 9;
 
+/// The call of an executor: it can be condemned or cancelled while it runs, and what cannot be sent back
+/// is its own error.
+pub(super) const CONDEMNABLE: u64 = 1 << 10;
+
 impl Mode {
     pub(super) fn flags(self, together: bool) -> u64 {
         self as u64 | if together { TOGETHER } else { 0 }
@@ -52,6 +56,8 @@ pub(super) enum Kind {
     Ready,
     /// The initializer raised; the worker is gone.
     Refused,
+    /// The task was cancelled before it began.
+    Skipped,
 }
 
 impl Kind {
@@ -63,7 +69,8 @@ impl Kind {
             3 => Self::BatchError,
             4 => Self::Unreadable,
             5 => Self::Ready,
-            _ => Self::Refused,
+            6 => Self::Refused,
+            _ => Self::Skipped,
         }
     }
 }

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::owner::family;
 use super::shared::decode_stashed;
-use super::wire::{Kind, Mode, ResultLabel, STASHED};
+use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
 
@@ -151,6 +151,13 @@ impl<'a> Worker<'a> {
         let span = batch.span;
         let (mode, together) = Mode::from_flags(batch.tag[1]);
         let is_single = span.count == 1;
+        let is_condemnable = batch.tag[1] & CONDEMNABLE != 0;
+        if is_condemnable {
+            if self.bench.is_cancelled(span.job) {
+                return self.skip(span);
+            }
+            self.bench.begin_at(began);
+        }
         if is_single {
             // What kills a worker when it is read is the task's doing as well.
             self.bench.begin();
@@ -177,15 +184,20 @@ impl<'a> Worker<'a> {
                             self.run_singly(py, span, function, list, star)?;
                         }
                     }
-                    Mode::Apply => {
-                        let value = call_star(function, tasks);
-                        self.publish_one(py, span, 0, value)?;
-                        self.bench.finish();
-                    }
-                    Mode::ApplyKeywords => {
-                        let value = call_keywords(function, tasks);
-                        self.publish_one(py, span, 0, value)?;
-                        self.bench.finish();
+                    Mode::Apply | Mode::ApplyKeywords => {
+                        let value = if mode == Mode::Apply {
+                            call_star(function, tasks)
+                        } else {
+                            call_keywords(function, tasks)
+                        };
+                        if is_condemnable {
+                            // From here on it is too late to end it.
+                            self.bench.finish_in_time();
+                            self.publish_own(py, span, value)?;
+                        } else {
+                            self.publish_one(py, span, 0, value)?;
+                            self.bench.finish();
+                        }
                     }
                 }
             }
@@ -207,6 +219,18 @@ impl<'a> Worker<'a> {
         let took = Deadline::now().as_nanos() - began;
         self.bench.done(took, u64::from(span.count));
         Ok(if together { 1 } else { u64::from(span.count) })
+    }
+
+    /// Passes over a task that nobody wants any more.
+    fn skip(&mut self, span: Span) -> PyResult<u64> {
+        let Span { job, first, count } = span;
+        let label = ResultLabel { job, first, kind: Kind::Skipped, count };
+        let nothing = phalanx::message::Outgoing::Inline(&[]);
+        self.bench
+            .publish(count, &label.pack(), nothing, &mut self.scratch)
+            .map_err(out_of_memory)?;
+        self.bench.done(0, 0);
+        Ok(0)
     }
 
     /// The tasks of a batch whose buffers are shared with others.
@@ -311,6 +335,19 @@ impl<'a> Worker<'a> {
             Err(error) => error,
         };
         self.publish_error(py, settles, ResultLabel { kind: Kind::Error, ..label }, &error)
+    }
+
+    /// Publishes the outcome of an executor's call; a value that cannot be sent is the call's error.
+    fn publish_own(
+        &mut self,
+        py: Python<'_>,
+        span: Span,
+        value: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let label = ResultLabel { job: span.job, first: span.first, kind: Kind::Value, count: 1 };
+        let sent = value.and_then(|value| self.publish_value(py, 1, label, &value));
+        let Err(error) = sent else { return Ok(()) };
+        self.publish_error(py, 1, ResultLabel { kind: Kind::Error, ..label }, &error)
     }
 
     fn publish_value(

@@ -176,7 +176,7 @@ impl Connection {
                 }
             };
             let len = bytes.as_bytes(py).len() as u64;
-            Ok((!max.is_some_and(|max| len > max)).then_some(bytes))
+            Ok(max.is_none_or(|max| len <= max).then_some(bytes))
         })
     }
 }

@@ -97,6 +97,24 @@ impl Core {
         Ok(guard)
     }
 
+    /// The table and the version, for a look without the lock; none while a change is under way, or
+    /// for ever.
+    #[inline]
+    pub(super) fn begin_glimpse(&self) -> Option<(u64, Version)> {
+        let is_quiet = self.journal.load(Ordering::Acquire) == IDLE
+            && self.retired.load(Ordering::Acquire) == 0;
+        let version = self.changes.load(Ordering::Acquire);
+        is_quiet.then(|| (self.table.load(Ordering::Acquire), version))
+    }
+
+    /// Whether nothing has been changed since the version was read.
+    #[inline]
+    pub(super) fn is_still(&self, version: Version) -> bool {
+        fence(Ordering::Acquire);
+        self.journal.load(Ordering::Relaxed) == IDLE
+            && self.changes.load(Ordering::Relaxed) == version
+    }
+
     #[inline]
     pub(super) fn table<'a>(&self, memory: &'a impl Cells) -> Table<'a> {
         Table::at(memory, self.table.load(Ordering::Relaxed))
@@ -129,6 +147,8 @@ impl Core {
         self.old.store(old, Ordering::Relaxed);
         self.new.store(new, Ordering::Relaxed);
         self.journal.store(kind, Ordering::Release);
+        // Who reads without the lock and sees anything of the change has to see this too.
+        fence(Ordering::Release);
     }
 
     #[inline]

@@ -62,6 +62,16 @@ impl List {
         self.set_range(first, len);
     }
 
+    pub(super) const fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Start and length, to be read without the lock.
+    pub(super) fn range(&self) -> (usize, usize) {
+        let [start, len] = [&self.start, &self.len].map(|word| word.load(Ordering::Acquire));
+        (start as usize, len as usize)
+    }
+
     fn set_range(&self, start: usize, len: usize) {
         self.start.store(if len == 0 { 0 } else { start as u64 }, Ordering::Relaxed);
         self.len.store(len as u64, Ordering::Relaxed);

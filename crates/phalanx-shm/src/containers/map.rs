@@ -69,11 +69,15 @@ impl Map {
         Ok(LockedMap { map: self, memory, _guard: guard })
     }
 
-    fn hash(&self, identity: &[u8]) -> u64 {
+    pub(super) fn hash(&self, identity: &[u8]) -> u64 {
         let [first, second] = [&self.seeds[0], &self.seeds[1]].map(|s| s.load(Ordering::Relaxed));
         let mut hasher = SipHasher13::new_with_keys(first, second);
         hasher.write(identity);
         hasher.finish()
+    }
+
+    pub(super) const fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Makes counts and index anew from the rows.
@@ -248,6 +252,8 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     /// Moves to a table with room for `len` records and some more.
     #[cold]
     fn resize(&mut self, len: usize) -> Result<(), AllocError> {
+        // A count that was written over does not ask for more than there can be.
+        let len = len.min(self.table().rows.len() + 1);
         let rows = len.saturating_mul(2).max(LEAST_ROWS);
         let (chunk, table) = Table::create(self.memory, rows, true)?;
         for (row, (_, record)) in self.table().named().enumerate() {

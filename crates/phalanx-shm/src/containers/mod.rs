@@ -3,6 +3,7 @@
 
 mod cells;
 mod core;
+mod glimpse;
 mod list;
 mod map;
 mod record;
@@ -10,6 +11,7 @@ mod rows;
 
 pub use cells::Cells;
 pub use core::{LockFailed, Version};
+pub use glimpse::Glimpse;
 pub use list::{List, LockedList};
 pub use map::{Found, LockedMap, Map};
 pub use record::{Key, Record, Shape, Staged};

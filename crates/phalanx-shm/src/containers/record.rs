@@ -218,3 +218,55 @@ impl<M: Cells> Record<'_, M> {
         (self.chunk, HEADER + lengths.key + lengths.form)
     }
 }
+
+/// What a look at a record without the lock has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Glimpsed {
+    /// It has another key, or none at all.
+    Other,
+    /// Its value was appended.
+    Copied,
+    /// It is too long for a look, or a parcel.
+    Long,
+}
+
+/// Records up to this many words can be read without the lock.
+const GLIMPSE_WORDS: usize = 64;
+
+/// Copies the value of what may be a record, if it is one of that key.
+#[inline]
+pub(super) fn glimpse_record(
+    memory: &impl Cells,
+    chunk: u64,
+    key: Option<(u64, &[u8])>,
+    out: &mut Vec<u8>,
+) -> Glimpsed {
+    let room = memory.capacity(chunk);
+    if room < HEADER {
+        return Glimpsed::Other;
+    }
+    let head = memory.words(chunk, 0, HEADER / 8);
+    let [hash, lengths, value_len] = [0, 1, 2].map(|word| head[word].load(Ordering::Relaxed));
+    let (key_len, form_len) = (lengths as u32 as usize, (lengths >> 32) as usize);
+    if key.is_some_and(|(wanted, identity)| hash != wanted || key_len != identity.len()) {
+        return Glimpsed::Other;
+    }
+    let most = room.min(GLIMPSE_WORDS * 8) as u64;
+    let value = (HEADER + key_len + form_len) as u64;
+    // A parcel's length is longer than all.
+    if value_len > most || value + value_len > most {
+        return Glimpsed::Long;
+    }
+    let end = (value + value_len) as usize;
+    let mut copy = [0u64; GLIMPSE_WORDS];
+    let words = memory.words(chunk, 0, end.div_ceil(8));
+    for (to, from) in copy.iter_mut().zip(words) {
+        *to = from.load(Ordering::Relaxed);
+    }
+    let bytes: &[u8] = bytemuck::cast_slice(&copy);
+    if key.is_some_and(|(_, identity)| bytes[HEADER..HEADER + key_len] != *identity) {
+        return Glimpsed::Other;
+    }
+    out.extend_from_slice(&bytes[value as usize..end]);
+    Glimpsed::Copied
+}

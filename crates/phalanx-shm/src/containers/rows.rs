@@ -55,6 +55,26 @@ impl<'a> Table<'a> {
         words.is_some_and(|words| words <= room as u64) && (places == 0 || places.is_power_of_two())
     }
 
+    /// What looks like a table to somebody without the lock; none where it does not.
+    #[inline]
+    pub(super) fn glimpse(memory: &'a impl Cells, chunk: u64) -> Option<Self> {
+        if chunk == 0 {
+            return Some(Self { rows: &[], index: &[] });
+        }
+        let room = memory.capacity(chunk) / 8;
+        if room < HEADER / 8 {
+            return None;
+        }
+        let head = memory.words(chunk, 0, HEADER / 8);
+        let rows = usize::try_from(head[0].load(Ordering::Relaxed)).ok()?;
+        let places = usize::try_from(head[1].load(Ordering::Relaxed)).ok()?;
+        let words = rows.checked_add(places)?;
+        let is_sound = words <= room - HEADER / 8 && (places == 0 || places.is_power_of_two());
+        let (rows, index) =
+            is_sound.then(|| memory.words(chunk, HEADER, words))?.split_at_checked(rows)?;
+        Some(Self { rows, index })
+    }
+
     /// The table in a chunk, or an empty one if there is none to be seen.
     pub(super) fn at_or_empty(memory: &'a impl Cells, chunk: u64) -> Self {
         Self::at(memory, if Self::is_sound(memory, chunk) { chunk } else { 0 })

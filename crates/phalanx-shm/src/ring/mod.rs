@@ -8,6 +8,7 @@ mod memory;
 mod put;
 mod repair;
 mod segment;
+mod several;
 mod take;
 
 pub use memory::Memory;

@@ -108,7 +108,7 @@ impl Ring {
 
     /// Whether the limit is reached, with a look at the other end only if what is known of it does
     /// not say that there is room. The put lock is held.
-    fn is_full_for_us(&self, memory: &impl Memory) -> bool {
+    pub(super) fn is_full_for_us(&self, memory: &impl Memory) -> bool {
         let limit = self.limit();
         if limit == 0 {
             return false;
@@ -125,7 +125,7 @@ impl Ring {
         self.is_full(memory)
     }
 
-    fn wait_for_room(
+    pub(super) fn wait_for_room(
         &self,
         memory: &impl Memory,
         patience: &Patience<'_>,
@@ -154,7 +154,11 @@ impl Ring {
     }
 
     /// Writes and publishes a record. The put lock is held.
-    fn append(&self, memory: &impl Memory, record: Record<'_>) -> Result<(), AllocError> {
+    pub(super) fn append(
+        &self,
+        memory: &impl Memory,
+        record: Record<'_>,
+    ) -> Result<(), AllocError> {
         let payload;
         let (header, bytes, chunk) = match record {
             Record::Inline(bytes) => (Header::Inline(bytes.len() as u32), bytes, None),

@@ -6,7 +6,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Draft;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::Patience;
-use phalanx_shm::ring::{Record, Ring};
+use phalanx_shm::ring::{Record, Ring, Taken};
 
 use crate::Scene;
 use crate::boxes::Boxes;
@@ -87,12 +87,20 @@ fn a_ring_of_its_own(family: &'static Family, round: usize) {
         }
         ring.put(family, Record::Inline(&[7; 600]), &Patience::forever()).expect("room");
     }
+    let bounds = [0, 100, 500, 600];
+    ring.put_several(family, &[9; 600], &bounds, &Patience::forever()).expect("no limit");
+    ring.take_several(family, &mut out, 4, &Patience::forever(), |taken, _| free(family, taken))
+        .expect("nobody else takes");
     for _ in 0..20 + round % 3 {
-        if let Ok(phalanx_shm::ring::Taken::Payload { chunk, .. }) =
-            ring.take(family, &mut out, &Patience::none())
-        {
-            family.free(family.arena().chunk_at(chunk).expect("a chunk"));
+        if let Ok(taken) = ring.take(family, &mut out, &Patience::none()) {
+            free(family, taken);
         }
+    }
+}
+
+fn free(family: &Family, taken: Taken) {
+    if let Taken::Payload { chunk, .. } = taken {
+        family.free(family.arena().chunk_at(chunk).expect("a chunk"));
     }
 }
 

@@ -54,6 +54,7 @@ impl Peers for Heap {
 
 impl Memory for Heap {
     fn take_chunk(&self, len: usize) -> Result<u64, AllocError> {
+        let len = len.next_multiple_of(8);
         let whole = (len + std::mem::size_of::<Before>()).next_multiple_of(64);
         let layout = std::alloc::Layout::from_size_align(whole, 64).expect("a layout");
         // SAFETY: not of length zero.

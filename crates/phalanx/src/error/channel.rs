@@ -38,6 +38,17 @@ impl<T> SendError<T> {
         }
     }
 
+    /// The same error about something else that the value is a part of.
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> SendError<U> {
+        match self {
+            Self::Full(value) => SendError::Full(with(value)),
+            Self::Interrupted(value) => SendError::Interrupted(with(value)),
+            Self::Disconnected(value) => SendError::Disconnected(with(value)),
+            Self::OutOfMemory(value, e) => SendError::OutOfMemory(with(value), e),
+            Self::Encode(value, e) => SendError::Encode(with(value), e),
+        }
+    }
+
     /// Whether another try may succeed without anybody changing anything but time.
     #[must_use]
     pub const fn is_full(&self) -> bool {

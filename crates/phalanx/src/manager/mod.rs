@@ -48,5 +48,5 @@ pub use draft::{Draft, Stored, draft_parcel, fetch};
 pub use error::AccessError;
 pub use list::List;
 pub use named::{Manager, Variable};
-pub use phalanx_shm::containers::{Found, Key, LockFailed, Shape, Version};
+pub use phalanx_shm::containers::{Found, Glimpse, Key, LockFailed, Shape, Version};
 pub use raw::{LockedDict, LockedList, RawDict, RawList};

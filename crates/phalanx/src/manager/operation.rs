@@ -1,7 +1,7 @@
 //! Operations on containers as values: a handle in this family does them itself, another one sends
 //! them to the manager's server, which does the same.
 
-use phalanx_shm::containers::Key;
+use phalanx_shm::containers::{Glimpse, Key};
 use phalanx_shm::patience::Patience;
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +101,17 @@ impl DictOperation<'_> {
         let draft =
             |key, value| Draft::entry(dict.family(), Key { identity: key, form: &[] }, value);
         Ok(match self {
-            Self::Get(key) => match dict.lock(p)?.find(key) {
-                Some((_, stored)) => Answer::Value(value_of(stored)),
-                None => Answer::Nothing,
-            },
+            Self::Get(key) => {
+                let mut value = Vec::new();
+                match dict.glimpse(key, &mut value) {
+                    Glimpse::Value => Answer::Value(value),
+                    Glimpse::Absent => Answer::Nothing,
+                    Glimpse::Unclear => match dict.lock(p)?.find(key) {
+                        Some((_, stored)) => Answer::Value(value_of(stored)),
+                        None => Answer::Nothing,
+                    },
+                }
+            }
             Self::Contains(key) => Answer::Flag(dict.lock(p)?.find(key).is_some()),
             Self::Put(key, value, when) => {
                 let draft = draft(key, value)?;

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use phalanx_shm::containers::{self, List, LockFailed, Map};
+use phalanx_shm::containers::{self, Glimpse, List, LockFailed, Map};
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
@@ -100,6 +100,13 @@ impl RawDict {
         let seeds = [random(), random()];
         Ok(Self(Shared::new(family, |map: &Map| map.prepare(seeds, unique(family)))?))
     }
+
+    /// Appends a short value to `out` without taking the lock, if that is possible just now: readers
+    /// do not get into each other's way.
+    #[inline]
+    pub fn glimpse(&self, identity: &[u8], out: &mut Vec<u8>) -> Glimpse {
+        self.0.glimpse(self.0.family(), identity, out)
+    }
 }
 
 /// A list of encoded values in shared memory. Clones are handles to the same one.
@@ -116,5 +123,12 @@ impl RawList {
     pub fn new() -> Result<Self, CreateError> {
         let family = Family::get()?;
         Ok(Self(Shared::new(family, |list: &List| list.prepare(unique(family)))?))
+    }
+
+    /// Appends a short item to `out` without taking the lock, if that is possible just now: that at the
+    /// place which `which` makes of the length.
+    #[inline]
+    pub fn glimpse(&self, which: impl Fn(usize) -> Option<usize>, out: &mut Vec<u8>) -> Glimpse {
+        self.0.glimpse(self.0.family(), which, out)
     }
 }

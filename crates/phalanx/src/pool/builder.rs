@@ -14,7 +14,7 @@ use super::front::Pool;
 use super::serve::{First, Initializer, Recipe};
 use super::team::{Plan, Team};
 use crate::process::StartMethod;
-use crate::task::{self, Function};
+use crate::task::{self, Function, Out};
 use crate::wire::{self, EncodeError};
 
 /// Tasks that may be submitted and not answered, if the builder is not told otherwise.
@@ -184,7 +184,7 @@ impl Builder {
         R: Serialize,
         F: Fn(A) -> R + Send + Sync + 'static,
     {
-        let work = move |argument: &[u8], out: &mut Vec<u8>| task::run(&function, argument, out);
+        let work = move |argument: &[u8], out: &mut Out| task::run(&function, argument, out);
         self.recipe.closures.push(Box::new(work));
         let index = self.recipe.closures.len() - 1;
         Closure::new(self.recipe.builder, index, std::any::type_name::<F>())

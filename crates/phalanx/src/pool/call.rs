@@ -10,6 +10,7 @@ use super::error::{Panicked, PoolError};
 use super::ledger::{Answer, Content, Piece};
 use super::serve::{pop_record, push_record};
 use super::team::Team;
+use crate::bytes::SharedBytes;
 use crate::wire;
 
 /// A call that is open in the ledger until this is dropped.
@@ -40,6 +41,8 @@ impl Drop for OpenJob {
 /// Encoded tasks that are to be sent together.
 pub(super) struct Batch {
     pub(super) body: Vec<u8>,
+    /// What the arguments lend to whoever runs them.
+    pub(super) lent: Vec<SharedBytes>,
     pub(super) count: u32,
     /// Tasks whose argument cannot be encoded, by their place in the batch.
     failed: Vec<(u32, wire::EncodeError)>,
@@ -47,12 +50,14 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) const fn new() -> Self {
-        Self { body: Vec::new(), count: 0, failed: Vec::new() }
+        Self { body: Vec::new(), lent: Vec::new(), count: 0, failed: Vec::new() }
     }
 
     #[inline]
     pub(super) fn push<A: Serialize>(&mut self, argument: &A) {
-        if let Err(error) = push_record(&mut self.body, |out| wire::encode(argument, out)) {
+        let lent = &mut self.lent;
+        let encoded = push_record(&mut self.body, |out| wire::apart::lend(argument, out, lent));
+        if let Err(error) = encoded {
             self.failed.push((self.count, error));
         }
         self.count += 1;
@@ -120,10 +125,11 @@ fn open<R: DeserializeOwned>(answer: Answer, task: u64) -> Result<R, PoolError> 
     match answer {
         Answer::Failed(error) => Err(error),
         Answer::Value(bytes, None) => decode(&bytes, task),
-        Answer::Value(mut bytes, Some(parcel)) => {
-            bytes.clear();
-            parcel.read_frame(&mut bytes).map_err(|_| PoolError::Damaged { task })?;
-            decode(&bytes, task)
+        Answer::Value(mut bytes, parcel) => {
+            let beside = wire::apart::complete(&mut bytes, parcel);
+            let beside = beside.map_err(|_| PoolError::Damaged { task })?;
+            wire::apart::open(&bytes, beside)
+                .map_err(|error| PoolError::Undecodable { task, error })
         }
     }
 }

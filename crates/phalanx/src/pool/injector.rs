@@ -54,6 +54,7 @@ impl From<Labelled<'_>> for Waiting {
         match batch {
             Labelled::Frame(bytes) => Self::Frame(bytes.to_vec()),
             Labelled::Parcel(label, parcel) => Self::Parcel(label.to_vec(), Some(parcel)),
+            Labelled::Handed(_) => unreachable!("batches have frames of their own"),
         }
     }
 }

@@ -6,7 +6,7 @@ use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
 use phalanx_shm::ring::{INLINE_MAX, PutError, Record, Ring};
 
-use crate::message::{Outgoing, Parcel};
+use crate::message::{Handed, Outgoing, Parcel};
 
 /// A label and a message, fitted for a ring.
 pub(super) enum Labelled<'a> {
@@ -14,6 +14,8 @@ pub(super) enum Labelled<'a> {
     Frame(&'a [u8]),
     /// The label, and a chunk.
     Parcel(&'a [u8], Parcel),
+    /// The label and a short frame, and bytes that are handed over beside them.
+    Handed(Handed<'a>),
 }
 
 impl<'a> Labelled<'a> {
@@ -34,7 +36,11 @@ impl<'a> Labelled<'a> {
             // The label makes too long what was just short enough.
             Outgoing::Inline(frame) => Ok(Self::Parcel(label, Parcel::new(family, frame, &[])?)),
             Outgoing::Parcel(parcel) => Ok(Self::Parcel(label, parcel)),
-            Outgoing::Handed(_) => unreachable!("a pool's messages have frames of their own"),
+            Outgoing::Handed(handed) => {
+                scratch.clear();
+                scratch.extend_from_slice(label);
+                Ok(Self::Handed(handed.behind(scratch)))
+            }
         }
     }
 
@@ -48,6 +54,17 @@ impl<'a> Labelled<'a> {
         match self {
             Self::Frame(bytes) => {
                 put(Record::Inline(bytes)).map_err(|why| (Self::Frame(bytes), why))
+            }
+            Self::Handed(handed) => {
+                let body = Outgoing::Handed(handed);
+                match (put(body.record()), body) {
+                    (Ok(()), body) => {
+                        body.sent();
+                        Ok(())
+                    }
+                    (Err(why), Outgoing::Handed(handed)) => Err((Self::Handed(handed), why)),
+                    (Err(_), _) => unreachable!("it was handed over"),
+                }
             }
             Self::Parcel(label, parcel) => {
                 let body = Outgoing::Parcel(parcel);

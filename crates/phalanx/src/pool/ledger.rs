@@ -11,12 +11,13 @@ use phalanx_shm::leases::Span;
 use super::callee::Callee;
 use super::error::PoolError;
 use super::serve::{pop_record, push_record};
+use crate::bytes::SharedBytes;
 use crate::message::Arrived;
 
 /// What became of a task.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// The encoded result, or the chunk that it is in.
+    /// The encoded result, or the chunk that it is in, or both.
     Value(Vec<u8>, Option<Arrived>),
     /// There is none.
     Failed(PoolError),
@@ -72,6 +73,8 @@ impl Piece {
 /// A batch that was sent, kept to be sent again should its worker die.
 struct Sent {
     body: Vec<u8>,
+    /// Bytes that the tasks' arguments lie in besides: kept for whoever runs them.
+    _lent: Vec<SharedBytes>,
     answered: Vec<bool>,
     left: u32,
 }
@@ -158,13 +161,19 @@ impl Ledger {
     }
 
     /// Notes a batch that is about to be sent.
-    pub(super) fn note(&mut self, job: u64, count: u32, body: Vec<u8>) -> Option<Span> {
+    pub(super) fn note(
+        &mut self,
+        job: u64,
+        count: u32,
+        body: Vec<u8>,
+        lent: Vec<SharedBytes>,
+    ) -> Option<Span> {
         let known = self.jobs.get_mut(&job)?;
         let first = known.submitted;
         known.submitted += u64::from(count);
         self.unanswered += u64::from(count);
         self.bytes += body.len();
-        let sent = Sent { body, answered: vec![false; count as usize], left: count };
+        let sent = Sent { body, _lent: lent, answered: vec![false; count as usize], left: count };
         known.sent.insert(first, sent);
         Some(Span { job, first, count })
     }
@@ -306,8 +315,9 @@ mod tests {
     fn each_task_is_answered_once() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        let span = ledger.note(job, 3, body(&[b"a", b"bb", b"ccc"])).expect("it is open");
-        ledger.note(job, 1, body(&[b"d"]));
+        let span =
+            ledger.note(job, 3, body(&[b"a", b"bb", b"ccc"]), Vec::new()).expect("it is open");
+        ledger.note(job, 1, body(&[b"d"]), Vec::new());
         assert_eq!((span.first, ledger.unanswered()), (0, 4));
         ledger.settle(job, value(1, 1));
         ledger.settle(job, value(1, 2));
@@ -326,11 +336,11 @@ mod tests {
     fn answers_stay_together_unless_one_of_them_is_late() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        ledger.note(job, 3, body(&[b"a", b"b", b"c"]));
+        ledger.note(job, 3, body(&[b"a", b"b", b"c"]), Vec::new());
         ledger.settle(job, Piece::values(0, 3, body(&[b"x", b"y", b"z"])));
         assert!(ledger.has(job, 0) && !ledger.has(job, 1));
         assert_eq!(bytes_of(ledger.fetch(job, 0)), body(&[b"x", b"y", b"z"]));
-        ledger.note(job, 3, body(&[b"d", b"e", b"f"]));
+        ledger.note(job, 3, body(&[b"d", b"e", b"f"]), Vec::new());
         ledger.settle(job, value(4, 7));
         ledger.settle(job, Piece::values(3, 3, body(&[b"x", b"y", b"z"])));
         assert_eq!(bytes_of(ledger.fetch(job, 3)), b"x");
@@ -338,7 +348,7 @@ mod tests {
         assert_eq!(bytes_of(ledger.fetch(job, 5)), b"z");
         assert_eq!(ledger.unanswered(), 0);
         // More than were sent.
-        ledger.note(job, 1, body(&[b"g"]));
+        ledger.note(job, 1, body(&[b"g"]), Vec::new());
         ledger.settle(job, Piece::values(6, 2, body(&[b"x", b"y"])));
         assert_eq!(ledger.unanswered(), 1);
     }
@@ -347,7 +357,7 @@ mod tests {
     fn parts_of_a_batch_can_be_sent_again_until_it_is_answered() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        ledger.note(job, 3, body(&[b"a", b"bb", b"ccc"]));
+        ledger.note(job, 3, body(&[b"a", b"bb", b"ccc"]), Vec::new());
         let part = Span { job, first: 1, count: 2 };
         assert_eq!(ledger.part(part), Some(body(&[b"bb", b"ccc"])));
         assert_eq!(ledger.batches_of(job), 1);
@@ -361,18 +371,18 @@ mod tests {
     fn what_could_not_be_sent_is_forgotten() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        let span = ledger.note(job, 2, body(&[b"a", b"b"])).expect("it is open");
+        let span = ledger.note(job, 2, body(&[b"a", b"b"]), Vec::new()).expect("it is open");
         assert!(ledger.bytes() > 0);
         ledger.take_back(span);
         assert_eq!((ledger.unanswered(), ledger.bytes()), (0, 0));
-        assert_eq!(ledger.note(job, 1, body(&[b"c"])).map(|span| span.first), Some(0));
+        assert_eq!(ledger.note(job, 1, body(&[b"c"]), Vec::new()).map(|span| span.first), Some(0));
     }
 
     #[test]
     fn an_abandoned_call_is_forgotten_with_its_last_answer() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        ledger.note(job, 2, body(&[b"a", b"b"]));
+        ledger.note(job, 2, body(&[b"a", b"b"]), Vec::new());
         ledger.settle(job, value(0, 0));
         ledger.abandon(job);
         assert_eq!((ledger.jobs.len(), ledger.unanswered()), (1, 1));
@@ -384,10 +394,10 @@ mod tests {
     fn a_forgotten_call_takes_no_answers() {
         let mut ledger = Ledger::default();
         let job = ledger.open(CALLEE);
-        ledger.note(job, 2, body(&[b"a", b"b"]));
+        ledger.note(job, 2, body(&[b"a", b"b"]), Vec::new());
         assert!(ledger.forget(job) && !ledger.forget(job));
         ledger.settle(job, value(0, 0));
         assert_eq!((ledger.unanswered(), ledger.bytes()), (0, 0));
-        assert_eq!(ledger.note(job, 1, Vec::new()), None);
+        assert_eq!(ledger.note(job, 1, Vec::new(), Vec::new()), None);
     }
 }

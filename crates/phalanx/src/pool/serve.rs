@@ -5,16 +5,17 @@ use std::rc::Rc;
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::patience::Patience;
+use phalanx_shm::ring::INLINE_MAX;
 use phalanx_shm::sync::Deadline;
 
 use super::callee::Target;
 use super::{Bench, Leased};
 use crate::message::Outgoing;
-use crate::task::{self, Failed, Outcome};
-use crate::wire;
+use crate::task::{self, Failed, Out, Outcome};
+use crate::wire::{self, apart};
 
 /// Decodes an argument, calls the closure, appends the result.
-pub(super) type Work = dyn Fn(&[u8], &mut Vec<u8>) -> Outcome + Send + Sync;
+pub(super) type Work = dyn Fn(&[u8], &mut Out) -> Outcome + Send + Sync;
 
 /// Bytes of a worker's desk: what it collects there is published as one inline record.
 pub(super) const DESK: usize = 8000;
@@ -143,7 +144,7 @@ pub(super) fn serve(bench: &Bench, recipe: &Recipe) -> i32 {
             recipe,
             job,
             batch: Vec::new(),
-            result: Vec::new(),
+            result: Out::default(),
             kept: Vec::new(),
             kept_from: 0,
             kept_until: 0,
@@ -161,7 +162,7 @@ struct Worker<'a> {
     /// The call that the tasks belong to.
     job: Rc<Cell<u64>>,
     batch: Vec<u8>,
-    result: Vec<u8>,
+    result: Out,
     /// Results that lie on the desk too: of the tasks `kept_from..kept_until`.
     kept: Vec<u8>,
     kept_from: u32,
@@ -193,7 +194,7 @@ impl Worker<'_> {
             self.result.clear();
             match task.run(argument, &mut self.result) {
                 Outcome::Failed(Failed::Argument) => {
-                    Err(String::from_utf8_lossy(&self.result).into_owned())
+                    Err(String::from_utf8_lossy(&self.result.frame).into_owned())
                 }
                 Outcome::Value | Outcome::Failed(Failed::Result) => Ok(()),
             }
@@ -205,10 +206,10 @@ impl Worker<'_> {
         };
         self.result.clear();
         // Strings always encode.
-        let _ = wire::encode(&*panic, &mut self.result);
+        let _ = wire::encode(&*panic, &mut self.result.frame);
         let label = ResultLabel { job: 0, first: 0, count: 0, kind: Kind::Refused };
         // If there is no room to say so, the owner sees workers that keep dying.
-        let _ = Outgoing::new(self.bench.family(), &self.result)
+        let _ = Outgoing::new(self.bench.family(), &self.result.frame)
             .and_then(|body| self.bench.announce(&label.pack(), body, &mut self.scratch));
         Err(REFUSED)
     }
@@ -285,14 +286,14 @@ impl Worker<'_> {
         self.result.clear();
         let result = &mut self.result;
         let Some(task) = task else {
-            result.extend_from_slice(b"the batch ends before it");
+            result.frame.extend_from_slice(b"the batch ends before it");
             return Kind::Unreadable;
         };
         let ran = task::catch(|| match work {
             Callback::Task(registered) => registered.run(task, result),
             Callback::Closure(closure) => closure(task, result),
             Callback::Unknown => {
-                result.extend_from_slice(b"this program has no such function");
+                result.frame.extend_from_slice(b"this program has no such function");
                 Outcome::Failed(Failed::Argument)
             }
         });
@@ -302,7 +303,7 @@ impl Worker<'_> {
             Ok(Outcome::Failed(Failed::Result)) => Kind::Unsendable,
             Err(panic) => {
                 self.result.clear();
-                let _ = wire::encode(&*panic, &mut self.result);
+                let _ = wire::encode(&*panic, &mut self.result.frame);
                 Kind::Panicked
             }
         }
@@ -317,8 +318,8 @@ impl Worker<'_> {
         now: u64,
     ) -> Result<(), AllocError> {
         let batch_first = label.first - u64::from(index);
-        let size = 8 + self.result.len();
-        if label.kind != Kind::Value || size > SHORT {
+        let size = 8 + self.result.frame.len();
+        if label.kind != Kind::Value || size > SHORT || !self.result.apart.is_empty() {
             self.publish_kept(label.job, batch_first)?;
             return self.publish(index + 1, label);
         }
@@ -330,7 +331,7 @@ impl Worker<'_> {
             self.kept_since = began;
         }
         let at = self.kept.len();
-        push_record(&mut self.kept, |kept| kept.extend_from_slice(&self.result));
+        push_record(&mut self.kept, |kept| kept.extend_from_slice(&self.result.frame));
         self.kept_until = index + 1;
         self.bench.stage(self.kept_from, self.kept_until, at, &self.kept[at..]);
         if now - self.kept_since > KEPT_NS {
@@ -354,7 +355,9 @@ impl Worker<'_> {
 
     fn publish(&mut self, settles: u32, label: ResultLabel) -> Result<(), AllocError> {
         let family = self.bench.family();
-        let sent = Outgoing::new(family, &self.result)
+        let Out { frame, apart } = &mut self.result;
+        let room = INLINE_MAX / 2 - ResultLabel::LEN;
+        let sent = apart::outgoing(family, frame, apart, room)
             .and_then(|body| self.bench.publish(settles, &label.pack(), body, &mut self.scratch));
         let Err(error) = sent else { return Ok(()) };
         let label = ResultLabel { kind: Kind::Unsendable, ..label };

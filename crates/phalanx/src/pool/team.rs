@@ -192,8 +192,9 @@ impl Team {
             return Err(error.clone());
         }
         let (count, body) = (batch.count, std::mem::take(&mut batch.body));
+        let lent = std::mem::take(&mut batch.lent);
         let callee = state.ledger.callee(job).ok_or(PoolError::Cancelled)?;
-        let span = state.ledger.note(job, count, body).ok_or(PoolError::Cancelled)?;
+        let span = state.ledger.note(job, count, body, lent).ok_or(PoolError::Cancelled)?;
         if !batch.has_failures() {
             let sent = self.put(span, callee, state.ledger.body(span), &mut state.scratch);
             return sent.inspect_err(|_| state.ledger.take_back(span));

@@ -192,13 +192,13 @@ impl Bench {
 
     /// Says when the task that is about to begin does so, for its time limit.
     #[inline]
-    pub(super) fn begin_at(&self, now: u64) {
+    pub fn begin_at(&self, now: u64) {
         self.seat().begin_at(now);
     }
 
     /// Like [`Bench::finish`], for tasks that have a time limit. Does not return in a process whose task
     /// was too late: it waits for its end.
-    pub(super) fn finish_in_time(&self) {
+    pub fn finish_in_time(&self) {
         while !self.seat().finish_in_time() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
@@ -221,7 +221,8 @@ impl Bench {
 
     /// Whether nobody wants the results of the job.
     #[inline]
-    pub(super) fn is_cancelled(&self, job: u64) -> bool {
+    #[must_use]
+    pub fn is_cancelled(&self, job: u64) -> bool {
         self.board.is_cancelled(job)
     }
 

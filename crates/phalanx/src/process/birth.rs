@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::method::Given;
 use super::report::{Kind, Report};
 use super::stdio::settled;
-use crate::task::{self, Outcome};
+use crate::task::{self, Out, Outcome};
 use crate::wire;
 
 /// What a process finds around it, beyond what its start method gives it.
@@ -148,31 +148,31 @@ pub(super) fn run(
     report: &Report,
     surroundings: Surroundings,
     streams: &[(Stream, OwnedFd)],
-    task: impl FnOnce(&mut Vec<u8>) -> Outcome,
+    task: impl FnOnce(&mut Out) -> Outcome,
 ) -> i32 {
     if let Err(e) = surroundings.arrange(streams) {
         return refuse(report, &e);
     }
-    let mut out = Vec::new();
+    let mut out = Out::default();
     let outcome = task::recorded(true, || task::catch(|| task(&mut out)));
     // The process ends without what usually writes it.
     settled(|| ());
     match outcome {
         Ok(outcome) => {
-            report.leave(Kind::of(outcome), &out);
+            report.leave(Kind::of(outcome), &out.frame, &mut out.apart);
             i32::from(outcome != Outcome::Value) * NOT_BEGUN
         }
         Err(panic) => {
             let mut text = Vec::new();
             // Strings always encode.
             let _ = wire::encode(&*panic, &mut text);
-            report.leave(Kind::Panicked, &text);
+            report.leave(Kind::Panicked, &text, &mut Vec::new());
             PANICKED
         }
     }
 }
 
 fn refuse(report: &Report, why: &io::Error) -> i32 {
-    report.leave(Kind::Surroundings, why.to_string().as_bytes());
+    report.leave(Kind::Surroundings, why.to_string().as_bytes(), &mut Vec::new());
     NOT_BEGUN
 }

@@ -2,14 +2,17 @@
 
 use std::io;
 
+use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::Patience;
 use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{Record, Ring};
+use phalanx_shm::ring::{PutError, Record, Ring};
 
-use crate::message::{Incoming, Outgoing};
+use crate::bytes::SharedBytes;
+use crate::message::Incoming;
 use crate::task::{Failed, Outcome};
+use crate::wire::{self, apart::Beside};
 
 /// A message's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ impl Report {
             ring.prepare(family, 0)?;
             Ok(Self(ring))
         };
-        make().map_err(|e: phalanx_shm::arena::AllocError| io::Error::other(e))
+        make().map_err(|e: AllocError| io::Error::other(e))
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -66,42 +69,40 @@ impl Report {
         Shared::from_offset(family, offset).map(Self).map_err(io::Error::other)
     }
 
-    /// Leaves the message: `body` with the kind put before it. One that there is no memory for is
-    /// replaced by the reason.
-    pub(super) fn leave(&self, kind: Kind, body: &[u8]) {
-        if let Err(why) = self.put(kind, body) {
+    /// Leaves the message: `body` with the kind put before it, and bytes that travel beside it. One that
+    /// there is no memory for is replaced by the reason.
+    pub(super) fn leave(&self, kind: Kind, body: &[u8], apart: &mut Vec<SharedBytes>) {
+        if let Err(why) = self.put(kind, body, apart) {
             // If there is no room even for that, the process has ended without a report.
-            let _ = self.put(Kind::Result, why.to_string().as_bytes());
+            let _ = self.put(Kind::Result, why.to_string().as_bytes(), &mut Vec::new());
         }
     }
 
-    fn put(&self, kind: Kind, body: &[u8]) -> Result<(), phalanx_shm::arena::AllocError> {
+    fn put(&self, kind: Kind, body: &[u8], apart: &mut Vec<SharedBytes>) -> Result<(), AllocError> {
         let family = self.0.family();
         let frame = [&[kind as u8], body].concat();
-        let message = Outgoing::new(family, &frame)?;
+        let message = wire::apart::outgoing(family, &frame, apart, usize::MAX)?;
         let record: Record<'_> = message.record();
         match self.0.put(family, record, &Patience::forever()) {
             Ok(()) => {
                 message.sent();
                 Ok(())
             }
-            Err(phalanx_shm::ring::PutError::OutOfMemory(e)) => Err(e),
+            Err(PutError::OutOfMemory(e)) => Err(e),
             // A ring without limit and a wait without end.
-            Err(phalanx_shm::ring::PutError::GaveUp(_)) => Ok(()),
+            Err(PutError::GaveUp(_)) => Ok(()),
         }
     }
 
-    /// The message, if there is one.
-    pub(super) fn read(&self) -> Option<(Kind, Vec<u8>)> {
+    /// The message, if there is one: its kind, its body, and what came beside it.
+    pub(super) fn read(&self) -> Option<(Kind, Vec<u8>, Option<Beside>)> {
         let family = self.0.family();
         let mut bytes = Vec::new();
         let taken = self.0.take(family, &mut bytes, &Patience::none()).ok()?;
-        if let Some(parcel) = Incoming::new(family, taken).into_parcel() {
-            bytes.clear();
-            parcel.read_frame(&mut bytes).ok()?;
-        }
+        let parcel = Incoming::new(family, taken).into_parcel();
+        let beside = wire::apart::complete(&mut bytes, parcel).ok()?;
         let kind = Kind::ALL.into_iter().find(|kind| bytes.first() == Some(&(*kind as u8)))?;
         bytes.remove(0);
-        Some((kind, bytes))
+        Some((kind, bytes, beside))
     }
 }

@@ -225,14 +225,13 @@ impl<R: DeserializeOwned> Process<R> {
 
     fn result(&self, status: ExitStatus) -> Result<R, ProcessError> {
         let name = self.name.clone();
-        let Some((kind, bytes)) = self.report.read() else {
+        let Some((kind, bytes, beside)) = self.report.read() else {
             return Err(ProcessError::Died { name, pid: self.pid(), status });
         };
         let reason = || String::from_utf8_lossy(&bytes).into_owned();
         match kind {
-            Kind::Value => {
-                wire::decode(&bytes).map_err(|error| ProcessError::Undecodable { name, error })
-            }
+            Kind::Value => wire::apart::open(&bytes, beside)
+                .map_err(|error| ProcessError::Undecodable { name, error }),
             Kind::Panicked => match wire::decode(&bytes) {
                 Ok(panic) => Err(ProcessError::Panicked { name, panic }),
                 Err(error) => Err(ProcessError::Undecodable { name, error }),

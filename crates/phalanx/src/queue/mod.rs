@@ -23,6 +23,7 @@
 //! | taking | the value is still there, or gone with it; never twice, never in part |
 //! | waiting | nothing: a wake-up that was meant for it goes to somebody else |
 
+mod batch;
 mod bridge;
 mod doorbell;
 mod raw;

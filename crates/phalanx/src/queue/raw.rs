@@ -125,6 +125,48 @@ impl RawQueue {
         Ok(Incoming::new(self.family(), taken))
     }
 
+    /// Puts short messages, waiting for room for the first; the others as far as there is room then.
+    /// Returns how many were put. Cheaper than one by one.
+    ///
+    /// `frames` has them one behind another, and `bounds` where the first begins and each of them ends.
+    ///
+    /// # Errors
+    /// [`PutError`] when not even the first was put.
+    ///
+    /// # Panics
+    /// When there is none, one is too long for [`Outgoing::Inline`], or the bounds are not in order.
+    pub fn put_several(
+        &self,
+        frames: &[u8],
+        bounds: &[usize],
+        patience: &Patience<'_>,
+    ) -> Result<usize, PutError> {
+        self.ring.put_several(self.family(), frames, bounds, patience)
+    }
+
+    /// Takes up to `max` messages without waiting for any. The frames of short ones are appended to
+    /// `frames`; the result says of each where its frame ends. Cheaper than one by one; if this process
+    /// is killed meanwhile they are gone with it, as one would be.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when another process was in the middle of taking for as long as `patience` allowed.
+    pub fn take_several(
+        &self,
+        frames: &mut Vec<u8>,
+        max: usize,
+        patience: &Patience<'_>,
+    ) -> Result<Vec<(Incoming, usize)>, GaveUp> {
+        let mut messages = Vec::new();
+        let family = self.family();
+        self.ring.take_several(family, frames, max, patience, |taken, end| {
+            messages.push((Incoming::new(family, taken), end));
+        })?;
+        if self.bell.is_ringing() && self.is_empty() {
+            self.bell.silence();
+        }
+        Ok(messages)
+    }
+
     /// Puts the message if there is room. Waits for nothing but another process that is in the middle
     /// of putting one.
     ///

@@ -11,6 +11,7 @@ use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::SlotId;
 
 use super::RawQueue;
+use super::batch::{Batch, take_many};
 use crate::error::{CreateError, RecvError, SendError};
 use crate::wait::Doorbell;
 use crate::wire::handle::passed_by_offset;
@@ -203,16 +204,22 @@ impl<T, C: Codec<T>> Queue<T, C> {
     }
 
     /// Puts values one after another, waiting for room; returns how many they were. Others may put
-    /// between them.
+    /// between them. Small values are put together, which is cheaper than one by one.
     ///
     /// # Errors
-    /// As for [`Queue::put`], with the value that was not put; those before it are in the queue.
-    pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<usize, SendError<T>> {
+    /// As for [`Queue::put`], with the values that were taken from `values` and not put; those before
+    /// them are in the queue.
+    pub fn put_many(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<usize, SendError<Vec<T>>> {
+        let mut batch = Batch::<T, C>::new(&self.raw);
         let mut count = 0;
         for value in values {
-            self.put(value)?;
             count += 1;
+            batch.add(value)?;
         }
+        batch.put()?;
         Ok(count)
     }
 
@@ -262,23 +269,20 @@ impl<T, C: Codec<T>> Queue<T, C> {
         taken.ok_or(RecvError::Empty)
     }
 
-    /// Takes up to `max` values, waiting for the first of them only, and appends them to `values`;
-    /// returns how many they were.
+    /// Takes up to `max` values, waiting for the first of them only. Each is an error if its message was
+    /// put as another type.
     ///
-    /// # Errors
-    /// As for [`Queue::take`]. The values before the one that cannot be decoded have been appended.
-    pub fn take_many(&self, values: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
-        if max == 0 {
-            return Ok(0);
-        }
-        values.push(self.take()?);
-        for count in 1..max {
-            match self.try_take()? {
-                Some(value) => values.push(value),
-                None => return Ok(count),
-            }
-        }
-        Ok(max)
+    /// If this process is killed meanwhile, what it has taken by then is gone with it.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put_many(0..10u64)?;
+    /// let first: Result<Vec<u64>, _> = queue.take_many(4).into_iter().collect();
+    /// assert_eq!(first?, [0, 1, 2, 3]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    pub fn take_many(&self, max: usize) -> Vec<Result<T, DecodeError>> {
+        take_many::<T, C>(&self.raw, max)
     }
 
     /// An iterator that takes values for ever, waiting for each.

@@ -10,6 +10,12 @@
 //! ([`wire::Message`](crate::wire::Message)); they are values, not references, since the other process
 //! sees nothing of the caller's memory.
 //!
+//! [`SharedBytes`](crate::bytes::SharedBytes) anywhere inside are not copied, however large they are: those
+//! of an argument of a pool's task are read where they lie, and kept until the task is answered; those of
+//! a result are handed over, if the task has no other view of them. Handles of other shared objects
+//! (queues, locks, values) can only be arguments of a [process](crate::process::Process) or of a pool's
+//! [initializer](crate::pool::Builder::initializer), because who has one has to hold the object.
+//!
 //! ```
 //! #[phalanx::task]
 //! fn area(width: u64, height: u64) -> u64 {
@@ -38,7 +44,7 @@ pub(crate) use registry::find;
 pub use registry::{Registered, TASKS};
 pub(crate) use run::encode_result;
 #[doc(hidden)]
-pub use run::{Failed, Outcome, run};
+pub use run::{Failed, Out, Outcome, run};
 
 /// The handle of a function that other processes can run: what `f::task()` gives of a function that is
 /// marked with [`#[phalanx::task]`](macro@crate::task).

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::run::Outcome;
+use super::run::{Out, Outcome};
 
 /// All tasks of the program, in the linker's order.
 #[linkme::distributed_slice]
@@ -22,7 +22,7 @@ pub static TASKS: [Registered];
 pub struct Registered {
     name: &'static str,
     id: u64,
-    run: fn(&[u8], &mut Vec<u8>) -> Outcome,
+    run: fn(&[u8], &mut Out) -> Outcome,
 }
 
 impl Registered {
@@ -33,7 +33,7 @@ impl Registered {
         name: &'static str,
         signature: &str,
         place: (&str, u32, u32),
-        run: fn(&[u8], &mut Vec<u8>) -> Outcome,
+        run: fn(&[u8], &mut Out) -> Outcome,
     ) -> Self {
         let mut id = hash(FIRST, name.as_bytes());
         id = hash(id, signature.as_bytes());
@@ -52,7 +52,7 @@ impl Registered {
     }
 
     /// Decodes the argument, calls the function, and appends the encoded result.
-    pub(crate) fn run(&self, argument: &[u8], out: &mut Vec<u8>) -> Outcome {
+    pub(crate) fn run(&self, argument: &[u8], out: &mut Out) -> Outcome {
         (self.run)(argument, out)
     }
 
@@ -119,7 +119,7 @@ impl std::error::Error for Unknown {}
 mod tests {
     use super::*;
 
-    fn nothing(_: &[u8], _: &mut Vec<u8>) -> Outcome {
+    fn nothing(_: &[u8], _: &mut Out) -> Outcome {
         Outcome::Value
     }
 

@@ -3,9 +3,27 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bytes::SharedBytes;
 use crate::wire;
 
-/// What came of a run; the bytes that belong to it are in the buffer that was given.
+/// Where a result is written.
+#[derive(Debug, Default)]
+#[doc(hidden)]
+pub struct Out {
+    /// The encoded result, or the reason why there is none.
+    pub(crate) frame: Vec<u8>,
+    /// Large bytes in the result, which travel beside its frame.
+    pub(crate) apart: Vec<SharedBytes>,
+}
+
+impl Out {
+    pub(crate) fn clear(&mut self) {
+        self.frame.clear();
+        self.apart.clear();
+    }
+}
+
+/// What came of a run; what belongs to it is in the [`Out`] that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub enum Outcome {
@@ -15,7 +33,7 @@ pub enum Outcome {
     Failed(Failed),
 }
 
-/// Why there is no result although the function did not panic. The buffer has the reason as a text.
+/// Why there is no result although the function did not panic. The frame has the reason as a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
     /// The bytes were no argument of the function.
@@ -28,7 +46,7 @@ pub enum Failed {
 /// none.
 #[doc(hidden)]
 #[inline]
-pub fn run<A, R>(call: impl FnOnce(A) -> R, argument: &[u8], out: &mut Vec<u8>) -> Outcome
+pub fn run<A, R>(call: impl FnOnce(A) -> R, argument: &[u8], out: &mut Out) -> Outcome
 where
     A: DeserializeOwned,
     R: Serialize,
@@ -41,15 +59,15 @@ where
 
 /// Appends the encoded result, or the reason why there is none.
 #[inline]
-pub(crate) fn encode_result<R: Serialize>(result: &R, out: &mut Vec<u8>) -> Outcome {
-    match wire::encode(result, out) {
+pub(crate) fn encode_result<R: Serialize>(result: &R, out: &mut Out) -> Outcome {
+    match wire::apart::set_apart(result, &mut out.frame, &mut out.apart) {
         Ok(()) => Outcome::Value,
         Err(why) => fail(Failed::Result, &why, out),
     }
 }
 
 #[cold]
-fn fail(failed: Failed, why: &dyn std::fmt::Display, out: &mut Vec<u8>) -> Outcome {
-    out.extend_from_slice(why.to_string().as_bytes());
+fn fail(failed: Failed, why: &dyn std::fmt::Display, out: &mut Out) -> Outcome {
+    out.frame.extend_from_slice(why.to_string().as_bytes());
     Outcome::Failed(failed)
 }

@@ -62,7 +62,10 @@ impl std::error::Error for EncodeError {}
 
 /// Bytes are no value of the expected type. Gives them back.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DecodeError {
+pub struct DecodeError(Box<Refused>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Refused {
     bytes: Vec<u8>,
     type_name: &'static str,
     reason: String,
@@ -83,36 +86,36 @@ impl DecodeError {
     /// did not.
     #[must_use]
     pub fn custom<T>(bytes: &[u8], reason: impl fmt::Display) -> Self {
-        Self { bytes: bytes.to_vec(), type_name: type_name::<T>(), reason: reason.to_string() }
+        let (bytes, type_name, reason) = (bytes.to_vec(), type_name::<T>(), reason.to_string());
+        Self(Box::new(Refused { bytes, type_name, reason }))
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The bytes, without the error.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.0.bytes
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.bytes.len();
-        let name = self.type_name;
-        write!(f, "{count} bytes are no value of type {name}: {}", self.reason)
+        let Refused { bytes, type_name, reason } = &*self.0;
+        write!(f, "{} bytes are no value of type {type_name}: {reason}", bytes.len())
     }
 }
 
 impl fmt::Debug for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DecodeError")
-            .field("type", &self.type_name)
-            .field("reason", &self.reason)
-            .field("bytes", &self.bytes.len())
+            .field("type", &self.0.type_name)
+            .field("reason", &self.0.reason)
+            .field("bytes", &self.0.bytes.len())
             .finish()
     }
 }

@@ -37,6 +37,7 @@
 //! child a holder, and decoding in the child gives it the handle. At any other time encoding one is an
 //! error, because nobody would keep the object alive until it is decoded.
 
+pub(crate) mod apart;
 pub(crate) mod error;
 pub(crate) mod handle;
 mod outside;

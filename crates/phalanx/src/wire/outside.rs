@@ -1,14 +1,17 @@
 //! Bytes outside of the frame: how [`SharedBytes`] inside of values travel.
 //!
 //! While a value is encoded for a message, the large bytes in it are collected here and the frame says
-//! only which they are; while it is decoded, they are given out again in the same order. Wherever else a
-//! value is encoded its bytes are in line, or, while a child is being started, shared with it.
+//! only which they are; while it is decoded, they are given out again in the same order. A task's argument
+//! *lends* its bytes: the frame says where they lie, and who sent it keeps them until it is answered.
+//! Wherever else a value is encoded its bytes are in line, or, while a child is being started, shared
+//! with it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
+use phalanx_shm::object::NotHeld;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -28,6 +31,16 @@ enum Mode {
     Nothing,
     /// In a message, with bytes outside of the frame.
     Some,
+    /// In an argument whose bytes are lent, with none so far.
+    Lending,
+    /// In an argument, with bytes that are lent.
+    Lent,
+}
+
+impl Mode {
+    fn has_collected(self) -> bool {
+        matches!(self, Self::Some | Self::Lent)
+    }
 }
 
 thread_local! {
@@ -57,17 +70,24 @@ impl Scope {
         Self::enter(Mode::Nothing)
     }
 
+    /// The calling thread encodes something whose bytes it will keep.
+    #[inline]
+    pub(super) fn lending() -> Self {
+        Self::enter(Mode::Lending)
+    }
+
     #[inline]
     fn enter(mode: Mode) -> Self {
         let before = MODE.replace(mode);
-        Self { before, collected: if before == Mode::Some { COLLECTED.take() } else { Vec::new() } }
+        let collected = if before.has_collected() { COLLECTED.take() } else { Vec::new() };
+        Self { before, collected }
     }
 }
 
 impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
-        if MODE.replace(self.before) == Mode::Some || self.before == Mode::Some {
+        if MODE.replace(self.before).has_collected() || self.before.has_collected() {
             self.put_back();
         }
     }
@@ -84,10 +104,11 @@ impl Scope {
 /// The bytes that the value that has just been encoded in this scope has outside of its frame.
 #[inline]
 pub(super) fn collected(_scope: &Scope) -> Option<Vec<SharedBytes>> {
-    if MODE.get() != Mode::Some {
+    let mode = MODE.get();
+    if !mode.has_collected() {
         return None;
     }
-    MODE.set(Mode::Nothing);
+    MODE.set(if mode == Mode::Some { Mode::Nothing } else { Mode::Lending });
     Some(COLLECTED.take())
 }
 
@@ -133,6 +154,16 @@ fn next(at: u64, len: u64) -> Option<SharedBytes> {
     })
 }
 
+/// Bytes in memory that this process holds, or comes to hold.
+fn found(
+    at: u64,
+    len: u64,
+    open: impl FnOnce(&'static Family) -> Result<Frozen, NotHeld>,
+) -> Option<SharedBytes> {
+    let memory = Arc::new(open(Family::get().ok()?).ok()?);
+    part(&memory, usize::try_from(at).ok()?, usize::try_from(len).ok()?)
+}
+
 fn part(memory: &Arc<Frozen>, at: usize, len: usize) -> Option<SharedBytes> {
     let fits = at.checked_add(len)? <= memory.len();
     fits.then(|| SharedBytes { memory: Arc::clone(memory), at, len })
@@ -144,6 +175,7 @@ enum Written<'a> {
     Inline(Raw<'a>),
     Outside { at: u64, len: u64 },
     Held { offset: u64, at: u64, len: u64 },
+    Lent { offset: u64, at: u64, len: u64 },
 }
 
 /// The same when read.
@@ -152,6 +184,7 @@ enum Read {
     Inline(Copied),
     Outside { at: u64, len: u64 },
     Held { offset: u64, at: u64, len: u64 },
+    Lent { offset: u64, at: u64, len: u64 },
 }
 
 struct Raw<'a>(&'a [u8]);
@@ -172,6 +205,10 @@ impl Serialize for SharedBytes {
         let (at, len) = (self.at as u64, self.len as u64);
         let written = if self.len < LEAST {
             Written::Inline(Raw(self))
+        } else if matches!(MODE.get(), Mode::Lending | Mode::Lent) {
+            MODE.set(Mode::Lent);
+            COLLECTED.with_borrow_mut(|all| all.push(self.clone()));
+            Written::Lent { offset: self.memory.offset(), at, len }
         } else if MODE.get() != Mode::No {
             MODE.set(Mode::Some);
             COLLECTED.with_borrow_mut(|all| all.push(self.clone()));
@@ -202,12 +239,11 @@ impl<'de> Deserialize<'de> for SharedBytes {
             }
             Read::Outside { .. } => Err(lost("shared bytes in it came without the bytes")),
             Read::Held { offset, at, len } => {
-                let opened = Family::get().ok().and_then(|family| {
-                    let memory = Arc::new(Frozen::from_offset(family, offset).ok()?);
-                    part(&memory, usize::try_from(at).ok()?, usize::try_from(len).ok()?)
-                });
-                opened.ok_or_else(|| lost("shared bytes in it were passed to another process"))
+                found(at, len, |family| Frozen::from_offset(family, offset))
+                    .ok_or_else(|| lost("shared bytes in it were passed to another process"))
             }
+            Read::Lent { offset, at, len } => found(at, len, |family| Frozen::join(family, offset))
+                .ok_or_else(|| lost("shared bytes in it were lent, and are gone")),
         }
     }
 }

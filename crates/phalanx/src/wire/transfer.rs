@@ -41,6 +41,46 @@ impl Drop for Scratch {
     }
 }
 
+/// Appends the frame of a value to `frames`, if that is all there is to send of it; else leaves them as
+/// they were, and the value is for [`send`] alone.
+#[inline]
+pub(crate) fn append_frame<T, C: Codec<T>>(
+    value: &T,
+    frames: &mut Vec<u8>,
+) -> Result<bool, EncodeError> {
+    let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
+    let before = frames.len();
+    let encoded = C::encode(value, frames);
+    let is_all = encoded.is_ok() && collected(&scope).is_none();
+    if !is_all {
+        frames.truncate(before);
+    }
+    encoded.map(|()| is_all)
+}
+
+/// Makes a value of a message whose frame, if it is a short one, is `frame`.
+#[inline]
+pub(crate) fn decode_message<T, C: Codec<T>>(
+    message: Incoming,
+    frame: &[u8],
+) -> Result<T, DecodeError> {
+    let _scope = Scope::outside();
+    match message {
+        Incoming::Inline => C::decode(frame),
+        Incoming::Parcel(parcel) if frame.is_empty() => {
+            let mut frame = Vec::new();
+            match parcel.read_frame(&mut frame) {
+                Ok(()) => C::decode_parcel(&frame, parcel),
+                Err(damaged) => Err(DecodeError::custom::<T>(&frame, damaged)),
+            }
+        }
+        Incoming::Parcel(parcel) => {
+            let memory = Arc::new(parcel.into_handed());
+            with_source(Source::Handed(memory), || C::decode(frame))
+        }
+    }
+}
+
 /// Why a value was not sent.
 #[derive(Debug)]
 pub(crate) enum NotSent<E> {

@@ -1,13 +1,14 @@
 //! `_core.SharedDict`: a dictionary in shared memory.
 
 use phalanx::Patience;
-use phalanx::manager::{LockedDict, RawDict, Version};
+use phalanx::manager::{Glimpse, LockedDict, RawDict, Version};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
 
 use super::common::{
-    Snapshot, Unshareable, copy_out, draft, lock, lock_failed, never, read_value, travelling,
+    Fetched, Snapshot, Unshareable, copy_out, draft, lock, lock_failed, never, read_value,
+    travelling,
 };
 use super::key::{EncodedKey, decode};
 use crate::message::out_of_memory;
@@ -49,11 +50,17 @@ impl SharedDict {
             let found = locked.find(key.identity());
             found.map(|(_, stored)| copy_out(dict.family(), stored, frame, long))
         };
-        read_value(
-            py,
-            |frame| Ok(copy(lock(py, dict)?, frame, false)),
-            |frame| Ok(copy(dict.lock(&Patience::forever()).map_err(lock_failed)?, frame, true)),
-        )
+        let quick = |frame: &mut Vec<u8>| {
+            let start = frame.len();
+            Ok(match dict.glimpse(key.identity(), frame) {
+                Glimpse::Value => Some(Ok(Fetched::Inline(start))),
+                Glimpse::Absent => None,
+                Glimpse::Unclear => copy(lock(py, dict)?, frame, false),
+            })
+        };
+        read_value(py, quick, |frame| {
+            Ok(copy(dict.lock(&Patience::forever()).map_err(lock_failed)?, frame, true))
+        })
     }
 
     #[inline]

@@ -5,12 +5,14 @@
 //! was judged.
 
 use phalanx::Patience;
-use phalanx::manager::{Key, LockedList, RawList, Version};
+use phalanx::manager::{Glimpse, Key, LockedList, RawList, Version};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySlice};
 
-use super::common::{Snapshot, copy_out, draft, lock, lock_failed, never, read_value, travelling};
+use super::common::{
+    Fetched, Snapshot, copy_out, draft, lock, lock_failed, never, read_value, travelling,
+};
 use crate::ffi::{View, view};
 use crate::message::out_of_memory;
 use crate::types::shared::Inner;
@@ -79,11 +81,17 @@ impl SharedList {
             let stored = place(index, locked.len()).and_then(|place| locked.get(place));
             stored.map(|stored| copy_out(list.family(), stored, frame, long))
         };
-        read_value(
-            py,
-            |frame| Ok(copy(lock(py, list)?, frame, false)),
-            |frame| Ok(copy(list.lock(&Patience::forever()).map_err(lock_failed)?, frame, true)),
-        )
+        let quick = |frame: &mut Vec<u8>| {
+            let start = frame.len();
+            Ok(match list.glimpse(|len| place(index, len), frame) {
+                Glimpse::Value => Some(Ok(Fetched::Inline(start))),
+                Glimpse::Absent => None,
+                Glimpse::Unclear => copy(lock(py, list)?, frame, false),
+            })
+        };
+        read_value(py, quick, |frame| {
+            Ok(copy(list.lock(&Patience::forever()).map_err(lock_failed)?, frame, true))
+        })
     }
 
     /// Copies of the items, and the version that had them.

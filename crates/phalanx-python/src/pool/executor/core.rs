@@ -1,0 +1,154 @@
+//! The class behind `phalanx.ProcessPoolExecutor`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::super::job::Callbacks;
+use super::super::owner::{Owner, locked};
+use super::super::stream::IMapIterator;
+use super::super::wire::Mode;
+use super::engine::{Engine, Stage};
+use super::manners::Manners;
+use super::map::ExecutorMap;
+use super::service::ExecutorService;
+use super::work::{Terms, Work};
+
+/// Enough of a desk that calls can be cancelled; nothing is laid there.
+const DESK: usize = 64;
+
+/// An executor of worker processes, as its owner holds it. Dropping it closes it.
+#[pyclass(frozen, weakref, module = "phalanx._core")]
+pub(crate) struct ExecutorCore {
+    engine: Arc<Engine>,
+    /// The service has been handed out.
+    is_served: AtomicBool,
+}
+
+#[pymethods]
+impl ExecutorCore {
+    /// An executor with `seats` workers, each started by `start(bench)`: all with the first call, or as
+    /// calls come. `breaks` says that it does not outlive its first worker.
+    #[new]
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false))]
+    fn new(seats: usize, start: Py<PyAny>, on_demand: bool, breaks: bool) -> PyResult<Self> {
+        let owner = Owner::with(seats, start, DESK, Manners::of_executor(breaks))?;
+        let engine = Arc::new(Engine::new(owner, on_demand));
+        Ok(Self { engine, is_served: AtomicBool::new(false) })
+    }
+
+    /// Takes on the call of a future.
+    #[pyo3(signature = (future, function, args, kwds=None, timeout=None, retries=0, priority=0))]
+    #[allow(clippy::too_many_arguments)]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        function: Py<PyAny>,
+        args: Bound<'_, PyTuple>,
+        kwds: Option<Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+        retries: u32,
+        priority: i32,
+    ) -> PyResult<()> {
+        self.engine.check_open(py)?;
+        self.engine.hire(py, 1)?;
+        let (mode, task) = match kwds.filter(|kwds| !kwds.is_empty()) {
+            None => (Mode::Apply, args.into_any()),
+            Some(kwds) => {
+                let task = PyTuple::new(py, [args.into_any(), kwds.into_any()])?;
+                (Mode::ApplyKeywords, task.into_any())
+            }
+        };
+        let timeout = crate::interrupt::timeout(timeout);
+        let terms = Terms { timeout, retries, priority };
+        self.engine.submit(py, Work::new(function, task.unbind(), mode, terms, future));
+        Ok(())
+    }
+
+    /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
+    /// `buffersize` limits how many calls may be ahead of the results that were fetched.
+    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        iterable: &Bound<'_, PyAny>,
+        star: bool,
+        chunksize: usize,
+        buffersize: Option<usize>,
+        timeout: Option<f64>,
+    ) -> PyResult<ExecutorMap> {
+        self.engine.check_open(py)?;
+        let input = iterable.try_iter()?;
+        let calls = match buffersize {
+            None => iterable.len()?.div_ceil(chunksize),
+            Some(most) => most,
+        };
+        self.engine.hire(py, calls)?;
+        let mode = if star { Mode::Star } else { Mode::Each };
+        let owner = Arc::clone(&self.engine.owner);
+        let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
+        self.engine.attend();
+        let input = input.unbind().into_any();
+        let results =
+            IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
+        self.engine.wake();
+        Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
+    }
+
+    /// What the executor's thread is to run, for the first who asks.
+    fn service(&self) -> Option<ExecutorService> {
+        let is_first = !self.is_served.swap(true, Ordering::AcqRel);
+        is_first.then(|| ExecutorService::new(Arc::clone(&self.engine)))
+    }
+
+    /// No more calls; those that wait are done, or cancelled.
+    #[pyo3(signature = (cancels=false))]
+    fn close(&self, py: Python<'_>, cancels: bool) {
+        self.engine.close(py, cancels);
+    }
+
+    /// Ends the workers now, with a method of theirs; what is in progress is broken off.
+    fn end_workers(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        if !self.engine.owner.is_mine() {
+            return Err(PyRuntimeError::new_err("the executor belongs to the parent process"));
+        }
+        let processes = self.processes(py);
+        if !processes.is_empty() {
+            self.engine.owner.manners.break_from_now_on();
+        }
+        self.engine.close(py, true);
+        for process in processes {
+            process.call_method0(py, method)?;
+        }
+        Ok(())
+    }
+
+    /// The worker processes.
+    fn processes(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        locked(&self.engine.owner.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
+    }
+
+    /// Why the executor cannot go on, if so.
+    #[getter]
+    fn broken(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        locked(&self.engine.owner.broken).as_ref().map(|error| error.clone_ref(py))
+    }
+
+    /// Whether there are no workers any more, and never will be.
+    #[getter]
+    fn is_over(&self) -> bool {
+        self.engine.stage() == Stage::Over
+    }
+}
+
+impl Drop for ExecutorCore {
+    fn drop(&mut self) {
+        Python::attach(|py| self.engine.close(py, false));
+    }
+}

@@ -1,0 +1,304 @@
+//! The state of an executor: which calls wait, which are on their way, and whether there will be more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use phalanx_shm::sync::Deadline;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::super::job::Job;
+use super::super::owner::{Owner, locked};
+use super::super::stream::Pace;
+use super::limits::Doomed;
+use super::line::Line;
+use super::work::Work;
+
+/// So long a while of work is kept ready for the workers: while a busy interpreter keeps the thread that
+/// sends more from its work, they shall not run dry.
+const AHEAD_NS: u64 = 10_000_000;
+/// The most calls that lie ready for the workers.
+const AHEAD_MOST: u64 = 4096;
+/// After so many tasks the cost of one is estimated anew.
+const ESTIMATE_AFTER: u64 = 16;
+/// A map whose results somebody has fetched in so many nanoseconds is looked after by that thread.
+const ATTENDED_NS: u64 = 10_000_000;
+
+/// What the user has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// More calls may come.
+    #[default]
+    Open,
+    /// What was sent is to be done, and no more comes.
+    Closing,
+    /// There are no workers any more.
+    Over,
+}
+
+/// What there is for an executor's thread to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    Nothing,
+    /// Only maps, and the threads that fetch their results look after them.
+    Attended,
+    Busy,
+}
+
+/// What an executor knows.
+pub(super) struct Engine {
+    pub(super) owner: Arc<Owner>,
+    line: Mutex<Line>,
+    /// Workers are started as calls come.
+    is_on_demand: bool,
+    hired: AtomicUsize,
+    pub(super) stage: Mutex<Stage>,
+    pub(super) bell: Condvar,
+    /// The executor's thread sleeps on the bell.
+    pub(super) is_asleep: AtomicBool,
+    cost: Mutex<Cost>,
+    /// When a result of a map was last fetched.
+    fetched_at: AtomicU64,
+    /// Calls that have a time limit, on their way or waiting.
+    pub(super) timed: AtomicUsize,
+    /// Workers that have been asked to end.
+    pub(super) doomed: Mutex<Vec<Doomed>>,
+}
+
+/// What a task costs, as far as is known.
+#[derive(Default)]
+struct Cost {
+    busy_ns: u64,
+    tasks: u64,
+    each: Option<u64>,
+}
+
+impl Engine {
+    pub(super) fn new(owner: Owner, is_on_demand: bool) -> Self {
+        Self {
+            owner: Arc::new(owner),
+            line: Mutex::default(),
+            is_on_demand,
+            hired: AtomicUsize::new(0),
+            stage: Mutex::default(),
+            bell: Condvar::new(),
+            is_asleep: AtomicBool::new(false),
+            cost: Mutex::default(),
+            fetched_at: AtomicU64::new(0),
+            timed: AtomicUsize::new(0),
+            doomed: Mutex::default(),
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        *locked(&self.stage)
+    }
+
+    /// Whether the executor takes calls; if not, the error that says why.
+    pub(super) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.owner.is_mine() {
+            return Err(PyRuntimeError::new_err(
+                "the executor belongs to the parent process: make an executor in the child",
+            ));
+        }
+        self.owner.check_broken(py)?;
+        if self.stage() != Stage::Open {
+            return Err(PyRuntimeError::new_err("cannot schedule new futures after shutdown"));
+        }
+        Ok(())
+    }
+
+    /// Starts the workers that so many more calls need.
+    pub(super) fn hire(&self, py: Python<'_>, calls: usize) -> PyResult<()> {
+        let seats = self.owner.seats;
+        if self.hired.load(Ordering::Acquire) >= seats {
+            return Ok(());
+        }
+        let in_progress = locked(&self.owner.jobs).len() + locked(&self.line).len();
+        let wanted = if self.is_on_demand { seats.min(in_progress + calls) } else { seats };
+        let next = |hired: usize| (hired < wanted).then_some(hired + 1);
+        while let Ok(seat) = self.hired.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+            if let Err(error) = self.owner.hire(py, seat) {
+                // With some workers the executor goes on.
+                return if seat == 0 { Err(error) } else { Ok(()) };
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a call on.
+    pub(super) fn submit(&self, py: Python<'_>, work: Work) {
+        if work.terms.timeout.is_some() {
+            self.timed.fetch_add(1, Ordering::Relaxed);
+        }
+        locked(&self.line).join(Arc::new(work));
+        self.top_up(py);
+        self.wake();
+    }
+
+    /// Wakes the executor's thread if it has nothing to do so far.
+    pub(super) fn wake(&self) {
+        if self.is_asleep.load(Ordering::SeqCst) {
+            let _stage = locked(&self.stage);
+            self.bell.notify_all();
+        }
+    }
+
+    /// How many calls may lie ready for the workers.
+    fn window(&self) -> usize {
+        let (busy_ns, tasks) = self.owner.crew.work_done();
+        let mut cost = locked(&self.cost);
+        if tasks >= cost.tasks + ESTIMATE_AFTER {
+            cost.each = Some(((busy_ns - cost.busy_ns) / (tasks - cost.tasks)).max(1));
+            (cost.busy_ns, cost.tasks) = (busy_ns, tasks);
+        }
+        let seats = self.owner.seats as u64;
+        let ahead = cost.each.map_or(0, |each| (AHEAD_NS * seats / each).min(AHEAD_MOST));
+        (seats + 1 + ahead) as usize
+    }
+
+    /// Sends calls until enough of them lie ready for the workers.
+    pub(super) fn top_up(&self, py: Python<'_>) {
+        let window = self.window();
+        while self.owner.crew.queued() < window {
+            let Some(work) = locked(&self.line).next() else { return };
+            if work.begin(py) {
+                self.send(py, work);
+            } else {
+                self.forget(&work);
+            }
+        }
+    }
+
+    fn send(&self, py: Python<'_>, work: Arc<Work>) {
+        let function = work.function.bind(py);
+        match self.owner.open_work(py, function, work.mode, Arc::clone(&work)) {
+            Ok(job) => match PyList::new(py, [work.task.bind(py)]) {
+                Ok(tasks) => self.owner.send(py, &job, 0, &tasks, 0..1, true),
+                Err(error) => self.owner.fail_job(&job, error),
+            },
+            Err(error) => {
+                self.forget(&work);
+                work.complete(py, Err(error));
+            }
+        }
+    }
+
+    fn forget(&self, work: &Work) {
+        if work.terms.timeout.is_some() {
+            self.timed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Completes the calls that have been answered, or lets them be tried again.
+    pub(super) fn complete_answered(&self, py: Python<'_>) {
+        loop {
+            let next = locked(&self.owner.callbacks).pop_front();
+            let Some(job) = next else { return };
+            self.complete(py, &job);
+            *locked(&self.owner.with_callbacks) -= 1;
+        }
+    }
+
+    fn complete(&self, py: Python<'_>, job: &Job) {
+        let Some(work) = &job.work else { return };
+        let piece = job.state().pieces.pop_front();
+        let Some(piece) = piece else { return };
+        let outcome = piece.answer.decode(py);
+        if outcome.is_err() && locked(&self.owner.broken).is_none() && work.tries_again() {
+            locked(&self.line).join(Arc::clone(work));
+            return;
+        }
+        self.forget(work);
+        work.complete(py, outcome);
+    }
+
+    /// Sends more of the maps that nobody fetches results of.
+    pub(super) fn feed_unattended(&self, py: Python<'_>) {
+        if self.is_attended() {
+            return;
+        }
+        let streams: Vec<_> = locked(&self.owner.streams).clone();
+        for stream in streams {
+            if stream.is_eager {
+                stream.feed(py, &self.owner, Pace::Closing);
+            }
+        }
+    }
+
+    /// A result of a map is being fetched.
+    pub(super) fn attend(&self) {
+        self.fetched_at.store(Deadline::now().as_nanos(), Ordering::Relaxed);
+    }
+
+    fn is_attended(&self) -> bool {
+        let last = self.fetched_at.load(Ordering::Relaxed);
+        Deadline::now().as_nanos() < last.saturating_add(ATTENDED_NS)
+    }
+
+    /// What there is to do.
+    pub(super) fn outlook(&self) -> Outlook {
+        let calls = *locked(&self.owner.with_callbacks) > 0 || locked(&self.line).len() > 0;
+        if calls || locked(&self.owner.broken).is_some() || !locked(&self.doomed).is_empty() {
+            return Outlook::Busy;
+        }
+        let has_maps = locked(&self.owner.streams).iter().any(|stream| stream.is_eager);
+        match (has_maps, self.is_attended()) {
+            (true, false) => Outlook::Busy,
+            (true, true) => Outlook::Attended,
+            _ => Outlook::Nothing,
+        }
+    }
+
+    /// No more calls. What waits is done, or cancelled if that is wanted.
+    pub(super) fn close(&self, py: Python<'_>, cancels: bool) {
+        if !self.owner.is_mine() {
+            return;
+        }
+        {
+            let mut stage = locked(&self.stage);
+            *stage = (*stage).max(Stage::Closing);
+        }
+        if cancels {
+            let waiting = locked(&self.line).clear();
+            for work in waiting {
+                self.forget(&work);
+                work.cancel(py);
+            }
+        }
+        let streams: Vec<_> = locked(&self.owner.streams).clone();
+        for stream in streams {
+            if cancels {
+                stream.cut(py, &self.owner, &cancelled(py));
+            } else if !stream.is_eager {
+                let why = "the executor was shut down before all calls of the map were sent";
+                stream.cut(py, &self.owner, &PyRuntimeError::new_err(why));
+            }
+        }
+        if self.hired.load(Ordering::Acquire) == 0 {
+            *locked(&self.stage) = Stage::Over;
+        }
+        {
+            let _stage = locked(&self.stage);
+            self.bell.notify_all();
+        }
+        self.owner.crew.pass_on();
+    }
+
+    /// Fails the calls that wait, with the error that every call gets from now on.
+    pub(super) fn fail_waiting(&self, py: Python<'_>) {
+        let waiting = locked(&self.line).clear();
+        for work in waiting {
+            self.forget(&work);
+            let error = self.owner.check_broken(py).err().unwrap_or_else(|| cancelled(py));
+            work.fail(py, error);
+        }
+    }
+}
+
+/// The error of a call that was cancelled.
+pub(super) fn cancelled(py: Python<'_>) -> PyErr {
+    let make = || py.import("concurrent.futures")?.getattr("CancelledError")?.call0();
+    make().map_or_else(|error| error, PyErr::from_value)
+}

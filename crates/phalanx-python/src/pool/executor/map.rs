@@ -1,0 +1,77 @@
+//! The results of `Executor.map`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use phalanx_shm::sync::Deadline;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+
+use super::super::stream::{Fetched, IMapIterator};
+use super::engine::{Engine, cancelled};
+use super::manners::module;
+
+/// The results of `Executor.map`, in order. As with the standard library's generator, the first error
+/// is the end of it, and what has not begun by then is not run.
+#[pyclass(frozen, weakref, module = "phalanx.futures")]
+pub(crate) struct ExecutorMap {
+    results: IMapIterator,
+    engine: Arc<Engine>,
+    deadline: Option<Deadline>,
+    has_begun: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl ExecutorMap {
+    pub(super) fn new(results: IMapIterator, engine: Arc<Engine>, timeout: Option<f64>) -> Self {
+        let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
+        let (has_begun, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { results, engine, deadline, has_begun, is_over }
+    }
+
+    fn end(&self, py: Python<'_>) {
+        if !self.is_over.swap(true, Ordering::AcqRel) {
+            self.results.stream.abandon(py, &self.engine.owner, &cancelled(py));
+        }
+    }
+
+    fn fetch(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let timeout = self.deadline.map(Deadline::remaining);
+        match self.results.fetch(py, timeout)? {
+            Fetched::Result(piece) => piece.answer.decode(py),
+            Fetched::Over => Err(PyStopIteration::new_err(())),
+            Fetched::TimedOut => {
+                Err(PyErr::from_value(module(py)?.getattr("TimeoutError")?.call0()?))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl ExecutorMap {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.is_over.load(Ordering::Acquire) {
+            return Err(PyStopIteration::new_err(()));
+        }
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.engine.attend();
+        self.fetch(py).inspect_err(|_| self.end(py))
+    }
+
+    /// Fetches no more results. What has not begun is not run.
+    fn close(&self, py: Python<'_>) {
+        self.end(py);
+    }
+}
+
+impl Drop for ExecutorMap {
+    fn drop(&mut self) {
+        if self.has_begun.load(Ordering::Relaxed) && !self.is_over.load(Ordering::Relaxed) {
+            Python::attach(|py| self.end(py));
+        }
+    }
+}

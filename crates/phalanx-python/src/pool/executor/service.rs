@@ -1,0 +1,128 @@
+//! The thread of an executor: it takes in what workers publish, completes futures, sends more calls and
+//! looks after the workers, from the first call until the last worker has left.
+//!
+//! It sleeps while there is nothing to do, and while a thread that fetches the results of a map does
+//! the work itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::super::owner::locked;
+use super::engine::{Engine, Outlook, Stage};
+
+/// How often it looks whether the maps are still being fetched.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What an executor's thread runs. It does not keep the executor alive: an executor that is gone is
+/// closed, and its calls are done.
+#[pyclass(frozen, weakref, module = "phalanx._core")]
+pub(crate) struct ExecutorService(Arc<Engine>);
+
+impl ExecutorService {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self(engine)
+    }
+}
+
+#[pymethods]
+impl ExecutorService {
+    /// Serves until the executor is closed and everything is done.
+    fn run(&self, py: Python<'_>) {
+        let engine = &self.0;
+        while engine.stage() != Stage::Over {
+            py.detach(|| engine.sleep());
+            if let Err(error) = engine.work(py) {
+                engine.owner.give_up(py, &error);
+            }
+        }
+    }
+
+    /// No more calls; what was sent is done.
+    fn close(&self, py: Python<'_>) {
+        self.0.close(py, false);
+    }
+
+    /// Ends the call of a future that runs. Returns whether it was there.
+    fn stop(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> bool {
+        self.0.stop(py, future)
+    }
+}
+
+impl Engine {
+    /// Sleeps while there is nothing to do.
+    fn sleep(&self) {
+        let mut stage = locked(&self.stage);
+        self.is_asleep.store(true, Ordering::SeqCst);
+        while *stage == Stage::Open {
+            match self.outlook() {
+                Outlook::Busy => break,
+                Outlook::Nothing => {
+                    stage = self.bell.wait(stage).unwrap_or_else(|e| e.into_inner());
+                }
+                Outlook::Attended => {
+                    let woken = self.bell.wait_timeout(stage, LOOK_EVERY);
+                    stage = woken.unwrap_or_else(|e| e.into_inner()).0;
+                }
+            }
+        }
+        self.is_asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Works until there is nothing to do, or everything is over.
+    fn work(&self, py: Python<'_>) -> PyResult<()> {
+        self.owner.wait_until(py, None, |py| self.step(py))?;
+        if locked(&self.owner.broken).is_some() {
+            return self.end_broken(py);
+        }
+        if self.stage() == Stage::Closing && self.outlook() == Outlook::Nothing {
+            self.let_go(py)?;
+        }
+        Ok(())
+    }
+
+    /// Does what can be done at once. Returns whether that was all.
+    fn step(&self, py: Python<'_>) -> bool {
+        if locked(&self.owner.broken).is_some() {
+            return true;
+        }
+        self.complete_answered(py);
+        self.keep_limits(py);
+        self.top_up(py);
+        self.feed_unattended(py);
+        match self.outlook() {
+            Outlook::Nothing => true,
+            Outlook::Attended => self.stage() == Stage::Open,
+            Outlook::Busy => false,
+        }
+    }
+
+    /// Everything has been answered: lets the workers leave, and waits for their end.
+    fn let_go(&self, py: Python<'_>) -> PyResult<()> {
+        let owner = &self.owner;
+        owner.closed.store(true, Ordering::SeqCst);
+        owner.close_if_done();
+        owner.wait_until(py, None, |_| locked(&owner.processes).iter().all(Option::is_none))?;
+        super::super::death::join_all(owner, py)?;
+        self.be_over();
+        Ok(())
+    }
+
+    /// Fails what is left, and ends the workers.
+    fn end_broken(&self, py: Python<'_>) -> PyResult<()> {
+        self.fail_waiting(py);
+        self.complete_answered(py);
+        let ended = super::super::death::terminate(&self.owner, py);
+        // Whatever came in meanwhile.
+        self.fail_waiting(py);
+        self.complete_answered(py);
+        self.be_over();
+        ended
+    }
+
+    fn be_over(&self) {
+        *locked(&self.stage) = Stage::Over;
+    }
+}

@@ -1,0 +1,141 @@
+//! A call of an executor: what is to be done, for whose future, and how often it has been tried.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::super::wire::Mode;
+
+/// A task that costs so many workers is not tried again.
+const WORKERS: u32 = 2;
+
+/// What was asked of one call beyond the call itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    /// How long it may run.
+    pub(super) timeout: Option<Duration>,
+    /// How often it is tried again after a failure.
+    pub(super) retries: u32,
+    /// Calls of a higher one are begun before those of a lower.
+    pub(super) priority: i32,
+}
+
+/// One call.
+pub(in super::super) struct Work {
+    pub(super) function: Py<PyAny>,
+    /// What the function is called with, as the mode says.
+    pub(super) task: Py<PyAny>,
+    pub(super) mode: Mode,
+    pub(super) terms: Terms,
+    future: Py<PyAny>,
+    /// Its future says that it is being run.
+    has_begun: AtomicBool,
+    /// Somebody asked for its end.
+    is_stopped: AtomicBool,
+    tries: AtomicU32,
+    workers: AtomicU32,
+}
+
+impl Work {
+    pub(super) fn new(
+        function: Py<PyAny>,
+        task: Py<PyAny>,
+        mode: Mode,
+        terms: Terms,
+        future: Py<PyAny>,
+    ) -> Self {
+        Self {
+            function,
+            task,
+            mode,
+            terms,
+            future,
+            has_begun: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            tries: AtomicU32::new(0),
+            workers: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether it is the call of a future.
+    pub(super) fn is_of(&self, future: &Bound<'_, PyAny>) -> bool {
+        self.future.as_ptr() == future.as_ptr()
+    }
+
+    /// Its turn has come. False if its future was cancelled.
+    pub(super) fn begin(&self, py: Python<'_>) -> bool {
+        if self.has_begun.swap(true, Ordering::AcqRel) {
+            return !self.is_stopped();
+        }
+        let begun = self.future.call_method0(py, intern!(py, "set_running_or_notify_cancel"));
+        match begun.and_then(|begun| begun.is_truthy(py)) {
+            Ok(goes_on) => goes_on,
+            Err(error) => {
+                error.write_unraisable(py, Some(self.future.bind(py)));
+                false
+            }
+        }
+    }
+
+    /// Cancels it if its turn has not come, and tells those who wait for it.
+    pub(super) fn cancel(&self, py: Python<'_>) {
+        let cancel = || -> PyResult<()> {
+            self.future.call_method0(py, intern!(py, "cancel"))?;
+            if !self.has_begun.swap(true, Ordering::AcqRel) {
+                self.future.call_method0(py, intern!(py, "set_running_or_notify_cancel"))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = cancel() {
+            error.write_unraisable(py, Some(self.future.bind(py)));
+        }
+    }
+
+    /// Nobody wants it any more.
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// A worker has died of it, or had to be ended.
+    pub(in super::super) fn cost_a_worker(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be tried again after a failure.
+    pub(super) fn tries_again(&self) -> bool {
+        self.workers.load(Ordering::Relaxed) < WORKERS
+            && !self.is_stopped()
+            && self.tries.fetch_add(1, Ordering::Relaxed) < self.terms.retries
+    }
+
+    /// Completes its future. What callbacks raise is reported by the future itself.
+    pub(super) fn complete(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
+        if self.is_stopped() {
+            return;
+        }
+        let told = match outcome {
+            Ok(value) => self.future.call_method1(py, intern!(py, "set_result"), (value,)),
+            Err(error) => {
+                let error = error.into_value(py);
+                self.future.call_method1(py, intern!(py, "set_exception"), (error,))
+            }
+        };
+        if let Err(error) = told {
+            // Somebody else has completed it.
+            error.write_unraisable(py, Some(self.future.bind(py)));
+        }
+    }
+
+    /// Completes the future of a call that was never sent.
+    pub(super) fn fail(&self, py: Python<'_>, error: PyErr) {
+        if self.begin(py) {
+            self.complete(py, Err(error));
+        }
+    }
+}

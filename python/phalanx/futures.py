@@ -1,0 +1,388 @@
+"""Executors of worker processes, with the interface of `concurrent.futures`.
+
+The work is done by `phalanx._core.ExecutorCore`; this module has the names, the defaults and the classes
+that programs subclass or catch. Everything else of `concurrent.futures` is here too, so that
+`from phalanx import futures` can stand for `from concurrent import futures`.
+"""
+
+import gc
+import os
+import threading
+import weakref
+from concurrent.futures import (
+    ALL_COMPLETED as ALL_COMPLETED,
+    FIRST_COMPLETED as FIRST_COMPLETED,
+    FIRST_EXCEPTION as FIRST_EXCEPTION,
+    BrokenExecutor as BrokenExecutor,
+    CancelledError as CancelledError,
+    Executor as Executor,
+    Future as _Future,
+    InvalidStateError as InvalidStateError,
+    ThreadPoolExecutor as ThreadPoolExecutor,
+    TimeoutError as TimeoutError,
+    as_completed as as_completed,
+    wait as wait,
+)
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, LOGGER, RUNNING
+from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
+
+from . import context as _context, util
+from ._core import ExecutorCore
+from .errors import WorkerDiedError
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeVar
+
+    from ._core import ExecutorService
+
+    _T = TypeVar("_T")
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "BrokenProcessPool",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "ProcessPoolExecutor",
+    "TaskTimeoutError",
+    "TaskWorkerDiedError",
+    "ThreadPoolExecutor",
+    "TimeoutError",
+    "as_completed",
+    "wait",
+]
+
+
+class TaskWorkerDiedError(WorkerDiedError, BrokenProcessPool):
+    """The worker process that ran a call of an executor ended; no other call is affected.
+
+    It is a `BrokenProcessPool` for programs that catch that, although the executor goes on.
+    """
+
+
+class TaskTimeoutError(TimeoutError):
+    """A call of an executor ran longer than it was allowed to, and was ended with its worker."""
+
+
+def _broken(cause: BaseException) -> BaseException:
+    if isinstance(cause, BrokenProcessPool) and not isinstance(cause, WorkerDiedError):
+        return cause
+    error = BrokenProcessPool(
+        "A process in the process pool was terminated abruptly while the future was running or "
+        f"pending: {cause}"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _timed_out(name: str, seconds: float) -> TaskTimeoutError:
+    return TaskTimeoutError(f"{name} ran longer than its time limit of {seconds:g} s, and was ended")
+
+
+class Future(_Future["_T"]):
+    """A `concurrent.futures.Future` whose call can also be cancelled while it runs."""
+
+    _service: "ExecutorService | None" = None
+
+    def cancel(self, *, running: bool = False) -> bool:
+        """Cancel the call if it has not begun; returns whether it is cancelled.
+
+        With `running=True` a call that runs is ended too: its worker process is asked to end, and
+        killed if it has not a second later. Other calls are not affected.
+        """
+        if super().cancel():
+            return True
+        service = self._service
+        if not running or service is None or not service.stop(self):
+            return False
+        with self._condition:
+            if self._state != RUNNING:
+                return False
+            self._state = CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()
+        return True
+
+
+class _Options(Executor):
+    """An executor's `submit` and `map` with options for each call."""
+
+    def __init__(self, executor, options):
+        self._executor = executor
+        self._options = options
+
+    def submit(self, fn, /, *args, **kwargs):
+        return self._executor._submit(fn, args, kwargs, *self._options)
+
+    def options(self, **changes):
+        timeout, retries, priority = self._options
+        known = {"timeout": timeout, "retries": retries, "priority": priority}
+        return self._executor.options(**{**known, **changes})
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+
+class ProcessPoolExecutor(Executor):
+    """An executor whose calls are run by worker processes.
+
+    The parameters are those of `concurrent.futures.ProcessPoolExecutor`. `on_worker_death` says what
+    the death of a worker means: `"isolate"`, that the call it was running raises
+    `TaskWorkerDiedError` while everything else goes on; `"break"`, as in the standard library, that
+    every call raises `BrokenProcessPool` from then on.
+
+    >>> with ProcessPoolExecutor(2) as executor:
+    ...     future = executor.submit(pow, 2, 10)
+    ...     future.result(), list(executor.map(abs, [-1, -2]))
+    (1024, [1, 2])
+    """
+
+    def __init__(
+        self,
+        max_workers: "int | None" = None,
+        mp_context: "Any" = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "tuple[Any, ...]" = (),
+        *,
+        max_tasks_per_child: "int | None" = None,
+        on_worker_death: str = "isolate",
+    ) -> None:
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if on_worker_death not in ("isolate", "break"):
+            raise ValueError(f"on_worker_death must be 'isolate' or 'break', not {on_worker_death!r}")
+        self._mp_context = _own_context(mp_context, max_tasks_per_child)
+        method = self._mp_context.get_start_method(allow_none=False)
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+            if method == "fork":
+                raise ValueError(
+                    "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; "
+                    "supply a different mp_context."
+                )
+        self._max_workers = max_workers or self._mp_context.cpu_count() or 1
+        self._initializer = initializer
+        self._initargs = initargs
+        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child)
+        breaks = on_worker_death == "break"
+        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks)
+        self._service: ExecutorService | None = None
+        self._executor_manager_thread: threading.Thread | None = None
+        self._is_shut_down = False
+
+    # Calls
+
+    def submit(self, fn: "Callable[..., _T]", /, *args: "Any", **kwargs: "Any") -> "Future[_T]":
+        """Let a worker call `fn(*args, **kwargs)`; returns a future at once."""
+        return self._submit(fn, args, kwargs)
+
+    def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        future = Future()
+        self._core.submit(future, fn, args, kwargs, timeout, retries, priority)
+        if self._service is None:
+            self._serve()
+        future._service = self._service
+        return future
+
+    def options(
+        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+    ) -> "_Options":
+        """Return an executor that submits to this one with options for each call.
+
+        A call that runs longer than `timeout` seconds is ended with its worker, and raises
+        `TaskTimeoutError`. A call that fails is tried again up to `retries` times, unless it has
+        cost two workers. Calls of higher `priority` are begun before others that wait.
+
+        >>> with ProcessPoolExecutor(2) as executor:
+        ...     executor.options(timeout=60, retries=2).submit(pow, 2, 10).result()
+        1024
+        """
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be positive, not {timeout!r}")
+        if retries < 0:
+            raise ValueError(f"retries must not be negative, not {retries!r}")
+        return _Options(self, (timeout, retries, priority))
+
+    def map(
+        self,
+        fn: "Callable[..., _T]",
+        *iterables: "Iterable[Any]",
+        timeout: "float | None" = None,
+        chunksize: int = 1,
+        buffersize: "int | None" = None,
+    ) -> "Iterator[_T]":
+        """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
+
+        All input is read at once, unless `buffersize` says how many calls may be ahead of the results
+        that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
+        they cost.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        star = len(iterables) != 1
+        calls: Iterable[Any] = zip(*iterables) if star else iterables[0]
+        if buffersize is None:
+            calls = list(calls)
+        results = self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+        if self._service is None:
+            self._serve()
+        return results
+
+    def _serve(self):
+        service = self._core.service()
+        if service is None:  # Another thread is about to start it.
+            return
+        thread = threading.Thread(target=service.run, name="phalanx-executor")
+        thread.daemon = False
+        self._executor_manager_thread = thread
+        self._service = service
+        _services[thread] = service
+        thread.start()
+
+    # The end
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; what was submitted is done, or cancelled if it has not begun.
+
+        With `wait` it returns when everything is done and the workers have left.
+        """
+        self._is_shut_down = True
+        self._core.close(cancel_futures)
+        thread = self._executor_manager_thread
+        if wait and thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def terminate_workers(self) -> None:
+        """End the workers at once (SIGTERM). Calls in progress raise `BrokenProcessPool`."""
+        self._is_shut_down = True
+        self._core.end_workers("terminate")
+
+    def kill_workers(self) -> None:
+        """End the workers at once (SIGKILL). Calls in progress raise `BrokenProcessPool`."""
+        self._is_shut_down = True
+        self._core.end_workers("kill")
+
+    def __reduce__(self):
+        raise TypeError("executors cannot be passed between processes or pickled")
+
+    # What programs that extend or watch executors look for inside of them.
+
+    @property
+    def _processes(self):
+        if self._is_shut_down and self._core.is_over:
+            return None
+        return {process.pid: process for process in self._core.processes()}
+
+    @property
+    def _broken(self):
+        error = self._core.broken
+        return False if error is None else str(error)
+
+    @property
+    def _shutdown_thread(self):
+        return self._is_shut_down
+
+    class _call_queue:
+        """Stands for the standard library's queue of calls: there is none that could be waited for."""
+
+        @staticmethod
+        def close():
+            pass
+
+        @staticmethod
+        def join_thread():
+            pass
+
+
+def _own_context(context, max_tasks):
+    """Return phalanx's context for one of any library, or for none."""
+    if isinstance(context, _context.BaseContext):
+        return context
+    if context is not None:
+        return _context._default_context.get_context(context.get_start_method(allow_none=False))
+    return _context._default_context.get_context("spawn" if max_tasks is not None else None)
+
+
+class _Starter:
+    """Starts worker processes for an executor, without keeping the executor alive."""
+
+    def __init__(self, context, initializer, initargs, max_tasks):
+        self.context = context
+        if initializer is not None:
+            initializer = _Initializer(initializer)
+        self.args = (initializer, initargs, max_tasks)
+
+    def __call__(self, bench):
+        process = self.context.Process(target=_worker, args=(bench, *self.args))
+        process.start()
+        return process
+
+
+class _Initializer:
+    """Calls an initializer, and logs what it raises as the standard library does."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *args):
+        try:
+            self.function(*args)
+        except BaseException:
+            LOGGER.critical("Exception in initializer:", exc_info=True)
+            raise
+
+
+def _worker(bench, initializer, initargs, max_tasks):
+    """Work at a bench of an executor's until it closes: the target of a worker process."""
+    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
+    gc.freeze()
+    try:
+        bench.run(initializer, tuple(initargs), max_tasks)
+    except KeyboardInterrupt:
+        # The parent was interrupted too, and says so; one report is enough.
+        util.debug("worker interrupted")
+    except BaseException:
+        if initializer is None:
+            raise
+        os._exit(1)  # It has been logged.
+
+
+# The end of the program: what was submitted is done, as in the standard library.
+
+_is_exiting = False
+_services: "weakref.WeakKeyDictionary[threading.Thread, ExecutorService]" = weakref.WeakKeyDictionary()
+
+
+def _finish():
+    global _is_exiting
+    _is_exiting = True
+    services = list(_services.items())
+    for _, service in services:
+        service.close()
+    for thread, _ in services:
+        thread.join()
+
+
+threading._register_atexit(_finish)  # type: ignore[attr-defined]
+os.register_at_fork(after_in_child=_services.clear)
