@@ -482,6 +482,58 @@ class IMapIterator(Generic[_T]):
         """Return the next result; raise `TimeoutError` if it is not there in time."""
 
 @final
+class ExecutorService:
+    """What an executor's thread runs."""
+
+    def run(self) -> None: ...
+    def close(self) -> None: ...
+    def stop(self, future: Any) -> bool: ...
+
+class ExecutorMap(Generic[_T]):
+    """The results of `Executor.map`, in order."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def close(self) -> None: ...
+
+class ExecutorCore:
+    """An executor of worker processes, as its owner holds it."""
+
+    def __new__(
+        cls,
+        seats: int,
+        start: Callable[[WorkerBench], Any],
+        on_demand: bool = False,
+        breaks: bool = False,
+    ) -> Self: ...
+    def submit(
+        self,
+        future: Any,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwds: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        priority: int = 0,
+    ) -> None: ...
+    def map(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        star: bool,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+    ) -> ExecutorMap[_T]: ...
+    def service(self) -> ExecutorService | None: ...
+    def close(self, cancels: bool = False) -> None: ...
+    def end_workers(self, method: str) -> None: ...
+    def processes(self) -> list[Any]: ...
+    @property
+    def broken(self) -> BaseException | None: ...
+    @property
+    def is_over(self) -> bool: ...
+
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
