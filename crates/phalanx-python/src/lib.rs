@@ -27,9 +27,9 @@ mod _core {
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
-    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
-    #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    #[pymodule_export]
+    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]

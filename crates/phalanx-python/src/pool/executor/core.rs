@@ -95,8 +95,7 @@ impl ExecutorCore {
         let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
         self.engine.attend();
         let input = input.unbind().into_any();
-        let results =
-            IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
+        let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
         self.engine.wake();
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
     }

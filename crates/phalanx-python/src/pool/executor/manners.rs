@@ -47,7 +47,10 @@ impl Manners {
     }
 
     /// The class of the error of a task whose worker died.
-    pub(in super::super) fn worker_died<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(in super::super) fn worker_died<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.is_executor {
             module(py)?.getattr("TaskWorkerDiedError")
         } else {
