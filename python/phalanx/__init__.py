@@ -161,8 +161,8 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
     from ._patch import patch as patch, unpatch as unpatch
+    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
     from .program import Program as Program
 else:
 
