@@ -1,10 +1,8 @@
 """Putting phalanx in the place of `multiprocessing`, and back."""
 
 import importlib
-import importlib.util
 import os
 import sys
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -35,12 +33,12 @@ def patch() -> None:
     Children under every start method do the same before they import the main module.
 
     >>> import multiprocessing
-    >>> phalanx.patch()
-    >>> multiprocessing.Queue().__class__.__module__
-    'phalanx.queues'
-    >>> phalanx.unpatch()
-    >>> multiprocessing.Queue().__class__.__module__
-    'multiprocessing.queues'
+    >>> mp.patch()
+    >>> multiprocessing.Process.__module__
+    'phalanx.context'
+    >>> mp.unpatch()
+    >>> multiprocessing.Process.__module__
+    'multiprocessing.context'
     """
     if _standard.is_replaced:
         return
@@ -97,16 +95,24 @@ class _Finder:
         if not _is_standard(name):
             return None
         own = _OWN + name.removeprefix(_STANDARD)
-        try:
-            if importlib.util.find_spec(own) is not None:
-                return ModuleSpec(name, _Loader(own))
-        except ModuleNotFoundError:  # Nor has it the package that the module would lie in.
-            pass
+        if _exists(own):
+            return ModuleSpec(name, _Loader(own))  # type: ignore[arg-type]
         *folders, _ = name.split(".")
         return PathFinder.find_spec(name, [os.path.join(os.path.dirname(os.__file__), *folders)])
 
 
-class _Loader(Loader):
+def _exists(own):
+    """Return whether phalanx has the module."""
+    parent, _, _ = own.rpartition(".")
+    if not parent:
+        return True
+    if not _exists(parent):
+        return False
+    path = getattr(importlib.import_module(parent), "__path__", None)
+    return path is not None and PathFinder.find_spec(own, path) is not None
+
+
+class _Loader:
     """Gives a module of phalanx to an import under another name, and leaves it as it is."""
 
     def __init__(self, own: str) -> None:
