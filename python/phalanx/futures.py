@@ -259,10 +259,12 @@ class ProcessPoolExecutor(Executor):
         _services[thread] = self._service
         try:
             thread.start()
-        except BaseException:  # Nobody would look after the workers.
+        except BaseException:
             self._executor_manager_thread = None
             del _services[thread]
+            # Nobody would look after the workers: they end now, and this thread sees to it.
             self._core.end_workers("kill")
+            self._service.run()
             raise
 
     # The end
