@@ -484,7 +484,7 @@ def _cleanup_tests():
 
     process._cleanup()
     forkserver._forkserver._stop()
-    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    tracker = sys.modules.get("phalanx.resource_tracker")
     if tracker is not None:
         tracker._resource_tracker._stop()
     _run_finalizers()

@@ -8,7 +8,7 @@ import importlib
 import phalanx as mp
 import pytest
 
-MODULES = ["connection", "pool", "process", "queues", "sharedctypes", "synchronize"]
+MODULES = ["_patch", "connection", "pool", "process", "queues", "sharedctypes", "synchronize"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -28,7 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 DEVIATIONS = ROOT / "docs" / "migration" / "deviations.md"
-METHODS = ("fork", "spawn", "forkserver", "main_handling")
+METHODS = ("fork", "spawn", "forkserver", "main_handling", "futures")
 #: What shows within seconds whether the whole is in order: for `make test`.
 FAST = (
     "WithProcessesTestQueue",
