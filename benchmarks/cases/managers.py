@@ -28,7 +28,9 @@ def manager_dict(run: Run) -> float:
     """Write a key and read it."""
     with run.mp.Manager() as manager:
         mapping = manager.dict()
-        figure = run.measure_statement("mapping['key'] = 417; mapping['key']", run.count(OPERATIONS), mapping=mapping)
+        figure = run.measure_statement(
+            "mapping['key'] = 417; mapping['key']", run.count(OPERATIONS), mapping=mapping
+        )
         check(mapping._getvalue() == {"key": 417}, "the key was not written")
     return figure
 

@@ -103,6 +103,7 @@ MODULES = (
     "payloads",
     "tasks_one_by_one",
     "tasks_in_bulk",
+    "executors",
     "arrays",
     "uncontended",
     "managers",

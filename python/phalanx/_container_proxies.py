@@ -89,6 +89,8 @@ BaseListProxy: "Any" = _container_type(
 class ListProxy(BaseListProxy):
     """Stands for a list."""
 
+    _local: "Any"
+
     def __getitem__(self, index: "Any") -> "Any":
         local = self._local
         if local is not None:
@@ -140,7 +142,7 @@ class ListProxy(BaseListProxy):
         super().__imul__(value)
         return self
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: "Any" = classmethod(GenericAlias)
 
 
 _BaseDictProxy: "Any" = _container_type(
@@ -189,6 +191,8 @@ class _Keys:
 
 class DictProxy(_BaseDictProxy):
     """Stands for a dictionary."""
+
+    _local: "Any"
 
     def __iter__(self) -> "Any":
         local = self._local
@@ -253,7 +257,7 @@ class DictProxy(_BaseDictProxy):
         super().__ior__(value)
         return self
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: "Any" = classmethod(GenericAlias)
 
 
 _BaseSetProxy: "Any" = MakeProxyType(
@@ -322,7 +326,7 @@ class SetProxy(_BaseSetProxy):
         return self
 
     __hash__ = BaseProxy.__hash__
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: "Any" = classmethod(GenericAlias)
 
 
 class NamespaceProxy(BaseProxy):
@@ -395,4 +399,4 @@ class ValueProxy(BaseProxy):
 
     value = property(get, set)
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: "Any" = classmethod(GenericAlias)

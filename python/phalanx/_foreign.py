@@ -7,8 +7,8 @@ from .reduction import ForkingPickler
 
 _STANDARD = "multiprocessing.managers"
 _ERRORS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
-_OURS = ("phalanx.managers", "phalanx._proxies", "phalanx._server", "phalanx._managed") + (
-    "phalanx._container_proxies",
+_OURS = tuple(
+    f"phalanx.{module}" for module in ("managers", "_proxies", "_container_proxies", "_server", "_managed")
 )
 
 

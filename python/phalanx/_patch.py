@@ -48,6 +48,8 @@ def patch() -> None:
     for name in standard:
         del sys.modules[name]
     sys.meta_path.insert(0, _Finder)
+    if _EXECUTORS in sys.modules:
+        _redirect_executors(sys.modules[_EXECUTORS])
     if _STANDARD in standard:
         sys.modules[_STANDARD] = sys.modules[_OWN]
         _redirect_package(standard[_STANDARD])

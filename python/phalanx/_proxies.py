@@ -260,7 +260,7 @@ class BaseProxy:
     _isauto = False
     #: Whether the class can work on an object in shared memory, and that object.
     _takes_local = False
-    _local: "Any" = None
+    _local: "Any"
     _stays = False
 
     def __init__(
@@ -279,6 +279,7 @@ class BaseProxy:
         self._manager = manager
         self._serializer = serializer
         self._owned_by_manager = manager_owned
+        self._authkey: bytes
         if authkey is not None:
             self._authkey = process.AuthenticationString(authkey)
         elif manager is not None:
@@ -410,7 +411,7 @@ class BaseProxy:
         self._stays = True
 
     def __reduce__(self):
-        kwds = {}
+        kwds: dict[str, Any] = {}
         if get_spawning_popen() is not None:
             kwds["authkey"] = self._authkey
             if self._local is not None:
@@ -441,7 +442,9 @@ def _link_is_ours(where):
     return serializer == "pickle" and _link(tls, address, authkey, serializer).is_ours
 
 
-def _paid_proxy(proxytype, token, where, shared, **kwds):
+def _paid_proxy(
+    proxytype: "Any", token: Token, where: "tuple[Any, Any, Any, Any]", shared: "Any", **kwds: "Any"
+) -> "Any":
     """Make the proxy of an object that the server holds for this process already."""
     key = (token.address, token.id)
     BaseProxy._prepaid[key] = (shared,)
@@ -534,6 +537,9 @@ def _take_methods(proxy, local):
     for name in getattr(local, "_direct", ()):
         if name in proxy._exposed_:
             setattr(proxy, name, getattr(local, name))
+
+
+BaseProxy._local = None
 
 
 class IteratorProxy(BaseProxy):
@@ -703,7 +709,7 @@ class BarrierProxy(BaseProxy):
 _BaseArrayProxy = MakeProxyType("ArrayProxy", ("__len__", "__getitem__", "__setitem__"))
 ArrayProxy = _BaseArrayProxy
 
-BasePoolProxy = MakeProxyType(
+BasePoolProxy: "Any" = MakeProxyType(
     "PoolProxy",
     (
         "apply",

@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to im
 if TYPE_CHECKING:
     from typing import Any
 
+
 def all_methods(obj: "Any") -> list[str]:
     """Return the names of an object's methods."""
     return [name for name in dir(obj) if callable(getattr(obj, name))]
@@ -280,7 +281,7 @@ class Server:
     def create(self, c: "Any", typeid: str, /, *args: "Any", **kwds: "Any") -> "tuple[str, tuple[str, ...]]":
         """Make an object; return its id and the names of its methods."""
         with self.mutex:
-            callable, exposed, method_to_typeid, proxytype = self.registry[typeid]
+            callable, exposed, method_to_typeid, _proxytype = self.registry[typeid]
             if callable is None:
                 if kwds or len(args) != 1:
                     raise ValueError("Without callable, must have one non-keyword argument")
@@ -435,7 +436,7 @@ class _SharedMemoryTracker:
         return (self.shared_memory_context_name, self.segment_names)
 
     def __setstate__(self, state):
-        self.__init__(*state)
+        self.shared_memory_context_name, self.segment_names = state
 
 
 class SharedMemoryServer(Server):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
 
+_ConnectionBase = Connection
+
 BUFSIZE = 8192
 CONNECTION_TIMEOUT = 20.0
 MESSAGE_LENGTH = 40

@@ -6,7 +6,6 @@ hundred times as fast; see `_managed`. The messages of server and clients are th
 `multiprocessing`, so either side may be of that library.
 """
 
-import sys
 from array import array
 
 from . import process, util
@@ -51,9 +50,7 @@ from ._proxies import (
     RebuildProxy as RebuildProxy,
     RemoteError as RemoteError,
     Token as Token,
-    _connect,
     _control,
-    _link,
     _link_is_ours,
     _paid_proxy,
     _thread_local,
@@ -115,7 +112,8 @@ def rebuild_as_list(obj: "Any") -> "Any":
 class State:
     """What a manager is doing."""
 
-    __slots__ = ["value"]
+    __slots__ = ("value",)
+    value: int
     INITIAL = 0
     STARTED = 1
     SHUTDOWN = 2
@@ -221,9 +219,7 @@ class BaseManager:
         )
 
     @classmethod
-    def _run_server(
-        cls, registry, address, authkey, serializer, writer, initializer=None, initargs=()
-    ):
+    def _run_server(cls, registry, address, authkey, serializer, writer, initializer=None, initargs=()):
         """Run a server, after telling its address."""
         from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]
 
@@ -237,7 +233,7 @@ class BaseManager:
         util.info("manager serving at %r", server.address)
         server.serve_forever()
 
-    def _where(self):
+    def _where(self) -> "tuple[Any, Any, Any, Any]":
         """How this thread reaches the server."""
         return _thread_local(self._address)[0], self._address, self._authkey, self._serializer
 

@@ -310,6 +310,10 @@ def _inherit_tracker(method, number):
         number = forkserver.get_inherited_fds()[number]
     os.set_inheritable(number, False)
     util._tracker_fd = number
+    # The forkserver may have imported it.
+    tracker = sys.modules.get(f"{__package__}.resource_tracker")
+    if tracker is not None:
+        tracker._resource_tracker._fd = number
 
 
 def _set_patched(wanted):

@@ -184,7 +184,7 @@ def remote_work(library, address, key):
             errors.append(type(error).__name__)
     found = {
         "list": list(sequence),
-        "items": sorted(key for key in mapping.keys()),
+        "items": sorted(mapping.keys()),
         "iter": sorted(mapping),
         "value": value.value,
         "space": (space.x, space.y),

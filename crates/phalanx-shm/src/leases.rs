@@ -254,6 +254,7 @@ impl Shared<LeaseBoard> {
     /// # Panics
     /// When the board has no such seat.
     #[must_use]
+    #[inline]
     pub fn seat(&self, number: usize) -> &Seat {
         assert!(number < self.seats.load(Ordering::Relaxed) as usize, "no seat {number}");
         let at = self.tail_offset() + (number * std::mem::size_of::<Seat>()) as u64;
@@ -298,20 +299,20 @@ impl Shared<LeaseBoard> {
         self.behind_the_seats() + (CANCELLED * 8 + number * desk + at) as u64
     }
 
-    /// Lays a result on the desk of seat `number`, from byte `at` on. It counts once
-    /// [`Seat::stage`] says so. For the seat's worker.
+    /// Lays a record on the desk of seat `number`, from byte `at` on: the length of `bytes` as a
+    /// little-endian word, then `bytes`. It counts once [`Seat::stage`] says so. For the seat's worker.
     ///
     /// # Panics
     /// When the desk has no room for it.
+    #[inline]
     pub fn lay(&self, number: usize, at: usize, bytes: &[u8]) {
-        let offset = self.desk_offset(number, at, bytes.len());
-        if let Some(chunk) = self.family().arena().chunk_at(self.offset()) {
-            self.family().arena().write(chunk, (offset - self.offset()) as usize, bytes);
-        }
+        let offset = self.desk_offset(number, at, 8 + bytes.len());
+        self.family().arena().write_record(offset, (bytes.len() as u64).to_le(), bytes);
         failpoint!("pool.desk.written");
     }
 
-    /// Appends the first `len` bytes on the desk of seat `number` to `out`, whose worker has ended.
+    /// Appends the first `len` bytes on the desk of seat `number` to `out`: for its worker, or once that
+    /// has ended.
     ///
     /// # Panics
     /// When the desk has not so many.

@@ -14,6 +14,7 @@ pub mod arena;
 pub mod cells;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod chunk_word;
+#[cfg(not(loom))]
 pub mod containers;
 pub mod engine_lock;
 pub mod event_count;

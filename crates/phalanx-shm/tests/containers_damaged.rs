@@ -133,7 +133,7 @@ fn damage_some(family: &Family, head: u64, words: usize, numbers: &mut Numbers) 
 #[test]
 fn damage_stays_where_it_is() {
     let _watchdog = Watchdog::start(300);
-    for seed in 1..60u64 {
+    for seed in 1..40u64 {
         let child = forked(|| {
             std::panic::set_hook(Box::new(|_| {}));
             let family = Family::get().unwrap();

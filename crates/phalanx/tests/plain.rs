@@ -134,6 +134,10 @@ fn reading_is_tolerant_where_no_meaning_is_lost() {
     let ints: Plain = [1, 2].into_iter().collect();
     assert_eq!(from::<(f64, u8)>(&ints), Ok((1.0, 2)));
     assert_eq!(from::<Vec<u8>>(&Plain::Tuple(vec![])), Ok(vec![]));
+    let bytes = Plain::Bytes(vec![7, 255]);
+    assert_eq!(from::<Vec<u8>>(&bytes), Ok(vec![7, 255]));
+    assert_eq!(from::<[u16; 2]>(&bytes), Ok([7, 255]));
+    assert!(from::<[u8; 3]>(&bytes).is_err() && from::<[u8; 1]>(&bytes).is_err());
     #[derive(Debug, PartialEq, Deserialize)]
     struct One {
         a: u8,

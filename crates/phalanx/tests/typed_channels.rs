@@ -206,3 +206,40 @@ fn the_descriptor_is_readable_while_there_is_something() {
     drop(sender);
     wait_readable(bell.as_fd(), FOREVER).expect("the end");
 }
+
+#[test]
+fn an_end_that_was_not_sent_is_not_kept_for_anybody() {
+    let _alone = alone();
+    let before = shared();
+    let full = Queue::<(Sender<u8>, String)>::bounded(1).expect("a queue");
+    let (kept, keeper) = channel().expect("a channel");
+    full.put((kept, "first".to_owned())).expect("room");
+    let (sender, receiver) = channel::<u8>().expect("a channel");
+    let (sender, _) = full.try_put((sender, "second".to_owned())).expect_err("full").into_inner();
+    sender.send(7).expect("it has come back");
+    drop(sender);
+    assert_eq!(receiver.recv().expect("a number"), 7);
+    assert!(receiver.recv().expect_err("no copy is left").is_disconnected());
+    drop(full.take().expect("the first"));
+    assert!(keeper.recv().expect_err("no copy is left").is_disconnected());
+    drop((full, keeper, receiver));
+    assert_eq!(shared(), before);
+}
+
+#[test]
+fn ends_and_large_bytes_travel_together() {
+    let _alone = alone();
+    let both = Queue::<(SharedBytes, Sender<usize>)>::unbounded().expect("a queue");
+    let (sender, receiver) = channel().expect("a channel");
+    both.put((SharedBytes::copy_from(&[1; 10_000]).expect("memory"), sender)).expect("memory");
+    let (bytes, sender) = both.take().expect("both");
+    sender.send(bytes.len()).expect("somebody listens");
+    assert_eq!(receiver.recv().expect("a length"), 10_000);
+    // One by one from a batch, too.
+    let ends = Queue::<Sender<usize>>::unbounded().expect("a queue");
+    ends.put_many([sender.clone(), sender]).expect("memory");
+    for (n, end) in ends.take_many(2).into_iter().enumerate() {
+        end.expect("an end").send(n).expect("somebody listens");
+    }
+    assert_eq!(receiver.iter().map(|n| n.expect("a number")).sum::<usize>(), 1);
+}

@@ -168,7 +168,6 @@ def test_arguments_and_exit_code(peer):
     program = mp.Program([peer, "arguments", "ü x", b"y"], {"out": out}, name="rusty")
     assert program.name == "rusty" and program.exitcode is None and not program.is_alive()
     program.start()
-    assert program in mp.active_children()
     assert out.get() == ["ü x", "y"]
     joined(program)
     assert mp.connection.wait([program.sentinel], 0) == [program.sentinel]
@@ -209,6 +208,7 @@ def test_the_rust_program_dies_holding_locks(peer):
     program = started(peer, "hold", lock=lock, total=total, here=here)
     assert here.wait(SECONDS)
     assert not lock.acquire(timeout=0.05)
+    assert program.is_alive() and program in mp.active_children()
     program.kill()
     with pytest.raises(mp.OwnerDiedError) as caught:
         lock.acquire(timeout=SECONDS)

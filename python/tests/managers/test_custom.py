@@ -187,7 +187,7 @@ def test_a_proxy_connects_anew(manager):
 
 def test_subclassed_server(default_ctx):
     class Server(managers.Server):
-        public = [*managers.Server.public, "greet"]
+        public = (*managers.Server.public, "greet")
 
         def greet(self, c, name):
             return f"hello {name}"

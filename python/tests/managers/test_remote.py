@@ -51,12 +51,13 @@ def server(library, address):
 
 
 ADDRESSES = {"tcp": ("127.0.0.1", 0), "unix": "file", "abstract": "\0manager-of-a-test"}
-LIBRARIES = ["phalanx", "multiprocessing"] if IS_PHALANX else [LIBRARY]
+PAIRS = [(LIBRARY, LIBRARY)]
+if IS_PHALANX:
+    PAIRS += [("phalanx", "multiprocessing"), ("multiprocessing", "phalanx")]
 
 
 @pytest.mark.parametrize("kind", ADDRESSES)
-@pytest.mark.parametrize("of_client", LIBRARIES)
-@pytest.mark.parametrize("of_server", LIBRARIES)
+@pytest.mark.parametrize(("of_server", "of_client"), PAIRS)
 def test_clients_and_servers_of_both_libraries(of_server, of_client, kind, tmp_path):
     address = str(tmp_path / "socket") if kind == "unix" else ADDRESSES[kind]
     if kind == "abstract":

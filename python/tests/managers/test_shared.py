@@ -79,7 +79,7 @@ def test_a_dict_that_cannot_be_shared_from_the_beginning(manager):
 
 def test_threads_that_move_a_dict_at_once(manager):
     for _ in range(5):
-        proxy = manager.dict(zip("abc", range(3)))
+        proxy = manager.dict({"a": 0, "b": 1, "c": 2})
         again = manager.list([proxy])
 
         def put(number, again=again):

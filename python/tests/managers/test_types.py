@@ -69,10 +69,11 @@ def test_list(manager):
     proxy.reverse()
     assert list(proxy) == [5, 3, 2, 30, 20, 10]
     proxy.sort()
-    assert (proxy + [1], proxy * 1, 1 * proxy) == ([2, 3, 5, 10, 20, 30, 1], *[[2, 3, 5, 10, 20, 30]] * 2)
+    joined = proxy + [1]  # noqa: RUF005 - it is what is tested
+    assert (joined, proxy * 1, 1 * proxy) == ([2, 3, 5, 10, 20, 30, 1], *[[2, 3, 5, 10, 20, 30]] * 2)
     proxy.sort(reverse=True)
     proxy *= 2
-    assert (len(proxy), proxy[0], list(reversed(proxy))[0]) == (12, 30, 2)
+    assert (len(proxy), proxy[0], next(iter(reversed(proxy)))) == (12, 30, 2)
     for attempt, error in (
         (lambda: proxy[99], IndexError),
         (lambda: proxy.remove("none"), ValueError),

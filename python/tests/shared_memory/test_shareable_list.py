@@ -28,12 +28,17 @@ def test_items(items):
     assert items.index(42) == 6
     with pytest.raises(ValueError):
         items.index("not there")
-    for position in (len(ITEMS), -len(ITEMS) - 1):
-        with pytest.raises(IndexError):
-            items[position]
+    with pytest.raises(IndexError):
+        items[len(ITEMS)]
     with pytest.raises(IndexError):
         items[100] = 1
     assert items.format.startswith("8s8sdq")
+
+
+@phalanx_only  # the standard library reads what lies before the first
+def test_no_item_before_the_first(items):
+    with pytest.raises(IndexError):
+        items[-len(ITEMS) - 1]
 
 
 def test_items_are_replaced_in_their_room(items):

@@ -57,6 +57,8 @@ def test_misuse():
         SharedMemory("not-there-at-all")
     with pytest.raises(OSError):
         SharedMemory("a/b", create=True, size=1)
+    with pytest.raises(ValueError):
+        SharedMemory("a\0b", create=True, size=1)
 
 
 def test_a_name_is_taken_once(made):

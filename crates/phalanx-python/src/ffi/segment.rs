@@ -54,6 +54,9 @@ impl Segment {
     #[new]
     #[pyo3(signature = (name, size = None))]
     fn new(py: Python<'_>, name: Option<&str>, size: Option<usize>) -> PyResult<Self> {
+        if name.is_some_and(|name| name.contains('\0')) {
+            return Err(PyValueError::new_err("embedded null byte"));
+        }
         let made = match (name, size) {
             (_, Some(size)) => {
                 let make = || named::Segment::create(name, size);

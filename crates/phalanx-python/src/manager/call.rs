@@ -42,7 +42,7 @@ impl<'py> Desk<'py> {
         request: &Bound<'py, PyBytes>,
     ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
         let serve = intern!(self.owner.py(), "_serve_first");
-        Ok(self.owner.call_method1(serve, (&self.client, request))?.extract()?)
+        self.owner.call_method1(serve, (&self.client, request))?.extract()
     }
 
     /// Answers a request of a client that stays. Nothing is returned when its connection has to be

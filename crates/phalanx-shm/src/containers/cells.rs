@@ -24,7 +24,6 @@ pub trait Cells: Memory {
     fn condemn(&self, chunk: u64, dead: SlotId);
 }
 
-#[cfg(not(loom))]
 mod on_arena {
     use super::Cells;
     use crate::arena::{Chunk, ChunkState};

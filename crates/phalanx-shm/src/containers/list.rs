@@ -340,7 +340,6 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 }
 
-#[cfg(not(loom))]
 mod as_object {
     use super::List;
     use crate::family::Family;

@@ -265,7 +265,6 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 }
 
-#[cfg(not(loom))]
 mod as_object {
     use super::Map;
     use crate::family::Family;

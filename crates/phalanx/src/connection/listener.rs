@@ -322,3 +322,37 @@ impl Candidate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::connect;
+
+    #[test]
+    fn who_has_had_its_time_is_dropped_and_nobody_else() {
+        let name = format!("phalanx-time-{}", std::process::id()).into_bytes();
+        let listener = Listener::bind(&Address::Abstract(name), 8).expect("the name is free");
+        let address = listener.address().expect("it has one");
+        let lines: Vec<Stream> = (0..3)
+            .map(|_| connect(&address, &Patience::forever()).expect("somebody listens"))
+            .collect();
+        let mut round = Round { listener: &listener, list: Vec::new() };
+        round.take_all(&Key::new(b"secret"), Peers::OwnUser).expect("they have come");
+        assert_eq!(round.list.len(), 3);
+        round.let_time_pass(PATIENCE / 2, &[false, false, false]);
+        assert_eq!(round.list.len(), 3);
+        // The second has said something in the last moment.
+        round.let_time_pass(PATIENCE, &[false, true, false]);
+        assert_eq!(round.list.len(), 1);
+        round.let_time_pass(PATIENCE, &[false]);
+        assert!(round.list.is_empty());
+        // Those who were dropped see the end of the connection behind the challenge.
+        for line in lines {
+            let mut challenge = Vec::new();
+            let wait = Patience::timeout(Some(Duration::from_secs(60)));
+            line.recv(&mut challenge, Some(MESSAGE_MAX), &wait).expect("it was sent");
+            let end = line.recv(&mut challenge, None, &wait);
+            assert!(matches!(end, Err(StreamError::EndOfFile)));
+        }
+    }
+}

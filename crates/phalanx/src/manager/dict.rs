@@ -1,9 +1,11 @@
 //! Dictionaries of typed keys and values.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use phalanx_shm::patience::Patience;
+use serde::Serialize;
 
 use super::AccessError;
 use super::line::{Remote, unexpected};
@@ -12,6 +14,12 @@ use super::passed::passed;
 use super::raw::RawDict;
 use crate::sync::CreateError;
 use crate::wire::{self, DecodeError, Message};
+
+/// What a [`Dict`] with keys of type `K` can be asked for: a `K`, or what it lends and what is encoded
+/// as it is, as `str` for `String` and `[T]` for `Vec<T>`.
+pub trait KeyOf<K>: Serialize {}
+
+impl<K: Borrow<Q>, Q: Serialize + ?Sized> KeyOf<K> for Q {}
 
 /// A dictionary that processes share. Clones are handles to the same one; a handle among the
 /// arguments of a process that is started makes that process a holder.
@@ -27,9 +35,9 @@ use crate::wire::{self, DecodeError, Message};
 /// use phalanx::manager::Dict;
 ///
 /// let stock: Dict<String, u32> = Dict::new()?;
-/// stock.insert(&"apples".to_owned(), &5)?;
-/// stock.update(&"apples".to_owned(), |count| Some(count.unwrap_or(0) + 1))?;
-/// assert_eq!(stock.get(&"apples".to_owned())?, Some(6));
+/// stock.insert("apples", &5)?;
+/// stock.update("apples", |count| Some(count.unwrap_or(0) + 1))?;
+/// assert_eq!(stock.get("apples")?, Some(6));
 /// assert_eq!(stock.entries()?, [("apples".to_owned(), 6)]);
 /// # Ok::<(), phalanx::Error>(())
 /// ```
@@ -122,7 +130,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn get(&self, key: &K) -> Result<Option<V>, AccessError> {
+    pub fn get<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<Option<V>, AccessError> {
         Ok(self.fetch(&encoded(key)?)?.map(|bytes| wire::decode(&bytes)).transpose()?)
     }
 
@@ -130,7 +138,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn contains_key(&self, key: &K) -> Result<bool, AccessError> {
+    pub fn contains_key<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<bool, AccessError> {
         match self.run(DictOperation::Contains(&encoded(key)?))? {
             Answer::Flag(there) => Ok(there),
             _ => Err(unexpected()),
@@ -141,7 +149,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn insert(&self, key: &K, value: &V) -> Result<bool, AccessError> {
+    pub fn insert<Q: KeyOf<K> + ?Sized>(&self, key: &Q, value: &V) -> Result<bool, AccessError> {
         self.put(&encoded(key)?, value, When::Always)?.ok_or_else(unexpected)
     }
 
@@ -162,7 +170,7 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`]. A value that does not decode is removed.
-    pub fn remove(&self, key: &K) -> Result<Option<V>, AccessError> {
+    pub fn remove<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<Option<V>, AccessError> {
         match self.run(DictOperation::Remove(&encoded(key)?, When::Always))? {
             Answer::Value(bytes) => Ok(Some(wire::decode(&bytes)?)),
             Answer::Nothing => Ok(None),
@@ -188,7 +196,11 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn get_or_insert_with(&self, key: &K, make: impl FnOnce() -> V) -> Result<V, AccessError> {
+    pub fn get_or_insert_with<Q: KeyOf<K> + ?Sized>(
+        &self,
+        key: &Q,
+        make: impl FnOnce() -> V,
+    ) -> Result<V, AccessError> {
         let encoded = encoded(key)?;
         if let Some(bytes) = self.fetch(&encoded)? {
             return Ok(wire::decode(&bytes)?);
@@ -212,9 +224,9 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn update(
+    pub fn update<Q: KeyOf<K> + ?Sized>(
         &self,
-        key: &K,
+        key: &Q,
         mut change: impl FnMut(Option<V>) -> Option<V>,
     ) -> Result<(), AccessError> {
         let encoded = encoded(key)?;
@@ -305,7 +317,7 @@ impl<K: Message, V: Message> Dict<K, V> {
 
 passed!([K, V] Dict<K, V>, RawDict, "a dictionary");
 
-pub(super) fn encoded<T: Message>(value: &T) -> Result<Vec<u8>, AccessError> {
+pub(super) fn encoded<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, AccessError> {
     let mut bytes = Vec::new();
     wire::encode(value, &mut bytes)?;
     Ok(bytes)

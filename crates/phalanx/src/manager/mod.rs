@@ -43,7 +43,7 @@ mod protocol;
 mod raw;
 mod server;
 
-pub use dict::Dict;
+pub use dict::{Dict, KeyOf};
 pub use draft::{Draft, Stored, draft_parcel, fetch};
 pub use error::AccessError;
 pub use list::List;

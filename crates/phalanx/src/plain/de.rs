@@ -1,6 +1,6 @@
 //! Frames into the program's own types.
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::decode::{Item, Reader};
@@ -95,10 +95,31 @@ impl<'a> de::Deserializer<'a> for Value<'_, 'a> {
         }
     }
 
+    /// Bytes will do for a sequence of small integers.
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, PlainError> {
+        match self.reader.next_bytes()? {
+            Some(bytes) => {
+                let mut items = SeqDeserializer::new(bytes.iter().copied());
+                let value = visitor.visit_seq(&mut items)?;
+                items.end()?;
+                Ok(value)
+            }
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'a>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, PlainError> {
+        self.deserialize_seq(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
         <V: Visitor<'a>>
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit unit_struct tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -119,6 +119,23 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
+    /// Takes the next value if it is a run of bytes.
+    pub(super) fn next_bytes(&mut self) -> Result<Option<&'a [u8]>, PlainError> {
+        match self.peek() {
+            Some(
+                tag::SHORT_BYTES
+                | tag::BYTES
+                | tag::BYTE_ARRAY
+                | tag::BYTES_BUFFER
+                | tag::BYTE_ARRAY_BUFFER,
+            ) => match self.item()? {
+                Item::Bytes(bytes) => Ok(Some(bytes)),
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
     /// An integer without a tag.
     #[inline]
     pub(super) fn int(&mut self) -> Result<i64, PlainError> {

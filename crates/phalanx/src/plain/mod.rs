@@ -34,8 +34,9 @@
 //! | maps with keys that are strings or integers; structs | dictionaries |
 //! | variants of an enum | the name, or a dictionary with the name as its one key |
 //!
-//! Reading is tolerant: a list will do for a tuple, an integer for a float, and unknown fields of a
-//! dictionary are left out.
+//! Reading is tolerant: a list will do for a tuple, bytes for a list of small integers, an integer for a
+//! float, and unknown fields of a dictionary are left out. A `Vec<u8>` is sent as a list, which is what serde
+//! takes it for; the crate `serde_bytes` makes bytes of it.
 
 mod big;
 mod codec;

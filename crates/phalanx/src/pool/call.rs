@@ -49,18 +49,17 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) const fn new() -> Self {
-        Self { body: Vec::new(), lent: Vec::new(), count: 0, failed: Vec::new() }
-    }
-
-    #[inline]
-    pub(super) fn push<A: Serialize>(&mut self, argument: &A) {
-        let lent = &mut self.lent;
-        let encoded = push_record(&mut self.body, |out| wire::apart::lend(argument, out, lent));
-        if let Err(error) = encoded {
-            self.failed.push((self.count, error));
-        }
-        self.count += 1;
+    /// A task for each argument.
+    pub(super) fn of<A: Serialize>(arguments: &[A]) -> Self {
+        let (mut body, mut lent, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        wire::apart::lending(&mut lent, || {
+            for (at, argument) in arguments.iter().enumerate() {
+                if let Err(error) = push_record(&mut body, |out| wire::append(argument, out)) {
+                    failed.push((at as u32, error));
+                }
+            }
+        });
+        Self { body, lent, count: arguments.len() as u32, failed }
     }
 
     /// What cannot be sent, each with the answer that its task gets at once.
@@ -136,7 +135,7 @@ fn open<R: DeserializeOwned>(answer: Answer, task: u64) -> Result<R, PoolError> 
 
 #[inline]
 fn decode<R: DeserializeOwned>(bytes: &[u8], task: u64) -> Result<R, PoolError> {
-    wire::decode(bytes).map_err(|error| PoolError::Undecodable { task, error })
+    wire::apart::open(bytes, None).map_err(|error| PoolError::Undecodable { task, error })
 }
 
 /// The error of a task that panicked, from what its worker sent.

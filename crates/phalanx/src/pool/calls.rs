@@ -248,9 +248,7 @@ impl Pool {
                     sink(task, result)?;
                 }
             } else if let Some((first, count)) = next {
-                let mut batch = Batch::new();
-                items[first..first + count].iter().for_each(|item| batch.push(item));
-                self.team.send(job.id, batch)?;
+                self.team.send(job.id, Batch::of(&items[first..first + count]))?;
                 next = batches.next();
             }
         }

@@ -177,8 +177,7 @@ impl Pool {
         function: impl Callable<A, R>,
         argument: &A,
     ) -> Result<Task<R>, PoolError> {
-        let mut batch = Batch::new();
-        batch.push(argument);
+        let mut batch = Batch::of(std::slice::from_ref(argument));
         if let Some(error) = batch.take_failure() {
             return Err(PoolError::Argument { task: 0, error });
         }

@@ -145,7 +145,8 @@ pub(super) fn serve(bench: &Bench, recipe: &Recipe) -> i32 {
             job,
             batch: Vec::new(),
             result: Out::default(),
-            kept: Vec::new(),
+            kept: 0,
+            records: Vec::new(),
             kept_from: 0,
             kept_until: 0,
             kept_since: 0,
@@ -163,11 +164,12 @@ struct Worker<'a> {
     job: Rc<Cell<u64>>,
     batch: Vec<u8>,
     result: Out,
-    /// Results that lie on the desk too: of the tasks `kept_from..kept_until`.
-    kept: Vec<u8>,
+    /// Bytes of the results that lie on the desk: of the tasks `kept_from..kept_until`.
+    kept: usize,
     kept_from: u32,
     kept_until: u32,
     kept_since: u64,
+    records: Vec<u8>,
     scratch: Vec<u8>,
 }
 
@@ -323,17 +325,16 @@ impl Worker<'_> {
             self.publish_kept(label.job, batch_first)?;
             return self.publish(index + 1, label);
         }
-        if self.kept.len() + size > self.bench.desk() {
+        if self.kept + size > self.bench.desk() {
             self.publish_kept(label.job, batch_first)?;
         }
-        if self.kept.is_empty() {
+        if self.kept == 0 {
             self.kept_from = index;
             self.kept_since = began;
         }
-        let at = self.kept.len();
-        push_record(&mut self.kept, |kept| kept.extend_from_slice(&self.result.frame));
         self.kept_until = index + 1;
-        self.bench.stage(self.kept_from, self.kept_until, at, &self.kept[at..]);
+        let result = &self.result.frame;
+        self.kept = self.bench.stage(self.kept_from, self.kept_until, self.kept, result);
         if now - self.kept_since > KEPT_NS {
             self.publish_kept(label.job, batch_first)?;
         }
@@ -341,15 +342,17 @@ impl Worker<'_> {
     }
 
     fn publish_kept(&mut self, job: u64, batch_first: u64) -> Result<(), AllocError> {
-        if self.kept.is_empty() {
+        if self.kept == 0 {
             return Ok(());
         }
         let count = self.kept_until - self.kept_from;
         let first = batch_first + u64::from(self.kept_from);
         let label = ResultLabel { job, first, count, kind: Kind::Values };
-        let body = Outgoing::Inline(&self.kept);
+        self.records.clear();
+        self.bench.read_desk(self.kept, &mut self.records);
+        let body = Outgoing::Inline(&self.records);
         self.bench.publish(self.kept_until, &label.pack(), body, &mut self.scratch)?;
-        self.kept.clear();
+        self.kept = 0;
         Ok(())
     }
 

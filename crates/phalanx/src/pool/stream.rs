@@ -77,10 +77,8 @@ impl<R: DeserializeOwned, I: Iterator<Item: Serialize>> Stream<'_, R, I> {
     /// Reads some items and sends them as one batch.
     fn feed(&mut self, job: u64, room: usize) -> Result<(), PoolError> {
         let Some(items) = &mut self.items else { return Ok(()) };
-        let mut batch = Batch::new();
-        for item in items.by_ref().take(room) {
-            batch.push(&item);
-        }
+        let items: Vec<I::Item> = items.by_ref().take(room).collect();
+        let batch = Batch::of(&items);
         let count = batch.count;
         if (count as usize) < room {
             self.items = None;

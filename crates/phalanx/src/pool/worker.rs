@@ -210,13 +210,20 @@ impl Bench {
         self.board.desk()
     }
 
-    /// Puts a result on the desk, from byte `at` on: from now on it is not lost with this process, and
-    /// with it the tasks from `from` on, up to but not including `until`, have results there.
-    pub(super) fn stage(&self, from: u32, until: u32, at: usize, bytes: &[u8]) {
-        self.board.lay(self.seat, at, bytes);
-        let bytes = (at + bytes.len()) as u32;
-        self.seat().stage(Staged { from, until, bytes });
+    /// Puts a result on the desk as a record, from byte `at` on: from now on it is not lost with this
+    /// process, and with it the tasks from `from` on, up to but not including `until`, have results
+    /// there. Returns where the next one begins.
+    pub(super) fn stage(&self, from: u32, until: u32, at: usize, result: &[u8]) -> usize {
+        self.board.lay(self.seat, at, result);
+        let end = at + 8 + result.len();
+        self.seat().stage(Staged { from, until, bytes: end as u32 });
         failpoint!("pool.desk.staged");
+        end
+    }
+
+    /// Appends what lies on the desk, so many bytes, to `out`.
+    pub(super) fn read_desk(&self, len: usize, out: &mut Vec<u8>) {
+        self.board.read_desk(self.seat, len, out);
     }
 
     /// Whether nobody wants the results of the job.

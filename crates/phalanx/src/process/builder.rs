@@ -20,7 +20,7 @@ use super::stdio::{self, Ends, Stdio, settled};
 use super::{Reservation, fork};
 use crate::entry::Role;
 use crate::task::{Function, encode_result};
-use crate::wire;
+use crate::wire::{self, tickets::Watch};
 
 /// How a process is to be started.
 ///
@@ -171,6 +171,7 @@ impl Builder {
             surroundings: prepared.surroundings,
             streams,
         };
+        let watch = Watch::begin();
         reservation.while_packing(|| {
             wire::encode(&birth, &mut payload)?;
             wire::encode(&argument, &mut payload)
@@ -179,6 +180,7 @@ impl Builder {
             prepared.report.hold_for(place);
         }
         let child = start_fresh(method, reservation, &payload, &fds)?;
+        watch.sent();
         let name = birth.surroundings.name;
         Ok(Process::new(child, name, prepared.daemon, prepared.report, prepared.ends))
     }

@@ -84,6 +84,14 @@ pub fn clear() {
     }
 }
 
+/// Takes back what was laid out, unless it has been collected.
+pub(crate) fn withdraw(ticket: &[u8; TICKET]) {
+    let number = ticket.last_chunk().map(|n| u64::from_le_bytes(*n));
+    let (Ok(desk), Some(number)) = (open_desk(), number) else { return };
+    // Dropped after the lock is released: what is kept for it may take other locks.
+    let _withdrawn = desk.shelf.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&number);
+}
+
 /// Gets the descriptor that a ticket is for.
 ///
 /// # Errors

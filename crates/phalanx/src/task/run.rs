@@ -51,7 +51,7 @@ where
     A: DeserializeOwned,
     R: Serialize,
 {
-    match wire::decode(argument) {
+    match wire::apart::open(argument, None) {
         Ok(argument) => encode_result(&call(argument), out),
         Err(why) => fail(Failed::Argument, &why, out),
     }

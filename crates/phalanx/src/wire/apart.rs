@@ -12,19 +12,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::outside::{Scope, Source, collected, with_source};
-use super::{DecodeError, EncodeError, append, decode, whole};
+use super::{DecodeError, EncodeError, append, whole};
 use crate::bytes::SharedBytes;
 use crate::message::{Arrived, Damaged, Handed, Outgoing, Parcel};
 
-/// Appends the bytes of a value, and to `lent` those that it lends: its frame means something as long as
-/// they are kept.
+/// Encodes by `encode`, which calls [`append`](super::append) alone; appends to `lent` what was lent. The
+/// frames mean something as long as that is kept.
 #[inline]
-pub(crate) fn lend<T: Serialize + ?Sized>(
-    value: &T,
-    out: &mut Vec<u8>,
-    lent: &mut Vec<SharedBytes>,
-) -> Result<(), EncodeError> {
-    encode_in(&Scope::lending(), value, out, lent)
+pub(crate) fn lending<T>(lent: &mut Vec<SharedBytes>, encode: impl FnOnce() -> T) -> T {
+    let scope = Scope::lending();
+    let result = encode();
+    if let Some(mut bytes) = collected(&scope) {
+        lent.append(&mut bytes);
+    }
+    result
 }
 
 /// Appends the bytes of a value, and to `apart` those that are to be sent beside its frame.
@@ -34,19 +35,10 @@ pub(crate) fn set_apart<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     apart: &mut Vec<SharedBytes>,
 ) -> Result<(), EncodeError> {
-    encode_in(&Scope::message(), value, out, apart)
-}
-
-#[inline]
-fn encode_in<T: Serialize + ?Sized>(
-    scope: &Scope,
-    value: &T,
-    out: &mut Vec<u8>,
-    into: &mut Vec<SharedBytes>,
-) -> Result<(), EncodeError> {
+    let scope = Scope::message();
     append(value, out)?;
-    if let Some(mut bytes) = collected(scope) {
-        into.append(&mut bytes);
+    if let Some(mut bytes) = collected(&scope) {
+        apart.append(&mut bytes);
     }
     Ok(())
 }
@@ -111,7 +103,7 @@ pub(crate) fn complete(
     }
 }
 
-/// The value of a frame with what came beside it.
+/// The value of a frame with what came beside it. Not for use inside of a `Serialize` or `Deserialize`.
 ///
 /// # Errors
 /// [`DecodeError`] when there is none.
@@ -121,7 +113,7 @@ pub(crate) fn open<T: DeserializeOwned>(
     beside: Option<Beside>,
 ) -> Result<T, DecodeError> {
     match beside {
-        None => decode(frame),
+        None => whole(frame),
         Some(Beside::Parcel(parcel)) => {
             let (memory, end) =
                 parcel.into_frozen().map_err(|e| DecodeError::custom::<T>(frame, e))?;

@@ -41,6 +41,7 @@ pub(crate) mod apart;
 pub(crate) mod error;
 pub(crate) mod handle;
 mod outside;
+pub(crate) mod tickets;
 pub(crate) mod transfer;
 
 use std::sync::Arc;
@@ -137,8 +138,12 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
     append(value, out)
 }
 
+/// The same in the present mode (see [`outside`]).
 #[inline]
-fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn append<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let before = out.len();
     let encoded = postcard::serialize_with_flavor(value, Append(&mut *out));
     encoded.map_err(|why| {

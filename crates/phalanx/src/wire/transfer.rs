@@ -9,6 +9,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
 
 use super::outside::{Scope, Source, collected, with_source};
+use super::tickets::Watch;
 use super::{Codec, DecodeError, EncodeError};
 use crate::bytes::SharedBytes;
 use crate::message::{Handed, Incoming, Outgoing, Parcel};
@@ -48,10 +49,11 @@ pub(crate) fn append_frame<T, C: Codec<T>>(
     value: &T,
     frames: &mut Vec<u8>,
 ) -> Result<bool, EncodeError> {
+    let watch = Watch::begin();
     let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
     let before = frames.len();
     let encoded = C::encode(value, frames);
-    let is_all = encoded.is_ok() && collected(&scope).is_none();
+    let is_all = encoded.is_ok() && collected(&scope).is_none() && !watch.has_tickets();
     if !is_all {
         frames.truncate(before);
     }
@@ -97,18 +99,23 @@ pub(crate) fn send<T, C: Codec<T>, E>(
     put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
 ) -> Result<(), (T, NotSent<E>)> {
     let mut scratch = Scratch::borrow();
+    let watch = Watch::begin();
     let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
     if let Err(e) = C::encode(&value, &mut scratch.0) {
         return Err((value, NotSent::Encode(e)));
     }
     if let Some(bytes) = collected(&scope) {
-        return send_with_bytes::<T, C, E>(family, value, &scratch.0, bytes, put);
+        return send_with_bytes::<T, C, E>(family, value, &scratch.0, bytes, watch, put);
     }
     let message = match Outgoing::new(family, &scratch.0) {
         Ok(message) => message,
         Err(e) => return Err((value, NotSent::OutOfMemory(e))),
     };
-    put(&mut Some(message)).map_err(|e| (value, NotSent::Refused(e)))
+    match put(&mut Some(message)) {
+        Ok(()) => watch.sent(),
+        Err(e) => return Err((value, NotSent::Refused(e))),
+    }
+    Ok(())
 }
 
 /// Sends a value with shared bytes outside of its frame: if they are all in one memory and nobody else
@@ -119,6 +126,7 @@ fn send_with_bytes<T, C: Codec<T>, E>(
     value: T,
     frame: &[u8],
     bytes: Vec<SharedBytes>,
+    watch: Watch,
     put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
 ) -> Result<(), (T, NotSent<E>)> {
     // Whether there are other views is known only when the value is gone. If it has to be given back it
@@ -127,8 +135,16 @@ fn send_with_bytes<T, C: Codec<T>, E>(
         with_source(Source::Sender(bytes.clone(), 0), || C::decode(frame))
     };
     let is_one = bytes.iter().all(|part| Arc::ptr_eq(&part.memory, &bytes[0].memory));
-    if !is_one || frame.len() > Handed::FRAME_MAX || back(&bytes).is_err() {
-        return send_copies(family, frame, &bytes, put).map_err(|why| (value, why));
+    let is_small = frame.len() <= Handed::FRAME_MAX;
+    // A ticket is good for one decoding only.
+    if !is_one || !is_small || watch.has_tickets() || back(&bytes).is_err() {
+        return match send_copies(family, frame, &bytes, put) {
+            Ok(()) => {
+                watch.sent();
+                Ok(())
+            }
+            Err(why) => Err((value, why)),
+        };
     }
     drop(value);
     let give_back = |bytes: &Vec<SharedBytes>, why| match back(bytes) {

@@ -1,0 +1,127 @@
+//! What all that send, or receive, have in common.
+
+/// Generates what all that send have.
+macro_rules! sends {
+    ($type:ident) => {
+        /// Sends a value, waiting while the receiver does not keep up: with more than 16384 messages or 4
+        /// MiB on their way.
+        ///
+        /// # Errors
+        /// [`SendError`], with the value, of which nothing has been sent.
+        #[inline]
+        pub fn send(&self, value: $type) -> Result<(), SendError<$type>> {
+            self.send_with(value, &Patience::forever())
+        }
+
+        /// Sends a value if there is room now.
+        ///
+        /// # Errors
+        /// [`SendError::Full`], or as for `send`.
+        #[inline]
+        pub fn try_send(&self, value: $type) -> Result<(), SendError<$type>> {
+            self.send_with(value, &Patience::none())
+        }
+
+        /// Sends a value, waiting for room but not longer than `timeout`.
+        ///
+        /// # Errors
+        /// [`SendError::Full`], or as for `send`.
+        pub fn send_timeout(
+            &self,
+            value: $type,
+            timeout: Duration,
+        ) -> Result<(), SendError<$type>> {
+            self.send_with(value, &Patience::timeout(Some(timeout)))
+        }
+
+        /// Sends a value, waiting for room but not beyond `deadline`.
+        ///
+        /// # Errors
+        /// [`SendError::Full`], or as for `send`.
+        pub fn send_deadline(
+            &self,
+            value: $type,
+            deadline: Deadline,
+        ) -> Result<(), SendError<$type>> {
+            self.send_with(value, &Patience::until(Some(deadline)))
+        }
+
+        /// Sends a value, waiting for room as long as `patience` allows.
+        ///
+        /// # Errors
+        /// [`SendError::Full`], [`SendError::Interrupted`], or as for `send`.
+        #[inline]
+        pub fn send_with(
+            &self,
+            value: $type,
+            patience: &Patience<'_>,
+        ) -> Result<(), SendError<$type>> {
+            self.0.send::<$type, C>(value, patience)
+        }
+    };
+}
+pub(crate) use sends;
+
+/// Generates what all that receive have.
+macro_rules! receives {
+    ($type:ident) => {
+        /// Receives the oldest value, waiting for one.
+        ///
+        /// # Errors
+        /// [`RecvError::Disconnected`] when all has been received and the other side is closed;
+        /// [`RecvError::Decode`], with the bytes, when the message was sent as another type.
+        #[inline]
+        pub fn recv(&self) -> Result<$type, RecvError> {
+            self.recv_with(&Patience::forever())
+        }
+
+        /// Receives the oldest value if there is one.
+        ///
+        /// # Errors
+        /// As for `recv`.
+        #[inline]
+        pub fn try_recv(&self) -> Result<Option<$type>, RecvError> {
+            self.0.try_recv::<$type, C>()
+        }
+
+        /// Receives the oldest value, waiting for one but not longer than `timeout`.
+        ///
+        /// # Errors
+        /// [`RecvError::Empty`], or as for `recv`.
+        pub fn recv_timeout(&self, timeout: Duration) -> Result<$type, RecvError> {
+            self.recv_with(&Patience::timeout(Some(timeout)))
+        }
+
+        /// Receives the oldest value, waiting for one but not beyond `deadline`.
+        ///
+        /// # Errors
+        /// [`RecvError::Empty`], or as for `recv`.
+        pub fn recv_deadline(&self, deadline: Deadline) -> Result<$type, RecvError> {
+            self.recv_with(&Patience::until(Some(deadline)))
+        }
+
+        /// Receives the oldest value, waiting for one as long as `patience` allows.
+        ///
+        /// # Errors
+        /// [`RecvError::Empty`], [`RecvError::Interrupted`], or as for `recv`.
+        #[inline]
+        pub fn recv_with(&self, patience: &Patience<'_>) -> Result<$type, RecvError> {
+            self.0.recv::<$type, C>(patience)
+        }
+
+        /// An iterator that waits for each value and ends when the other side is closed.
+        pub const fn iter(&self) -> Messages<'_, $type, C> {
+            Messages::new(&self.0)
+        }
+
+        /// A descriptor of this process that is readable while there is a message or the other side is
+        /// closed, for `select` and the like; open as long as the result lives.
+        ///
+        /// # Errors
+        /// When the kernel refuses the descriptors that it is made of.
+        pub fn doorbell(&self) -> std::io::Result<crate::wait::Doorbell> {
+            self.0.end().doorbell().map(crate::wait::Doorbell::new)
+        }
+    };
+}
+pub(crate) use receives;
