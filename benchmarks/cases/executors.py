@@ -1,8 +1,4 @@
-"""Executors: what a call costs by future and by map, and what a whole short life costs.
-
-The rival is the standard library's executor for both libraries' sake of comparison: phalanx's takes its
-place when phalanx is the library that is measured.
-"""
+"""Executors: what a call costs by future and by map, and what a whole short life costs."""
 
 from __future__ import annotations
 
@@ -20,10 +16,9 @@ LIVES = 20
 
 def executor_of(run: Run) -> Executor:
     """An executor of two workers of the library that is measured."""
+    kind = ProcessPoolExecutor
     if run.mp.__name__ == "phalanx":
         kind = import_module("phalanx.futures").ProcessPoolExecutor
-    else:
-        kind = ProcessPoolExecutor
     return kind(2, mp_context=run.mp.get_context("fork"))
 
 

@@ -108,7 +108,7 @@ class Future(_Future["_T"]):
             for waiter in self._waiters:
                 waiter.add_cancelled(self)
             self._condition.notify_all()
-        self._invoke_callbacks()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
         return True
 
 
@@ -179,7 +179,7 @@ class ProcessPoolExecutor(Executor):
         starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child)
         breaks = on_worker_death == "break"
         self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks)
-        self._service: ExecutorService | None = None
+        self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
 
@@ -192,16 +192,16 @@ class ProcessPoolExecutor(Executor):
     def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        future = Future()
-        self._core.submit(future, fn, args, kwargs, timeout, retries, priority)
-        if self._service is None:
-            self._serve()
+        future: Future[Any] = Future()
+        try:
+            self._core.submit(future, fn, args, kwargs, timeout, retries, priority)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
         future._service = self._service
         return future
 
-    def options(
-        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
-    ) -> "_Options":
+    def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "_Options":
         """Return an executor that submits to this one with options for each call.
 
         A call that runs longer than `timeout` seconds is ended with its worker, and raises
@@ -241,24 +241,31 @@ class ProcessPoolExecutor(Executor):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         star = len(iterables) != 1
-        calls: Iterable[Any] = zip(*iterables) if star else iterables[0]
+        calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
-        results = self._core.map(fn, calls, star, chunksize, buffersize, timeout)
-        if self._service is None:
-            self._serve()
-        return results
+        try:
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
 
     def _serve(self):
-        service = self._core.service()
-        if service is None:  # Another thread is about to start it.
+        """Start the thread that looks after the workers, if there are any."""
+        if not self._core.claim_thread():
             return
-        thread = threading.Thread(target=service.run, name="phalanx-executor")
-        thread.daemon = False
+        thread = threading.Thread(target=self._service.run, name="phalanx-executor", daemon=False)
         self._executor_manager_thread = thread
-        self._service = service
-        _services[thread] = service
-        thread.start()
+        _services[thread] = self._service
+        try:
+            thread.start()
+        except BaseException:
+            self._executor_manager_thread = None
+            del _services[thread]
+            # Nobody would look after the workers: they end now, and this thread sees to it.
+            self._core.end_workers("kill")
+            self._service.run()
+            raise
 
     # The end
 

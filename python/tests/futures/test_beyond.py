@@ -8,9 +8,8 @@ import time
 
 import pytest
 import targets
-from support import runs, wait_until
-
 from phalanx import ProcessPoolExecutor, WorkerDiedError, errors, futures
+from support import runs, wait_until
 
 
 @pytest.fixture

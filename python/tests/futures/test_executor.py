@@ -11,9 +11,8 @@ from concurrent import futures as standard
 
 import pytest
 import targets
-from support import START_METHODS, wait_until
-
 from phalanx import ProcessPoolExecutor, futures, get_context
+from support import START_METHODS, wait_until
 
 
 @pytest.fixture(params=START_METHODS)
@@ -145,6 +144,33 @@ def test_max_tasks_per_child():
     with ProcessPoolExecutor(1, max_tasks_per_child=2) as executor:
         pids = [executor.submit(os.getpid).result(60) for _ in range(4)]
     assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_workers_that_cannot_be_started(monkeypatch):
+    def start(self, bench):
+        raise OSError("no processes left")
+
+    monkeypatch.setattr(futures._Starter, "__call__", start)
+    executor = ProcessPoolExecutor(2)
+    with pytest.raises(OSError, match="no processes left"):
+        executor.submit(targets.square, 1)
+    with pytest.raises(futures.BrokenProcessPool, match="no processes left"):
+        executor.submit(targets.square, 1)
+    executor.shutdown()
+
+
+def test_a_thread_that_cannot_be_started(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    executor = ProcessPoolExecutor(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            executor.submit(targets.square, 1)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(targets.square, 1)
+    executor.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,8 @@ LIST_ACTIONS = [
     lambda x: x.sort(repr),
     lambda x: x.sort(key=lambda item: 0, reverse=1),
     lambda x: x.sort(key=5),
-    lambda x: x + [1],
-    lambda x: x + (1,),
+    lambda x: x + [1],  # noqa: RUF005 (what is tested)
+    lambda x: x + (1,),  # noqa: RUF005 (what is tested)
     lambda x: x * 2,
     lambda x: 2 * x,
     lambda x: x * "a",

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -24,7 +23,7 @@ const DESK: usize = 64;
 #[pyclass(frozen, weakref, module = "phalanx._core")]
 pub(crate) struct ExecutorCore {
     engine: Arc<Engine>,
-    /// The service has been handed out.
+    /// Somebody starts the thread, or has.
     is_served: AtomicBool,
 }
 
@@ -54,6 +53,7 @@ impl ExecutorCore {
         retries: u32,
         priority: i32,
     ) -> PyResult<()> {
+        let _moving = self.engine.moving();
         self.engine.check_open(py)?;
         self.engine.hire(py, 1)?;
         let (mode, task) = match kwds.filter(|kwds| !kwds.is_empty()) {
@@ -83,6 +83,7 @@ impl ExecutorCore {
         buffersize: Option<usize>,
         timeout: Option<f64>,
     ) -> PyResult<ExecutorMap> {
+        let _moving = self.engine.moving();
         self.engine.check_open(py)?;
         let input = iterable.try_iter()?;
         let calls = match buffersize {
@@ -100,10 +101,14 @@ impl ExecutorCore {
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
     }
 
-    /// What the executor's thread is to run, for the first who asks.
-    fn service(&self) -> Option<ExecutorService> {
-        let is_first = !self.is_served.swap(true, Ordering::AcqRel);
-        is_first.then(|| ExecutorService::new(Arc::clone(&self.engine)))
+    /// What the executor's thread is to run.
+    fn service(&self) -> ExecutorService {
+        ExecutorService::new(Arc::clone(&self.engine))
+    }
+
+    /// Whether the thread has to be started, and by who asks: once, when there are workers.
+    fn claim_thread(&self) -> bool {
+        self.engine.has_hired() && !self.is_served.swap(true, Ordering::AcqRel)
     }
 
     /// No more calls; those that wait are done, or cancelled.
@@ -114,9 +119,7 @@ impl ExecutorCore {
 
     /// Ends the workers now, with a method of theirs; what is in progress is broken off.
     fn end_workers(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        if !self.engine.owner.is_mine() {
-            return Err(PyRuntimeError::new_err("the executor belongs to the parent process"));
-        }
+        self.engine.check_mine()?;
         let processes = self.processes(py);
         if !processes.is_empty() {
             self.engine.owner.manners.break_from_now_on();

@@ -53,6 +53,8 @@ pub(super) struct Engine {
     /// Workers are started as calls come.
     is_on_demand: bool,
     hired: AtomicUsize,
+    /// Threads that are about to add calls, or move some up: those may be in no list at present.
+    moving: AtomicUsize,
     pub(super) stage: Mutex<Stage>,
     pub(super) bell: Condvar,
     /// The executor's thread sleeps on the bell.
@@ -81,6 +83,7 @@ impl Engine {
             line: Mutex::default(),
             is_on_demand,
             hired: AtomicUsize::new(0),
+            moving: AtomicUsize::new(0),
             stage: Mutex::default(),
             bell: Condvar::new(),
             is_asleep: AtomicBool::new(false),
@@ -95,13 +98,19 @@ impl Engine {
         *locked(&self.stage)
     }
 
+    /// An error unless this process made the executor.
+    pub(super) fn check_mine(&self) -> PyResult<()> {
+        if self.owner.is_mine() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "the executor belongs to the parent process: make an executor in the child",
+        ))
+    }
+
     /// Whether the executor takes calls; if not, the error that says why.
     pub(super) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        if !self.owner.is_mine() {
-            return Err(PyRuntimeError::new_err(
-                "the executor belongs to the parent process: make an executor in the child",
-            ));
-        }
+        self.check_mine()?;
         self.owner.check_broken(py)?;
         if self.stage() != Stage::Open {
             return Err(PyRuntimeError::new_err("cannot schedule new futures after shutdown"));
@@ -121,10 +130,26 @@ impl Engine {
         while let Ok(seat) = self.hired.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             if let Err(error) = self.owner.hire(py, seat) {
                 // With some workers the executor goes on.
-                return if seat == 0 { Err(error) } else { Ok(()) };
+                if seat == 0 {
+                    self.owner.give_up(py, &error);
+                    return Err(error);
+                }
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Whether any worker has been started.
+    pub(super) fn has_hired(&self) -> bool {
+        self.hired.load(Ordering::Acquire) > 0
+    }
+
+    /// Says that this thread is about to add calls: until the token is dropped the executor does not
+    /// come to its end. To be taken before looking whether it is open.
+    pub(super) fn moving(&self) -> Moving<'_> {
+        self.moving.fetch_add(1, Ordering::SeqCst);
+        Moving(&self.moving)
     }
 
     /// Takes a call on.
@@ -160,6 +185,7 @@ impl Engine {
 
     /// Sends calls until enough of them lie ready for the workers.
     pub(super) fn top_up(&self, py: Python<'_>) {
+        let _moving = self.moving();
         let window = self.window();
         while self.owner.crew.queued() < window {
             let Some(work) = locked(&self.line).next() else { return };
@@ -183,6 +209,12 @@ impl Engine {
                 work.complete(py, Err(error));
             }
         }
+    }
+
+    /// Stops the call of a future that waits, if there is one.
+    pub(super) fn stop_waiting(&self, future: &Bound<'_, PyAny>) -> bool {
+        let work = locked(&self.line).find(|work| work.is_of(future));
+        work.inspect(|work| work.stop()).is_some()
     }
 
     fn forget(&self, work: &Work) {
@@ -239,8 +271,16 @@ impl Engine {
 
     /// What there is to do.
     pub(super) fn outlook(&self) -> Outlook {
-        let calls = *locked(&self.owner.with_callbacks) > 0 || locked(&self.line).len() > 0;
-        if calls || locked(&self.owner.broken).is_some() || !locked(&self.doomed).is_empty() {
+        // First, because what moves goes from one list to the other.
+        let moves = self.moving.load(Ordering::SeqCst) > 0;
+        let waits = locked(&self.line).len() > 0;
+        let calls = *locked(&self.owner.with_callbacks) > 0;
+        if moves
+            || waits
+            || calls
+            || locked(&self.owner.broken).is_some()
+            || !locked(&self.doomed).is_empty()
+        {
             return Outlook::Busy;
         }
         let has_maps = locked(&self.owner.streams).iter().any(|stream| stream.is_eager);
@@ -276,7 +316,8 @@ impl Engine {
                 stream.cut(py, &self.owner, &PyRuntimeError::new_err(why));
             }
         }
-        if self.hired.load(Ordering::Acquire) == 0 {
+        let is_unused = self.hired.load(Ordering::Acquire) == 0;
+        if is_unused && self.moving.load(Ordering::SeqCst) == 0 {
             *locked(&self.stage) = Stage::Over;
         }
         {
@@ -294,6 +335,15 @@ impl Engine {
             let error = self.owner.check_broken(py).err().unwrap_or_else(|| cancelled(py));
             work.fail(py, error);
         }
+    }
+}
+
+/// A thread that moves calls.
+pub(super) struct Moving<'a>(&'a AtomicUsize);
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

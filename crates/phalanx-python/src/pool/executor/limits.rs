@@ -95,9 +95,12 @@ impl Engine {
 
     /// Ends the call of a future, wherever it is. Returns whether there was one without an answer.
     pub(super) fn stop(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> bool {
+        if !self.owner.is_mine() {
+            return false;
+        }
         let jobs: Vec<Arc<Job>> = locked(&self.owner.jobs).values().cloned().collect();
         let is_it = |job: &&Arc<Job>| job.work.as_ref().is_some_and(|work| work.is_of(future));
-        let Some(job) = jobs.iter().find(is_it) else { return false };
+        let Some(job) = jobs.iter().find(is_it) else { return self.stop_waiting(future) };
         // A worker that has not begun it passes over it.
         self.owner.crew.cancel(job.id);
         for seat in 0..self.owner.seats {

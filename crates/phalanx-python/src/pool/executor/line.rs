@@ -55,6 +55,12 @@ impl Line {
         self.waiting.len()
     }
 
+    /// The call that it is true for.
+    pub(super) fn find(&self, is_it: impl Fn(&Work) -> bool) -> Option<Arc<Work>> {
+        let found = self.waiting.iter().find(|place| is_it(&place.work));
+        found.map(|place| Arc::clone(&place.work))
+    }
+
     /// Sends all away. They must be dropped when no lock is held.
     pub(super) fn clear(&mut self) -> Vec<Arc<Work>> {
         let mut all = Vec::with_capacity(self.waiting.len());

@@ -30,7 +30,8 @@ impl ExecutorMap {
     }
 
     fn end(&self, py: Python<'_>) {
-        if !self.is_over.swap(true, Ordering::AcqRel) {
+        // A forked child has a copy of everything, its locks as they were.
+        if !self.is_over.swap(true, Ordering::AcqRel) && self.engine.owner.is_mine() {
             self.results.stream.abandon(py, &self.engine.owner, &cancelled(py));
         }
     }
@@ -57,6 +58,7 @@ impl ExecutorMap {
         if self.is_over.load(Ordering::Acquire) {
             return Err(PyStopIteration::new_err(()));
         }
+        self.engine.check_mine()?;
         self.has_begun.store(true, Ordering::Relaxed);
         self.engine.attend();
         self.fetch(py).inspect_err(|_| self.end(py))
