@@ -23,7 +23,7 @@ from concurrent.futures import (
     as_completed as as_completed,
     wait as wait,
 )
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, LOGGER, RUNNING
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, LOGGER, RUNNING
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
 from . import context as _context, util
@@ -110,6 +110,25 @@ class Future(_Future["_T"]):
             self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
         return True
+
+    def _finish(self, result, exception=None):
+        """Do as `set_result` and `set_exception`, quickly where nobody waits."""
+        condition = self._condition
+        with condition:
+            if self._state != RUNNING:
+                raise InvalidStateError(f"{self._state}: {self!r}")
+            self._result = result
+            self._exception = exception
+            self._state = FINISHED
+            for waiter in self._waiters:
+                if exception is None:
+                    waiter.add_result(self)
+                else:
+                    waiter.add_exception(self)
+            if condition._waiters:  # type: ignore[attr-defined]
+                condition.notify_all()
+        if self._done_callbacks:  # type: ignore[attr-defined]
+            self._invoke_callbacks()  # type: ignore[attr-defined]
 
 
 class _Options(Executor):

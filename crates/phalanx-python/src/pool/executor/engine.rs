@@ -157,8 +157,14 @@ impl Engine {
         if work.terms.timeout.is_some() {
             self.timed.fetch_add(1, Ordering::Relaxed);
         }
-        locked(&self.line).join(Arc::new(work));
-        self.top_up(py);
+        let work = Arc::new(work);
+        let is_next = locked(&self.line).len() == 0 && self.owner.crew.queued() < self.window();
+        if is_next && work.begin_unseen(py) {
+            self.send(py, work);
+        } else {
+            locked(&self.line).join(work);
+            self.top_up(py);
+        }
         self.wake();
     }
 

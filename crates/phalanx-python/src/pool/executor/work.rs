@@ -79,6 +79,14 @@ impl Work {
         }
     }
 
+    /// Its turn has come at once: nobody has seen its future so far, let alone cancelled it.
+    pub(super) fn begin_unseen(&self, py: Python<'_>) -> bool {
+        let running = intern!(py, "RUNNING");
+        let begun = self.future.setattr(py, intern!(py, "_state"), running).is_ok();
+        self.has_begun.store(begun, Ordering::Release);
+        begun
+    }
+
     /// Cancels it if its turn has not come, and tells those who wait for it.
     pub(super) fn cancel(&self, py: Python<'_>) {
         let cancel = || -> PyResult<()> {
@@ -120,10 +128,10 @@ impl Work {
             return;
         }
         let told = match outcome {
-            Ok(value) => self.future.call_method1(py, intern!(py, "set_result"), (value,)),
+            Ok(value) => self.future.call_method1(py, intern!(py, "_finish"), (value,)),
             Err(error) => {
                 let error = error.into_value(py);
-                self.future.call_method1(py, intern!(py, "set_exception"), (error,))
+                self.future.call_method1(py, intern!(py, "_finish"), (py.None(), error))
             }
         };
         if let Err(error) = told {
