@@ -490,7 +490,6 @@ class ExecutorService:
     def stop(self, future: Any) -> bool: ...
 
 @final
-@disjoint_base
 class ExecutorMap(Generic[_T]):
     """The results of `Executor.map`, in order."""
 
@@ -499,7 +498,6 @@ class ExecutorMap(Generic[_T]):
     def close(self) -> None: ...
 
 @final
-@disjoint_base
 class ExecutorCore:
     """An executor of worker processes, as its owner holds it."""
 
@@ -539,6 +537,7 @@ class ExecutorCore:
     @property
     def is_over(self) -> bool: ...
 
+@final
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
