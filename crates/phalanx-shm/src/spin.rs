@@ -162,6 +162,15 @@ impl Spin {
         spin
     }
 
+    /// One for who waits for messages. If they come faster than a look at the word that announces them
+    /// takes, looks are rare, and find several.
+    #[must_use]
+    pub const fn for_streams() -> Self {
+        let mut spin = Self::new();
+        spin.hot = Some(Hot::new());
+        spin
+    }
+
     /// Sets the most that one wait may spin; zero turns spinning off.
     pub fn set_cap(&self, cap: Duration) {
         let ns = u32::try_from(cap.as_nanos()).unwrap_or(u32::MAX);

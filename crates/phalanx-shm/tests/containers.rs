@@ -571,6 +571,10 @@ impl Memory for Brittle {
         self.step();
         self.heap.detach(chunk)
     }
+
+    fn condemn(&self, chunk: u64, dead: SlotId) {
+        self.heap.condemn(chunk, dead);
+    }
     fn segment(&self, chunk: u64) -> &phalanx_shm::ring::Segment {
         self.heap.segment(chunk)
     }
@@ -597,9 +601,6 @@ impl Cells for Brittle {
     }
     fn capacity(&self, chunk: u64) -> usize {
         self.heap.capacity(chunk)
-    }
-    fn condemn(&self, chunk: u64, dead: SlotId) {
-        self.heap.condemn(chunk, dead);
     }
 }
 

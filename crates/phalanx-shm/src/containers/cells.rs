@@ -1,6 +1,5 @@
 //! What the containers need of the memory they live in, beyond what a ring does.
 
-use crate::peers::SlotId;
 use crate::ring::Memory;
 use crate::sync::AtomicU64;
 
@@ -18,17 +17,12 @@ pub trait Cells: Memory {
 
     /// How many bytes the chunk can hold; 0 if no chunk begins there.
     fn capacity(&self, chunk: u64) -> usize;
-
-    /// A part becomes the own chunk of a process that has died, whose sweep will free it. Nothing
-    /// happens if it is no part.
-    fn condemn(&self, chunk: u64, dead: SlotId);
 }
 
 mod on_arena {
     use super::Cells;
-    use crate::arena::{Chunk, ChunkState};
+    use crate::arena::Chunk;
     use crate::family::Family;
-    use crate::peers::SlotId;
     use crate::sync::AtomicU64;
 
     impl Cells for Family {
@@ -51,13 +45,6 @@ mod on_arena {
 
         fn capacity(&self, chunk: u64) -> usize {
             self.arena().chunk_at(chunk).map_or(0, Chunk::capacity)
-        }
-
-        fn condemn(&self, chunk: u64, dead: SlotId) {
-            if let Some(chunk) = self.arena().chunk_at(chunk) {
-                let part = (ChunkState::Part, None);
-                self.arena().transition(chunk, part, (ChunkState::Owned, Some(dead)));
-            }
         }
     }
 }

@@ -76,6 +76,10 @@ impl Memory for Heap {
         HeapChunk::at(chunk).moves(PART, OWNED + u32::from(self.0.0))
     }
 
+    fn condemn(&self, chunk: u64, dead: SlotId) {
+        HeapChunk::at(chunk).moves(PART, OWNED + u32::from(dead.raw()));
+    }
+
     fn segment(&self, chunk: u64) -> &Segment {
         &HeapChunk::at(chunk).segment
     }

@@ -3,7 +3,7 @@
 
 use super::segment::Segment;
 use crate::alloc_error::AllocError;
-use crate::peers::Peers;
+use crate::peers::{Peers, SlotId};
 
 /// Chunks of memory named by offsets, with owners.
 pub trait Memory: Peers {
@@ -21,6 +21,10 @@ pub trait Memory: Peers {
 
     /// A part of the ring becomes this process's chunk.
     fn detach(&self, chunk: u64) -> bool;
+
+    /// A part becomes the own chunk of a process that has died, whose sweep will free it. Nothing
+    /// happens if it is no part.
+    fn condemn(&self, chunk: u64, dead: SlotId);
 
     /// The control words at the start of a segment.
     fn segment(&self, chunk: u64) -> &Segment;
@@ -78,6 +82,10 @@ mod on_arena {
         fn detach(&self, chunk: u64) -> bool {
             let owned = (ChunkState::Owned, Some(self.me()));
             self.shift(chunk, PART, owned)
+        }
+
+        fn condemn(&self, chunk: u64, dead: SlotId) {
+            self.shift(chunk, PART, (ChunkState::Owned, Some(dead)));
         }
 
         #[inline]

@@ -9,12 +9,12 @@ impl Ring {
     /// Settles what `dead` was doing. May be repeated. Runs under the housekeeping lock.
     pub fn repair(&self, memory: &impl Memory, dead: SlotId) {
         if self.put.lock.is_held_by(dead) {
-            self.settle_put(memory);
+            self.settle_put(memory, Some(dead));
             failpoint!("ring.repair.put");
             self.put.lock.release_dead();
         }
         if self.get.lock.is_held_by(dead) {
-            self.settle_get(memory);
+            self.settle_get(memory, Some(dead));
             failpoint!("ring.repair.get");
             self.get.lock.release_dead();
         }
@@ -24,7 +24,7 @@ impl Ring {
         self.all_done.notify_all();
     }
 
-    fn settle_put(&self, memory: &impl Memory) {
+    fn settle_put(&self, memory: &impl Memory, dead: Option<SlotId>) {
         let intent = self.put.intent.load(Ordering::Acquire);
         if intent == 0 {
             return;
@@ -39,7 +39,7 @@ impl Ring {
             }
             _ => false,
         };
-        let ours = is_orphan && memory.detach(chunk);
+        let ours = is_orphan && take_back(memory, chunk, dead);
         failpoint!("ring.repair.put_detached");
         settled(memory, &self.put, chunk, ours);
     }
@@ -66,7 +66,7 @@ impl Ring {
         }
     }
 
-    fn settle_get(&self, memory: &impl Memory) {
+    fn settle_get(&self, memory: &impl Memory, dead: Option<SlotId>) {
         let intent = self.get.intent.load(Ordering::Acquire);
         if intent == 0 {
             return;
@@ -81,15 +81,15 @@ impl Ring {
             }
             _ => false,
         };
-        let ours = is_orphan && memory.detach(chunk);
+        let ours = is_orphan && take_back(memory, chunk, dead);
         failpoint!("ring.repair.get_detached");
         settled(memory, &self.get, chunk, ours);
     }
 
     /// Frees everything in a ring that nobody holds any more. May be repeated.
     pub fn empty_for_good(&self, memory: &impl Memory) {
-        self.settle_put(memory);
-        self.settle_get(memory);
+        self.settle_put(memory, None);
+        self.settle_get(memory, None);
         if self.get.segment.load(Ordering::Acquire) == 0 {
             // Never prepared, or half: then the put side is ahead. (Below it is forgotten first.)
             let only = self.put.segment.load(Ordering::Acquire);
@@ -116,6 +116,19 @@ impl Ring {
         if ours {
             memory.free_chunk(last);
         }
+    }
+}
+
+/// Takes an orphan out of the ring: into the hands of the dead process, whose sweep frees it, or, if
+/// nobody has died, into one's own; then the answer is yes. In one's own it could be freed and used
+/// again before a second repair, after one's own death, comes to the intent that still names it.
+fn take_back(memory: &impl Memory, chunk: u64, dead: Option<SlotId>) -> bool {
+    match dead {
+        Some(dead) => {
+            memory.condemn(chunk, dead);
+            false
+        }
+        None => memory.detach(chunk),
     }
 }
 

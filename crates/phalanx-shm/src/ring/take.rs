@@ -8,7 +8,7 @@ use crate::patience::{GaveUp, Patience, Slices};
 use crate::spin::Spin;
 use crate::sync::{Deadline, Ordering};
 
-static SPIN: Spin = Spin::new();
+static SPIN: Spin = Spin::for_streams();
 
 /// Sleeps longer than this many slices count as idleness.
 const IDLE_SLICES: u32 = 4;

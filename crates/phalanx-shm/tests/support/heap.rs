@@ -77,6 +77,10 @@ impl Memory for Heap {
         self.moves(chunk, PART, self.mine())
     }
 
+    fn condemn(&self, chunk: u64, dead: SlotId) {
+        self.moves(chunk, PART, OWNED + u32::from(dead.raw()));
+    }
+
     fn segment(&self, chunk: u64) -> &Segment {
         Self::check(chunk, SEGMENT_HEADER);
         // SAFETY: long enough, aligned, zeroed at first, never given back.
@@ -136,9 +140,5 @@ impl Cells for Heap {
         let before = (chunk as usize - std::mem::size_of::<Before>()) as *const Before;
         // SAFETY: chunks are leaked, and their lengths never change.
         unsafe { (*before).len }
-    }
-
-    fn condemn(&self, chunk: u64, dead: SlotId) {
-        self.moves(chunk, PART, OWNED + u32::from(dead.raw()));
     }
 }
