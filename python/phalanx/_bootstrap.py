@@ -1,5 +1,6 @@
 """The first steps of a fresh process. Imports as little as possible: each child pays for it."""
 
+import atexit
 import os
 import sys
 
@@ -49,6 +50,7 @@ def zygote_main(fd):
     finally:
         # In a child neither the zygote's `atexit` functions nor its destructors may run.
         if os.getpid() != pid:
+            atexit._run_exitfuncs()
             os._exit(code)
     sys.exit(code)
 
@@ -86,6 +88,7 @@ def _complain(name, error, on_error):
 def _be_born(payload, fds):
     from . import forkserver
 
+    atexit._clear()
     forkserver._forkserver._inherited_fds = fds
     return spawn._main(payload, parent_sentinel())
 

@@ -356,10 +356,8 @@ class BaseProxy:
             shared = _control(*where, "attach", (self._id,))
         else:
             shared = _control(*where, "incref", (self._id,))
-        if shared is not None and self._takes_local and self._local is None:
-            from ._managed import unpack
-
-            self._take(unpack(shared))
+        if shared is not None:
+            self._use(shared)
         util.debug("INCREF %r", self._token.id)
         self._idset.add(self._id)
         state = self._manager and self._manager._state
@@ -369,6 +367,18 @@ class BaseProxy:
             args=(self._token, self._authkey, state, self._tls, self._idset, self._serializer),
             exitpriority=10,
         )
+
+    def _use(self, shared):
+        """Take what the server has handed out; give up again what is of no use here."""
+        from ._managed import unpack
+
+        try:
+            local = unpack(shared)
+        except RuntimeError:
+            # Another thread has just given up this process's last handle: the server goes on.
+            return
+        if self._takes_local and self._local is None:
+            self._take(local)
 
     def _take(self, local):
         """Work on the object in shared memory from now on."""

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import connection as _connection, managers as _managers, pool as _pool, queues as _queues, synchronize as _sync
+    from . import (
+        connection as _connection,
+        managers as _managers,
+        pool as _pool,
+        queues as _queues,
+        synchronize as _sync,
+    )
     from ._core import _Policy
 
 __all__ = ()

@@ -1,5 +1,6 @@
 """Starting a process as a copy of the calling one."""
 
+import atexit
 import os
 
 from . import util
@@ -27,8 +28,11 @@ class Popen:
         if child is None:
             code = 1
             try:
+                # Functions to be called at exit: the parent's are not the child's, its own are.
+                atexit._clear()
                 code = process_obj._bootstrap(parent_sentinel=parent_sentinel())
             finally:
+                atexit._run_exitfuncs()
                 os._exit(code)
         self._started(child)
 

@@ -25,6 +25,9 @@ class Program(BaseProcess):
     `int`, `float`, `str`, `bytes`, `list`, `tuple` and `dict` is copied. In Rust that is done by
     `phalanx::inherited()`. In queues that it shares, the program understands messages made of the same types.
 
+    Behind the arguments of `command` the program gets one of the form `--phalanx-handover=N`, which tells it
+    where to look; `phalanx::program::args()` leaves it out.
+
     The other methods and attributes are those of `Process`. The program dies with this process once it has
     taken over what it was passed.
 

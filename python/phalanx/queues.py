@@ -163,3 +163,9 @@ class SimpleQueue(_Shared, _core.Queue["_T"]):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls._equip("SimpleParts")
+
+    def empty(self) -> bool:
+        """Return whether there is nothing to get at this moment; raise `OSError` if it is closed here."""
+        if self._closed:
+            raise OSError(f"{self!r} is closed")
+        return super().empty()

@@ -37,10 +37,11 @@ def _remove_semaphore(name):
 #: How to remove what is left of each kind.
 _CLEANUP_FUNCS: "dict[str, Callable[[str], object]]" = {
     "noop": cleanup_noop,
-    "dummy": _ignore,
     "semaphore": _remove_semaphore,
     "shared_memory": _core.remove_segment,
 }
+if sys.version_info >= (3, 13):
+    _CLEANUP_FUNCS["dummy"] = _ignore
 
 
 class ResourceTracker:

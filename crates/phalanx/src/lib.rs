@@ -6,18 +6,27 @@
 //! shares; taking a lock or a message that is there makes no system call; and every structure can be
 //! repaired by whoever survives, so that **no wait outlives the process it waits for**.
 //!
-//! ```
-//! use phalanx::pool::Pool;
+//! A whole program: a function that other processes may be asked to run, and workers that run it.
 //!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! #[phalanx::task]
 //! fn is_prime(n: u64) -> bool {
 //!     n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
 //! }
 //!
-//! // Four forked workers, ordered results.
-//! let (pool, test) = Pool::fork(4, is_prime)?;
-//! let primes = pool.map(test, 100_000..100_100)?.into_iter().filter(|prime| *prime).count();
-//! assert_eq!(primes, 6);
-//! # Ok::<(), phalanx::pool::PoolError>(())
+//! #[phalanx::main]
+//! fn main() -> Result<(), phalanx::Error> {
+//!     let pool = Pool::new(4)?;
+//!     // Results in the order of the numbers.
+//!     let answers = pool.map(is_prime::task(), 100_000..100_100)?;
+//!     assert_eq!(answers.into_iter().filter(|prime| *prime).count(), 6);
+//!     // One call, whose result is fetched later.
+//!     let one = pool.submit(is_prime::task(), 2_147_483_647)?;
+//!     assert!(one.wait()?);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! Processes that share a queue, and data under a lock:

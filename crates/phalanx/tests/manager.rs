@@ -1,6 +1,6 @@
 //! Dictionaries, lists and values between processes: in shared memory, and served to strangers.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(unsafe_code, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -205,6 +205,37 @@ fn who_misbehaves_delays_nobody() {
     }
     manager.stop().unwrap();
     drop(stalled);
+}
+
+#[test]
+fn other_users_are_turned_away() {
+    let _alone = alone();
+    // Only the superuser can become somebody else to try it.
+    if phalanx_os::proc::effective_user() != 0 {
+        return;
+    }
+    let manager = Manager::start().unwrap();
+    let address = manager.address();
+    let child = Process::fork(move || {
+        // SAFETY: a plain call, in a child with one thread.
+        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        Manager::connect(&address).map(drop).map_err(|why| why.to_string())
+    });
+    let refused = child.unwrap().join().unwrap().unwrap_err();
+    assert!(refused.contains("another user"), "{refused}");
+    let address = manager.address();
+    let child = Process::fork(move || {
+        let name = SocketAddr::from_abstract_name(address).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        let mut socket = UnixStream::connect_addr(&name).unwrap();
+        let _ = socket.write_all(&[0, 0, 0, 2, 1, 0]);
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        answer.len()
+    });
+    assert_eq!(child.unwrap().join().unwrap(), 0, "not a word to another user");
+    manager.stop().unwrap();
 }
 
 #[test]

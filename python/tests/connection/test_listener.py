@@ -131,6 +131,7 @@ def test_bytes_and_buffers():
     with ours.Listener() as listener:
         call = in_thread(ours.Client, listener.address)
         with listener.accept() as server, call() as client:
+            assert server._handle == server.fileno()
             client.send_bytes(array.array("i", range(10)))
             numbers = array.array("i", [0] * 20)
             assert server.recv_bytes_into(numbers, 8) == 40
@@ -146,6 +147,8 @@ def test_bytes_and_buffers():
             assert server.recv_bytes() == b""
             assert not server.poll()
             client.close()
+            assert client.closed
+            assert client._handle is None
             with pytest.raises(EOFError):
                 server.recv()
 

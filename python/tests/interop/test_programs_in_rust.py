@@ -179,7 +179,8 @@ def test_a_program_that_knows_nothing_of_phalanx():
     program = mp.Program("true", {"queue": mp.Queue()})
     program.start()
     joined(program)
-    program = mp.Program(["sleep", "600"], daemon=True)
+    # The argument by which phalanx tells where to look is one too many for most programs.
+    program = mp.Program(["sh", "-c", "exec sleep 600"], daemon=True)
     program.start()
     program.terminate()
     joined(program, -signal.SIGTERM)

@@ -621,3 +621,18 @@ def test_inside_a_thread(default_ctx):
     thread.start()
     thread.join()
     assert codes == [0]
+
+
+def write_at_exit(path):
+    import atexit
+
+    atexit.register(path.write_text, "called")
+
+
+@pytest.mark.phalanx_only
+def test_functions_to_be_called_at_exit(ctx, tmp_path):
+    process = ctx.Process(target=write_at_exit, args=(tmp_path / "file",))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert (tmp_path / "file").read_text() == "called"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import random
 import signal
 import threading
@@ -261,8 +262,8 @@ LIST_ACTIONS = [
     lambda x: x.sort(repr),
     lambda x: x.sort(key=lambda item: 0, reverse=1),
     lambda x: x.sort(key=5),
-    lambda x: x + [1],
-    lambda x: x + (1,),
+    lambda x: x + [1],  # noqa: RUF005 (what is tested)
+    lambda x: x + (1,),  # noqa: RUF005 (what is tested)
     lambda x: x * 2,
     lambda x: 2 * x,
     lambda x: x * "a",
@@ -414,6 +415,10 @@ def test_use_after_it_was_retired_gives_the_signal():
     for action in (lambda: shared["a"], lambda: len(shared), lambda: items.append(1), shared._retire):
         with pytest.raises(_core.Unshareable):
             action()
+
+
+def test_the_signal_can_be_pickled():
+    assert type(pickle.loads(pickle.dumps(_core.Unshareable("why")))) is _core.Unshareable
 
 
 class Unloadable:

@@ -1,6 +1,6 @@
 //! The class behind `phalanx.pool.ThreadPool`: the same methods as those of a pool of processes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use phalanx::pool::pacer;
 use pyo3::prelude::*;
@@ -185,9 +185,9 @@ impl ThreadCore {
 
     /// The calls that are not done, numbered.
     fn unfinished(&self) -> Vec<u64> {
-        let jobs = &mut self.hub.state().jobs;
-        jobs.retain(|job| job.upgrade().is_some_and(|job| !job.is_over()));
-        (0..jobs.len() as u64).collect()
+        // None of these may be the last to go while the lock is held.
+        let jobs: Vec<_> = self.hub.state().jobs.iter().filter_map(Weak::upgrade).collect();
+        (0..).zip(jobs.iter().filter(|job| !job.is_over())).map(|(number, _)| number).collect()
     }
 
     /// How many batches wait for a thread.

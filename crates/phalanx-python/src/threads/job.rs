@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -43,7 +44,9 @@ pub(super) struct State {
     failure: Option<PyErr>,
     /// Of a stream: results that have not been fetched.
     pub(super) pieces: VecDeque<(usize, PyResult<Py<PyAny>>)>,
-    outcome: Option<PyResult<Py<PyAny>>>,
+    /// Somebody makes the outcome.
+    is_ending: bool,
+    outcome: Option<Result<Py<PyAny>, Py<PyBaseException>>>,
 }
 
 impl Job {
@@ -133,18 +136,24 @@ impl Job {
         if self.is_done.load(Ordering::Acquire) {
             return;
         }
+        // Copying an error may let go of the interpreter: not while a lock is held.
+        let error = error.clone_ref(py);
         if self.shape == Shape::Stream {
             let mut state = self.state();
             let first = state.fetched + state.pieces.len();
             if state.total.is_none_or(|total| first < total) {
-                state.pieces.push_back((first, Err(error.clone_ref(py))));
+                state.pieces.push_back((first, Err(error)));
                 state.total = Some(first + 1);
             }
             drop(state);
             self.hub.wake();
             return;
         }
-        self.state().failure.get_or_insert_with(|| error.clone_ref(py));
+        let spare = {
+            let mut state = self.state();
+            if state.failure.is_none() { state.failure.replace(error) } else { Some(error) }
+        };
+        drop(spare);
         self.finish(py);
     }
 
@@ -152,7 +161,7 @@ impl Job {
     pub(super) fn finish(&self, py: Python<'_>) {
         let (failure, values) = {
             let mut state = self.state();
-            if state.outcome.is_some() {
+            if std::mem::replace(&mut state.is_ending, true) {
                 return;
             }
             (state.failure.take(), std::mem::take(&mut state.values))
@@ -163,11 +172,10 @@ impl Job {
             (None, Shape::Single) => Ok(values.last().unwrap_or_else(|| py.None())),
             (None, _) => PyList::new(py, values.collect::<Vec<_>>()).map(|l| l.into_any().unbind()),
         };
+        let outcome = outcome.map_err(|error| error.into_value(py));
         let (callback, argument) = match &outcome {
             Ok(value) => (self.callbacks.value.as_ref(), value.clone_ref(py)),
-            Err(error) => {
-                (self.callbacks.error.as_ref(), error.clone_ref(py).into_value(py).into_any())
-            }
+            Err(error) => (self.callbacks.error.as_ref(), error.clone_ref(py).into_any()),
         };
         self.state().outcome = Some(outcome);
         if let Some(callback) = callback
@@ -190,11 +198,12 @@ impl Pending for Arc<Job> {
     }
 
     fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.state().outcome {
+        let outcome = match &self.state().outcome {
             Some(Ok(value)) => Ok(value.clone_ref(py)),
             Some(Err(error)) => Err(error.clone_ref(py)),
-            None => Ok(py.None()),
-        }
+            None => return Ok(py.None()),
+        };
+        outcome.map_err(|error| PyErr::from_value(error.into_bound(py).into_any()))
     }
 
     fn name(&self) -> &str {

@@ -406,6 +406,12 @@ impl Connection {
         }
     }
 
+    /// The descriptor, as recipes name it; `None` once it is closed.
+    #[getter]
+    fn _handle(&self) -> PyResult<Option<RawFd>> {
+        if self.closed() { Ok(None) } else { self.fileno().map(Some) }
+    }
+
     /// Close this end.
     pub(crate) fn close(&self) {
         // The descriptor is closed when the last operation that uses it is over.

@@ -16,7 +16,7 @@ use super::{DecodeError, EncodeError, append, whole};
 use crate::bytes::SharedBytes;
 use crate::message::{Arrived, Damaged, Handed, Outgoing, Parcel};
 
-/// Encodes by `encode`, which calls [`append`](super::append) alone; appends to `lent` what was lent. The
+/// Encodes by `encode`, which calls [`append`] alone; appends to `lent` what was lent. The
 /// frames mean something as long as that is kept.
 #[inline]
 pub(crate) fn lending<T>(lent: &mut Vec<SharedBytes>, encode: impl FnOnce() -> T) -> T {

@@ -1,6 +1,6 @@
 //! Executors: a pool's workers behind futures.
 //!
-//! Calls wait in a [line](line) of the owner's and move up to the workers as those take what was sent
+//! Calls wait in a [line](mod@line) of the owner's and move up to the workers as those take what was sent
 //! before, so that a call can be cancelled, or overtaken by a more urgent one, until shortly before it
 //! runs. One thread, started with the first call, completes the futures: see [`service`].
 

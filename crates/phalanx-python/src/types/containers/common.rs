@@ -15,7 +15,7 @@ use crate::interrupt::waiting;
 use crate::message::{object_of, out_of_memory, with_scratch};
 
 pyo3::create_exception!(
-    _core,
+    phalanx._core,
     Unshareable,
     PyException,
     "The object cannot live in shared memory as it is asked to, or no longer does: use a served one."
