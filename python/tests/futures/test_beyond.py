@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -59,6 +60,32 @@ class TestDeath:
         assert error.signal == signal.SIGKILL and "die(50,)" in str(error)
         assert [call.result(60) for call in calls] == [n * n for n in range(100) if n != 50]
         assert executor.submit(targets.square, 5).result(60) == 25
+
+    def test_many_deaths_under_load_lose_no_other_call(self, executor):
+        """Each call has an outcome, and no more calls are lost than workers were killed."""
+        end, lost, answered = time.monotonic() + 2, [], []
+
+        def submit():
+            while time.monotonic() < end:
+                for n, call in enumerate([executor.submit(targets.square, n) for n in range(50)]):
+                    error = call.exception(60)
+                    assert error is None or isinstance(error, WorkerDiedError)
+                    (answered if error is None else lost).append(n)
+                    assert error is not None or call.result() == n * n
+
+        threads = [threading.Thread(target=submit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        kills = 0
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            for process in list(executor._processes.values())[:1]:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert len(lost) <= kills and len(answered) > kills
 
     def test_in_a_map(self, executor):
         results = executor.map(die, range(3))
