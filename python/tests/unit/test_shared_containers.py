@@ -103,7 +103,19 @@ def test_keys_that_no_dictionary_takes_raise_as_there(key):
     assert outcome(lambda: shared_dict().__setitem__(key, 1))[0] is TypeError
 
 
-VALUES = [None, 1, "text", b"bytes", 2.5, [1, 2], {"a": [1]}, {1, 2}, (1, (2, [3])), bytearray(b"x"), Exception]
+VALUES = [
+    None,
+    1,
+    "text",
+    b"bytes",
+    2.5,
+    [1, 2],
+    {"a": [1]},
+    {1, 2},
+    (1, (2, [3])),
+    bytearray(b"x"),
+    Exception,
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -457,7 +469,9 @@ def test_threads_count_together():
 
 def test_large_values_are_each_readers_own():
     blob = os.urandom(3 << 20)
-    shared = shared_dict(blob=blob, text="x" * 200_000, mixed=[blob[:100_000], {"a": bytearray(blob[:70_000])}])
+    shared = shared_dict(
+        blob=blob, text="x" * 200_000, mixed=[blob[:100_000], {"a": bytearray(blob[:70_000])}]
+    )
     assert shared["blob"] == blob
     assert shared["text"] == "x" * 200_000
     assert shared["mixed"] == [blob[:100_000], {"a": bytearray(blob[:70_000])}]
