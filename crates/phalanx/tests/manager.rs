@@ -207,6 +207,12 @@ fn who_misbehaves_delays_nobody() {
     drop(stalled);
 }
 
+/// In a child, which has one thread.
+fn become_nobody() {
+    let nobody = rustix::thread::Uid::from_raw(65534);
+    rustix::thread::set_thread_uid(nobody).expect("the superuser may");
+}
+
 #[test]
 fn other_users_are_turned_away() {
     let _alone = alone();
@@ -217,8 +223,7 @@ fn other_users_are_turned_away() {
     let manager = Manager::start().unwrap();
     let address = manager.address();
     let child = Process::fork(move || {
-        // SAFETY: a plain call, in a child with one thread.
-        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        become_nobody();
         Manager::connect(&address).map(drop).map_err(|why| why.to_string())
     });
     let refused = child.unwrap().join().unwrap().unwrap_err();
@@ -226,8 +231,7 @@ fn other_users_are_turned_away() {
     let address = manager.address();
     let child = Process::fork(move || {
         let name = SocketAddr::from_abstract_name(address).unwrap();
-        // SAFETY: as above.
-        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        become_nobody();
         let mut socket = UnixStream::connect_addr(&name).unwrap();
         let _ = socket.write_all(&[0, 0, 0, 2, 1, 0]);
         let mut answer = Vec::new();
