@@ -146,7 +146,9 @@ def attempt(unit: Unit, todo: list[str], limit: float, log) -> bool:
             if not selector.select(max(0.0, min(deadline - time.monotonic(), 1.0))):
                 if time.monotonic() < deadline and process.poll() is None:
                     continue
-                break
+                # What it wrote last may have come between the two looks.
+                if not selector.select(0):
+                    break
             data = events.read(65536)
             if not data:
                 break
