@@ -123,8 +123,11 @@ class Listener:
     there is one; at a local address, it also has to run as the same user or as the superuser, unless
     `any_user` is true. Who is silent or slow keeps nobody else waiting.
 
+    >>> def say_hello(address):
+    ...     with mp.connection.Client(address, authkey=b"secret") as connection:
+    ...         connection.send("hello")
     >>> with mp.connection.Listener(authkey=b"secret") as listener:
-    ...     child = mp.Process(target=say_hello, args=(listener.address,))
+    ...     child = mp.get_context("fork").Process(target=say_hello, args=(listener.address,))
     ...     child.start()
     ...     with listener.accept() as connection:
     ...         connection.recv()
