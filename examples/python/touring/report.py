@@ -69,7 +69,7 @@ def footer(outcomes, first, second, seconds, method, missing, quick):
     )
     if quick:
         lines.append("Run with --quick: a tenth of the work, one turn each; too little to judge speed by.")
-    lines.extend(textwrap.wrap(f"Not in this stage: {'; '.join(missing)}.", 100))
+    lines.extend(textwrap.wrap(f"Not in this tour: {'; '.join(missing)}.", 100))
     return "\n".join(lines)
 
 
