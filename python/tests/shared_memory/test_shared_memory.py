@@ -278,3 +278,16 @@ def test_a_subclass():
     assert own.size >= 5
     own.close()
     own.unlink()
+
+
+def test_a_name_with_a_zero_byte_is_refused_and_names_nothing_else():
+    memory = shared_memory.SharedMemory(create=True, size=10)
+    name = memory._name
+    with pytest.raises(ValueError, match="null"):
+        shared_memory.SharedMemory(name + "\0a")
+    memory._name = name + "\0a"
+    with pytest.raises(ValueError, match="null"):
+        memory.unlink()
+    memory._name = name
+    memory.close()
+    memory.unlink()

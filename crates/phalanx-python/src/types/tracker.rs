@@ -19,6 +19,9 @@ use crate::error::os_error;
 /// Take a name of shared memory away.
 #[pyfunction]
 pub(crate) fn remove_segment(name: &str) -> PyResult<()> {
+    if name.contains('\0') {
+        return Err(PyValueError::new_err("embedded null byte"));
+    }
     named::remove(name).map_err(|e| {
         let error = os_error(e);
         Python::attach(|py| {
