@@ -120,10 +120,7 @@ def test_a_given_address_is_used_and_removed(default_ctx, tmp_path):
 
 
 def test_shared_memory_manager(default_ctx):
-    try:
-        shared_memory = submodule("shared_memory")
-    except ImportError:
-        pytest.skip("there is no module shared_memory yet")
+    shared_memory = submodule("shared_memory")
     with managers.SharedMemoryManager(ctx=default_ctx) as manager:
         block = manager.SharedMemory(size=100)
         numbers = manager.ShareableList([1, 2, 3])
