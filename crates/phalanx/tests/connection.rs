@@ -114,17 +114,17 @@ fn more_strangers_than_the_listener_cares_for_do_not_keep_a_friend_out() {
         listener.accept_known(&key, Peers::OwnUser, &soon()).expect("a friend has come");
         let friend = visitor.join().expect("no panic").join().expect("no panic");
         drop(friend.expect("each believes the other"));
-        // Lets those in for whom the listener had no room so far.
+        // Comes when all strangers are in, so the listener hears them as long as one is at the door.
         let last = s.spawn(|| {
+            let strangers = strangers.join().expect("no panic");
             loop {
                 if let Ok(stream) = visit(&listener, &key).join().expect("no panic") {
-                    break stream;
+                    break (strangers, stream);
                 }
             }
         });
         listener.accept_known(&key, Peers::OwnUser, &soon()).expect("another friend has come");
-        drop(last.join().expect("no panic"));
-        strangers.join().expect("no panic")
+        last.join().expect("no panic").0
     });
     drop(strangers);
 }
