@@ -66,6 +66,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "get_reusable_executor",
     "patch",
     "unpatch",
 ]
@@ -162,7 +163,10 @@ if TYPE_CHECKING:
         util as util,
     )
     from ._patch import patch as patch, unpatch as unpatch
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .futures import (
+        ProcessPoolExecutor as ProcessPoolExecutor,
+        get_reusable_executor as get_reusable_executor,
+    )
     from .program import Program as Program
 else:
 
@@ -175,10 +179,10 @@ else:
             from .program import Program
 
             return globals().setdefault(name, Program)
-        if name == "ProcessPoolExecutor":
-            from .futures import ProcessPoolExecutor
+        if name in ("ProcessPoolExecutor", "get_reusable_executor"):
+            from . import futures
 
-            return globals().setdefault(name, ProcessPoolExecutor)
+            return globals().setdefault(name, getattr(futures, name))
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):

@@ -13,6 +13,7 @@ mod owner;
 mod results;
 mod sending;
 mod shared;
+mod staff;
 mod stream;
 mod wire;
 mod worker;

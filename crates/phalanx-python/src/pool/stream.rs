@@ -101,10 +101,12 @@ impl Stream {
     fn read(&self, py: Python<'_>, owner: &Owner, input: &Bound<'_, PyAny>, pace: Pace) -> bool {
         let (busy, tasks) = owner.crew.work_done();
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let window =
+            self.window.unwrap_or_else(|| pacer::stream_window(size, owner.staff.wanted())) as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
+                as u64;
         loop {
             let (submitted, ahead, held) = {
                 let state = self.job.state();
