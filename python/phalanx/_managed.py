@@ -212,6 +212,7 @@ class ManagedQueue(queues.JoinableQueue["Any"]):
         "get_nowait",
         "task_done",
         "join",
+        "shutdown",
     )
     _public_methods_ = _direct
 
@@ -230,6 +231,10 @@ class ManagedQueue(queues.JoinableQueue["Any"]):
         if timeout is not None and block and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         return super().get(block, timeout)
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Let `put` raise `ShutDown`, and `get` once the queue is empty, or at once if `immediate`."""
+        self._shut_down(immediate)
 
     def _shared_part(self):
         return self

@@ -1,6 +1,7 @@
 //! A many-to-many queue of records, unbounded or bounded, that survives the death of any process at
 //! any instruction. The algorithm and its repair are told in `README.md` beside this file.
 
+mod closing;
 mod glimpse;
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -71,7 +72,8 @@ pub struct Ring {
     all_done: EventCount,
     limit: AtomicU32,
     done: AtomicU32,
-    pad: [AtomicU32; 11],
+    closed: AtomicU32,
+    pad: [AtomicU32; 10],
 }
 
 // SAFETY: atomics only.
@@ -90,6 +92,7 @@ impl Ring {
             all_done: EventCount::new(),
             limit: AtomicU32::new(0),
             done: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
             pad: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }

@@ -70,7 +70,8 @@ impl From<GaveUp> for PutError {
 
 impl Ring {
     /// Puts a record, waiting for room if the ring has a limit. It counts from the moment it is
-    /// published: the calling process may die at once and nothing is lost.
+    /// published: the calling process may die at once and nothing is lost. A ring that is closed is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`PutError`]; the ring is unchanged then.
@@ -89,6 +90,9 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
+            if self.is_closed() {
+                return Err(PutError::GaveUp(GaveUp::TimedOut));
+            }
             let done =
                 if self.is_full_for_us(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
@@ -134,7 +138,7 @@ impl Ring {
         if patience.is_none() {
             return Err(GaveUp::TimedOut);
         }
-        let room = || (!self.is_full(memory)).then_some(());
+        let room = || (!self.is_full(memory) || self.is_closed()).then_some(());
         if SPIN.until(room).is_some() {
             return Ok(());
         }
