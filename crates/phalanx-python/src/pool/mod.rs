@@ -6,6 +6,7 @@
 mod core;
 mod death;
 mod executor;
+mod future;
 mod inbox;
 mod job;
 mod owner;
@@ -18,6 +19,7 @@ mod worker;
 
 pub(crate) use self::core::PoolCore;
 pub(crate) use executor::{ExecutorCore, ExecutorMap, ExecutorService};
+pub(crate) use future::{FutureBase, FutureCondition};
 pub(crate) use job::Callbacks;
 pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
 pub(crate) use sending::name_of;

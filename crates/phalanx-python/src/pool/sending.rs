@@ -14,7 +14,7 @@ use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::wire::{Mode, STASHED};
-use crate::codec::{encode, encode_part, ship};
+use crate::codec::{OutOfBand, encode, encode_part, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -69,8 +69,8 @@ impl Owner {
         self.check_running(py)?;
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let name = name_of(callable);
-        let job = Job::new(id, mode, false, name, function, Callbacks::default()).of(work);
+        // Its name is found when somebody asks.
+        let job = Job::new(id, mode, false, String::new(), function, Callbacks::default()).of(work);
         Ok(self.enter(job, Some(1)))
     }
 
@@ -86,6 +86,33 @@ impl Owner {
             self.close_job(&job);
         }
         job
+    }
+
+    /// Sends an attempt at an executor's call.
+    pub(super) fn send_work(&self, py: Python<'_>, job: &Arc<Job>, work: &Work) {
+        let span = Span { job: job.id, first: 0, count: 1 };
+        let sent = with_scratch(|frame| {
+            let buffers = encode(py, work.task.bind(py), frame)?;
+            self.submit(py, job, span, job.flags(), frame, &buffers)
+        });
+        if let Err(error) = sent {
+            let answer = Answer::Raised(error);
+            self.settle(job, Piece { first: 0, count: 1, answer });
+        }
+    }
+
+    fn submit(
+        &self,
+        py: Python<'_>,
+        job: &Job,
+        span: Span,
+        flags: u64,
+        frame: &mut Vec<u8>,
+        buffers: &OutOfBand,
+    ) -> PyResult<()> {
+        let body = outgoing(py, self.family, frame, buffers)?;
+        let tag = [job.function.offset(), flags];
+        with_scratch(|scratch| self.crew.submit(span, tag, body, scratch)).map_err(out_of_memory)
     }
 
     /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
@@ -143,10 +170,7 @@ impl Owner {
                 flags |= STASHED;
                 buffers.clear();
             }
-            let body = outgoing(py, self.family, frame, &buffers)?;
-            let tag = [job.function.offset(), flags];
-            with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
-                .map_err(out_of_memory)
+            self.submit(py, job, span, flags, frame, &buffers)
         })
     }
 
