@@ -29,6 +29,8 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
+    use crate::pool::{CallStream, Delayed, Sharing};
+    #[pymodule_export]
     use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};

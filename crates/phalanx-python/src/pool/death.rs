@@ -120,8 +120,9 @@ fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death
 
 /// Sends tasks again that were sent already and that no worker has begun.
 pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
-    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
-    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
+    let Some(place) = job.state().place_of(py, first) else { return };
+    let part = place.at..place.at + count as usize;
+    owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
 /// How a worker ended.
@@ -155,15 +156,17 @@ impl Death {
     /// The error of the task that was running.
     fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
         let place = job.state().place_of(py, task);
-        let args = place.and_then(|(tasks, place)| {
-            let task = tasks.bind(py).get_item(place).ok()?;
+        let called = place.as_ref().and_then(|place| place.call.clone());
+        let name = called.as_ref().map_or(&job.name, |call| &call.name);
+        let args = place.and_then(|place| {
+            let task = place.tasks.bind(py).get_item(place.at).ok()?;
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });
         let call = match args {
-            Some(args) if args.starts_with('(') => format!("{}{args}", job.name),
-            Some(args) => format!("{}({args})", job.name),
-            None => job.name.clone(),
+            Some(args) if args.starts_with('(') => format!("{name}{args}"),
+            Some(args) => format!("{name}({args})"),
+            None => name.clone(),
         };
         let message = format!(
             "worker {} (pid {}) {} while it ran task {task}, {call}{}; no other task is affected",
