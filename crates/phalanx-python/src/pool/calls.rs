@@ -18,8 +18,12 @@ use super::sending::name_of;
 use super::sharing::Sharing;
 use super::stream::{Fetched, IMapIterator};
 use super::wire::Mode;
+use crate::codec::Main;
 
 /// What the tasks of one batch call.
+///
+/// Functions of `__main__` go by value: workers stay from call to call, and what the program defines
+/// anew in between must not be what they still have under the name.
 pub(super) struct Call {
     pub(super) function: Arc<Shared<Bytes>>,
     pub(super) mode: Mode,
@@ -101,10 +105,12 @@ impl Owner {
         let count = run.len();
         let mode = if first.kwds.is_some() { Mode::StarKeywords } else { Mode::Star };
         let name = name_of(&first.function);
-        let prepared = self.function(py, &first.function).and_then(|function| {
-            let tasks = run.into_iter().map(|item| item.task(py)).collect::<PyResult<Vec<_>>>()?;
-            Ok((Arc::new(Call { function, mode, name }), PyList::new(py, tasks)?))
-        });
+        let prepared =
+            self.function(py, &first.function, Some(Main::ByValue)).and_then(|function| {
+                let tasks =
+                    run.into_iter().map(|item| item.task(py)).collect::<PyResult<Vec<_>>>()?;
+                Ok((Arc::new(Call { function, mode, name }), PyList::new(py, tasks)?))
+            });
         match prepared {
             Ok((call, tasks)) => {
                 let first = submit(job, count);

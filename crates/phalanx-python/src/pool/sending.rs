@@ -15,7 +15,7 @@ use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::wire::{Mode, STASHED};
-use crate::codec::{encode, encode_part, ship};
+use crate::codec::{Main, encode, encode_part, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -28,8 +28,9 @@ impl Owner {
         &self,
         py: Python<'_>,
         callable: &Bound<'_, PyAny>,
+        main: Option<Main>,
     ) -> PyResult<Arc<Shared<Bytes>>> {
-        let shipped = ship(py, callable, None)?;
+        let shipped = ship(py, callable, main)?;
         let mut functions = locked(&self.functions);
         if let Some(kept) = functions.get(&shipped.id) {
             return Ok(Arc::clone(kept));
@@ -53,7 +54,7 @@ impl Owner {
         total: Option<u64>,
     ) -> PyResult<Arc<Job>> {
         self.check_running(py)?;
-        let function = self.function(py, callable)?;
+        let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let job = Job::new(id, mode, together, name_of(callable), Some(function), callbacks);
         Ok(self.enter(job, total))
@@ -68,7 +69,7 @@ impl Owner {
         work: Arc<Work>,
     ) -> PyResult<Arc<Job>> {
         self.check_running(py)?;
-        let function = self.function(py, callable)?;
+        let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let name = name_of(callable);
         let job = Job::new(id, mode, false, name, Some(function), Callbacks::default()).of(work);

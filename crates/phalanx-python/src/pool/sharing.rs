@@ -164,7 +164,7 @@ impl Sharing {
     ) -> PyResult<ApplyResult> {
         let owner = core.get().owner();
         owner.check_running(py)?;
-        let shipped = owner.function(py, function)?;
+        let shipped = owner.function(py, function, None)?;
         let callbacks = Callbacks { value: callback, error: error_callback };
         let id = owner.next_job.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let job = Job::new(id, Mode::Apply, false, name_of(function), Some(shipped), callbacks)
