@@ -58,12 +58,7 @@ def limit(variables: "dict[str, str]") -> None:
         from threadpoolctl import threadpool_limits  # type: ignore[import-not-found]
     except ImportError:
         return
-    limits = {
-        "openmp": variables["OMP_NUM_THREADS"],
-        "openblas": variables["OPENBLAS_NUM_THREADS"],
-        "mkl": variables["MKL_NUM_THREADS"],
-        "blis": variables["BLIS_NUM_THREADS"],
-    }
+    limits = {"openmp": variables["OMP_NUM_THREADS"], "blas": variables["OPENBLAS_NUM_THREADS"]}
     threadpool_limits({name: int(value) for name, value in limits.items() if value.isdigit()})
 
 

@@ -17,6 +17,14 @@ _active = threading.local()
 PROCESSES = frozenset({"loky", "multiprocessing", "phalanx", "processes"})
 THREADS = frozenset({"threading", "threads"})
 SEQUENTIAL = frozenset({"sequential"})
+#: Classes of backends, joblib's own among them.
+_OBJECTS = {
+    "LokyBackend": "processes",
+    "MultiprocessingBackend": "processes",
+    "PhalanxBackend": "processes",
+    "SequentialBackend": "sequential",
+    "ThreadingBackend": "threads",
+}
 
 
 class Unset:
@@ -143,6 +151,8 @@ def kind_of(backend: "Any") -> "str | None":
         raise ValueError(f"Invalid backend: {backend}, expected one of {known}")
     if hasattr(backend, "Pool") and hasattr(backend, "Lock"):
         return "processes"
+    if type(backend).__name__ in _OBJECTS:
+        return _OBJECTS[type(backend).__name__]
     raise ValueError(
         f"Invalid backend: {backend!r} is no name: for a backend of joblib's, use joblib.Parallel"
     )
