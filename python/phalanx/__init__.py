@@ -60,12 +60,14 @@ __all__ = [
     "set_start_method",
     # What phalanx has beyond that.
     "MaybeEncodingError",
+    "Memory",
     "OwnerDiedError",
     "ProcessPoolExecutor",
     "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "expires_after",
     "patch",
     "unpatch",
 ]
@@ -118,6 +120,7 @@ _SUBMODULES = frozenset(
         "futures",
         "heap",
         "managers",
+        "memory",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -145,6 +148,7 @@ if TYPE_CHECKING:
         futures as futures,
         heap as heap,
         managers as managers,
+        memory as memory,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -163,6 +167,7 @@ if TYPE_CHECKING:
     )
     from ._patch import patch as patch, unpatch as unpatch
     from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .program import Program as Program
 else:
 
@@ -179,6 +184,10 @@ else:
             from .futures import ProcessPoolExecutor
 
             return globals().setdefault(name, ProcessPoolExecutor)
+        if name in ("Memory", "expires_after", "hash"):
+            from . import memory
+
+            return globals().setdefault(name, getattr(memory, name))
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):
