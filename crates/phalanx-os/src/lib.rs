@@ -12,6 +12,7 @@ pub mod cpu;
 pub mod death;
 pub mod epoll;
 pub mod eventfd;
+pub mod file_lock;
 pub mod fork;
 pub mod futex;
 pub mod inherit;

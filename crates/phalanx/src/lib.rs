@@ -68,6 +68,7 @@
 //! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
+//! | [`cache`] | computed values on disk, which many processes share: each computed once, none returned damaged |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
@@ -104,6 +105,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod cache;
 pub mod channel;
 pub mod connection;
 pub mod entry;
