@@ -13,6 +13,11 @@ pub const SIGTERM: i32 = libc::SIGTERM;
 /// The number of the signal that no process survives.
 pub const SIGKILL: i32 = libc::SIGKILL;
 
+/// The number of the signal that tells of a terminal's end.
+pub const SIGHUP: i32 = libc::SIGHUP;
+/// The number of the signal that lets a stopped process go on.
+pub const SIGCONT: i32 = libc::SIGCONT;
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub struct SignalSet(libc::sigset_t);
