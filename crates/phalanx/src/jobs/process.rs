@@ -119,6 +119,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a job. Its descriptors are known to the epoll set by `token`, `token + 1` and `token + 2`.
+    #[expect(clippy::result_large_err, reason = "a refusal gives the job back, and is rare")]
     pub(super) fn start(
         pending: Pending,
         runner: &Runner,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use phalanx_os::clock::earlier;
@@ -54,10 +55,11 @@ impl<'a> Run<'a> {
         feed: &'a mut dyn Feed,
         watch: &'a mut dyn Watch,
     ) -> Result<Self, RunError> {
-        let log = runner.log.as_ref().map(|path| {
+        let used = |path: &&PathBuf| !runner.dry || (runner.resume && path.exists());
+        let log = runner.log.as_ref().filter(used).map(|path| {
             Log::open(path, runner.resume).map_err(|error| RunError::Log(path.clone(), error))
         });
-        if let Output::Folder(folder) = &runner.output {
+        if let (Output::Folder(folder), false) = (&runner.output, runner.dry) {
             let made = std::fs::create_dir_all(folder);
             made.map_err(|error| RunError::Folder(folder.clone(), error))?;
         }
@@ -124,6 +126,9 @@ impl<'a> Run<'a> {
     fn start_what_fits(&mut self) -> Result<(), RunError> {
         while self.order == Order::GoOn && self.running < self.runner.limit && !self.crowded {
             match self.next_pending()? {
+                Some(pending) if self.runner.dry => {
+                    self.watch.ended(pending.without_process(Ending::NotRun, &self.shared.spool));
+                }
                 Some(pending) => self.start(pending)?,
                 None => break,
             }

@@ -34,6 +34,7 @@ pub struct Runner {
     pub(super) output: Output,
     pub(super) log: Option<PathBuf>,
     pub(super) resume: bool,
+    pub(super) dry: bool,
     pub(super) environment: Option<Vec<(OsString, OsString)>>,
 }
 
@@ -48,6 +49,7 @@ impl Default for Runner {
             output: Output::Captured,
             log: None,
             resume: false,
+            dry: false,
             environment: None,
         }
     }
@@ -102,6 +104,13 @@ impl Runner {
     pub fn log(mut self, path: impl AsRef<Path>, resume: bool) -> Self {
         self.log = Some(path.as_ref().to_owned());
         self.resume = resume;
+        self
+    }
+
+    /// Sets that nothing is started or written: each job's outcome is [`NotRun`](super::Ending::NotRun), or
+    /// [`Skipped`](super::Ending::Skipped) if the log says so.
+    pub fn dry_run(mut self, dry: bool) -> Self {
+        self.dry = dry;
         self
     }
 
