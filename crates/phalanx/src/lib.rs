@@ -76,6 +76,7 @@
 //! | [`error`] | small errors that give back what was handed in, and one above all |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
+//! | [`jobs`] | commands in parallel: other people's programs and scripts, so many at a time |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
@@ -110,6 +111,7 @@ pub mod channel;
 pub mod connection;
 pub mod entry;
 pub mod error;
+pub mod jobs;
 pub mod manager;
 pub mod message;
 pub mod named;
