@@ -6,6 +6,7 @@ mod glimpse;
 mod loom_tests;
 mod memory;
 mod put;
+mod quick;
 mod repair;
 mod segment;
 mod several;
@@ -13,6 +14,7 @@ mod take;
 
 pub use memory::Memory;
 pub use put::{PutError, Record};
+pub use quick::{SHORT_MAX, Short};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
 pub use take::Taken;
 
