@@ -7,6 +7,7 @@ mod glimpse;
 mod loom_tests;
 mod memory;
 mod put;
+mod quick;
 mod repair;
 mod segment;
 mod several;
@@ -14,6 +15,7 @@ mod take;
 
 pub use memory::Memory;
 pub use put::{PutError, Record};
+pub use quick::{SHORT_MAX, Short};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
 pub use take::Taken;
 
