@@ -25,7 +25,7 @@ pub mod family;
 pub mod frozen;
 #[cfg(not(loom))]
 pub mod guarded;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 pub mod leases;
 #[cfg(all(test, loom))]
 mod loom_tests;

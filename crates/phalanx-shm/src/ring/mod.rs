@@ -3,7 +3,7 @@
 
 mod glimpse;
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;
 mod memory;
 mod put;
 mod repair;
@@ -14,7 +14,7 @@ mod take;
 pub use memory::Memory;
 pub use put::{PutError, Record};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
-pub use take::Taken;
+pub use take::{Noted, Taken};
 
 use crate::alloc_error::AllocError;
 use crate::engine_lock::EngineLock;
