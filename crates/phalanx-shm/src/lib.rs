@@ -9,6 +9,8 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod bell;
 // Under loom, those who use the next two are left out.
 #[cfg(not(loom))]
 pub mod cells;

@@ -167,8 +167,9 @@ fn receivers() {
 
 #[test]
 fn every_step_is_in_the_matrix() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipe");
-    for file in folder.read_dir().expect("the sources") {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = ["phalanx/src/pipe", "phalanx-shm/src/bell"].map(|folder| crates.join(folder));
+    for file in folders.iter().flat_map(|folder| folder.read_dir().expect("the sources")) {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("a source file");
         for rest in text.split("failpoint!(\"").skip(1) {
             let name = rest.split('"').next().unwrap_or_default();
