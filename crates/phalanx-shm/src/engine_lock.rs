@@ -119,7 +119,6 @@ impl EngineLock {
     }
 
     /// Takes the lock if it is free, as [`EngineLock::guard`].
-    #[cfg(not(loom))]
     #[inline]
     pub(crate) fn try_guard(&self, me: SlotId) -> Option<Guard<'_>> {
         self.try_lock(me).then(|| Guard(self))

@@ -16,7 +16,7 @@ pub mod bell;
 pub mod cells;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod chunk_word;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 pub mod containers;
 pub mod engine_lock;
 pub mod event_count;
