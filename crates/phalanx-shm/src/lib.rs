@@ -28,6 +28,8 @@ pub mod frozen;
 #[cfg(not(loom))]
 pub mod guarded;
 #[cfg_attr(loom, allow(dead_code))]
+mod holders;
+#[cfg_attr(loom, allow(dead_code))]
 pub mod leases;
 #[cfg(all(test, loom))]
 mod loom_tests;
