@@ -4,7 +4,7 @@
 mod closing;
 mod glimpse;
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;
 mod memory;
 mod put;
 mod quick;
@@ -17,7 +17,7 @@ pub use memory::Memory;
 pub use put::{PutError, Record};
 pub use quick::{SHORT_MAX, Short};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
-pub use take::Taken;
+pub use take::{Noted, Taken};
 
 use crate::alloc_error::AllocError;
 use crate::engine_lock::EngineLock;
