@@ -10,6 +10,7 @@ __all__ = [
     "ProcessError",
     "RemoteError",
     "RemoteTraceback",
+    "ShutDown",
     "TimeoutError",
     "WorkerDiedError",
 ]
@@ -51,6 +52,10 @@ class BufferTooShort(ProcessError):
 
 class TimeoutError(ProcessError):
     """A result was not there when the time given for it was over."""
+
+
+class ShutDown(Exception):
+    """A queue has been shut down: `queue.ShutDown`, for versions of Python that do not have it."""
 
 
 class AuthenticationError(ProcessError):

@@ -79,11 +79,11 @@ fn clean_up(family: &Family, dead: SlotId) {
         // that it still held.
         on_death(family, chunk, dead);
         failpoint!("sweep.object.repaired");
-        if header.is_held_by(dead) {
-            header.unhold(dead);
+        if header.holders().has(dead) {
+            header.holders().remove(dead);
             failpoint!("sweep.object.unheld");
         }
-        if !header.is_held() {
+        if !header.holders().any() {
             destroy(family, chunk);
         }
     });
@@ -100,7 +100,7 @@ pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
         return;
     };
     let is_object = family.arena().state_of(chunk).0 == ChunkState::Object;
-    if is_object && !family.arena().at::<ObjectHeader>(offset).is_held() {
+    if is_object && !family.arena().at::<ObjectHeader>(offset).holders().any() {
         destroy(family, chunk);
     }
 }

@@ -1,5 +1,6 @@
 //! What happens when a worker ends, and when all have to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -126,8 +127,9 @@ pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u
     if let Some(work) = &job.work {
         return owner.send_work(py, job, work);
     }
-    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
-    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
+    let Some(place) = job.state().place_of(py, first) else { return };
+    let part = place.at..place.at + count as usize;
+    owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
 /// How a worker ended.
@@ -160,11 +162,15 @@ impl Death {
 
     /// The error of the task that was running.
     fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
+        let called = job.state().place_of(py, task).and_then(|place| place.call);
         let args = job.task(py, task).and_then(|task| {
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });
-        let name = job.name_of_function(py);
+        let name = match &called {
+            Some(call) => Cow::Borrowed(call.name.as_str()),
+            None => job.name_of_function(py),
+        };
         let call = match args {
             Some(args) if args.starts_with('(') => format!("{name}{args}"),
             Some(args) => format!("{name}({args})"),

@@ -340,6 +340,7 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 }
 
+#[cfg(not(loom))]
 mod as_object {
     use super::List;
     use crate::family::Family;

@@ -265,6 +265,7 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 }
 
+#[cfg(not(loom))]
 mod as_object {
     use super::Map;
     use crate::family::Family;
