@@ -17,6 +17,8 @@ mod shared;
 mod sharing;
 mod staff;
 mod stream;
+mod termed;
+mod termed_stream;
 mod wire;
 mod worker;
 
@@ -29,5 +31,7 @@ pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
 pub(crate) use sending::name_of;
 pub(crate) use sharing::Sharing;
 pub(crate) use stream::IMapIterator;
+pub(crate) use termed::TermedPool;
+pub(crate) use termed_stream::TermedIterator;
 pub(crate) use wire::Mode;
 pub(crate) use worker::{WorkerBench, call_task};

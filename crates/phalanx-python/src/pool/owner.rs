@@ -25,6 +25,9 @@ use crate::message::out_of_memory;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
 
+/// Enough of a desk that calls can be cancelled; nothing is laid there.
+pub(super) const DESK: usize = 64;
+
 /// What a pool's owner knows.
 pub(super) struct Owner {
     pub(super) crew: Crew,
@@ -46,6 +49,11 @@ pub(super) struct Owner {
     /// no part in collecting while there are none.
     pub(super) with_callbacks: Mutex<usize>,
     pub(super) callback_bell: Condvar,
+    /// Calls on terms of their own that are in progress, and those that have been answered.
+    pub(super) works: AtomicUsize,
+    pub(super) answered: Mutex<VecDeque<Arc<Job>>>,
+    /// More will be sent although the pool is closed: calls wait for their turn.
+    pub(super) is_held_open: AtomicBool,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -72,7 +80,7 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(Staff::fixed(seats), seats, start, 0, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
@@ -104,6 +112,9 @@ impl Owner {
             callbacks: Mutex::default(),
             with_callbacks: Mutex::new(0),
             callback_bell: Condvar::new(),
+            works: AtomicUsize::new(0),
+            answered: Mutex::default(),
+            is_held_open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
@@ -167,7 +178,8 @@ impl Owner {
     pub(super) fn close_job(&self, job: &Arc<Job>) {
         let known = locked(&self.jobs).remove(&job.id);
         if known.is_some() && job.is_reported() {
-            locked(&self.callbacks).push_back(Arc::clone(job));
+            let list = if job.work.is_some() { &self.answered } else { &self.callbacks };
+            locked(list).push_back(Arc::clone(job));
             self.crew.pass_on();
         }
     }
@@ -294,9 +306,14 @@ impl Owner {
     }
 
     pub(super) fn close_if_done(&self) {
-        if self.closed.load(Ordering::SeqCst) && locked(&self.streams).is_empty() {
+        if self.is_closing() && locked(&self.streams).is_empty() {
             self.crew.close();
         }
+    }
+
+    /// Whether nothing more will be sent but what streams still read.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) && !self.is_held_open.load(Ordering::SeqCst)
     }
 
     /// Fails everything in progress with an error that every call gets from now on.

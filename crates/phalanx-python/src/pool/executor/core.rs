@@ -9,18 +9,16 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::super::future::FutureBase;
 use super::super::job::Callbacks;
-use super::super::owner::{Owner, locked};
+use super::super::owner::{DESK, Owner, locked};
 use super::super::staff::Staff;
 use super::super::stream::IMapIterator;
+use super::super::termed_stream::TermedIterator;
 use super::super::wire::Mode;
 use super::engine::{Engine, Stage};
 use super::manners::Manners;
 use super::map::ExecutorMap;
 use super::service::ExecutorService;
 use super::work::{Terms, Work};
-
-/// Enough of a desk that calls can be cancelled; nothing is laid there.
-const DESK: usize = 64;
 
 /// An executor of worker processes, as its owner holds it. Dropping it closes it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -49,7 +47,7 @@ impl ExecutorCore {
             Some(wanted) => Staff::elastic(seats, wanted),
         };
         let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
-        let engine = Arc::new(Engine::new(owner, on_demand));
+        let engine = Arc::new(Engine::new(Arc::new(owner), on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
@@ -76,8 +74,7 @@ impl ExecutorCore {
                 (Mode::ApplyKeywords, task.into_any())
             }
         };
-        let timeout = crate::interrupt::timeout(timeout);
-        let terms = Terms { timeout, retries, priority };
+        let terms = Terms::new(timeout, retries, priority);
         let future = FutureBase::of_call(py, &self.engine)?;
         let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
         self.engine.submit(py, work);
@@ -114,6 +111,26 @@ impl ExecutorCore {
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
         self.engine.wake();
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
+    }
+
+    /// The results of a call for each item, on terms of their own. `calls` are tuples of arguments.
+    #[pyo3(signature = (function, calls, buffersize=None, deadline=None, timeout=None, retries=0, priority=0))]
+    #[allow(clippy::too_many_arguments)]
+    fn map_on_terms(
+        &self,
+        function: &Bound<'_, PyAny>,
+        calls: &Bound<'_, PyAny>,
+        buffersize: Option<usize>,
+        deadline: Option<f64>,
+        timeout: Option<f64>,
+        retries: u32,
+        priority: i32,
+    ) -> PyResult<TermedIterator> {
+        let _moving = self.engine.moving();
+        self.engine.check_open(function.py())?;
+        self.engine.hire(function.py(), buffersize.unwrap_or(usize::MAX / 2))?;
+        let terms = Terms::new(timeout, retries, priority);
+        TermedIterator::of_executor(&self.engine, terms, function, calls, buffersize, deadline)
     }
 
     /// What the executor's thread is to run.
