@@ -18,6 +18,7 @@ pub mod inherit;
 pub mod memory;
 pub mod named;
 pub mod net;
+pub mod oom;
 pub mod parcel;
 pub mod per_process;
 pub mod pidfd;

@@ -16,6 +16,8 @@ pub mod cells;
 pub mod chunk_word;
 #[cfg(not(loom))]
 pub mod containers;
+#[cfg(not(loom))]
+pub mod dump;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;

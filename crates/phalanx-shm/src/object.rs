@@ -17,7 +17,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use crate::arena::{AllocError, Chunk, ChunkState};
+use crate::arena::{AllocError, Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::peers::{Peers, SlotId};
@@ -124,6 +124,17 @@ impl ObjectHeader {
         self.holders.iter().enumerate().all(only)
     }
 
+    /// All who hold the object.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = SlotId> {
+        let held = |n: &usize| self.holders[n / 64].load(Ordering::Acquire) & (1 << (n % 64)) != 0;
+        (1..MAX_PROCESSES).filter(held).filter_map(|n| SlotId::from_raw(n as u16))
+    }
+
+    /// How many bytes lie behind the object.
+    pub(crate) fn tail_len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.holders.iter().any(|word| word.load(Ordering::Acquire) != 0)
     }
@@ -150,6 +161,13 @@ pub unsafe trait SharedObject: ShmSafe + 'static {
     /// called again after a destroyer died.
     fn on_destroy(&self, family: &Family) {
         let _ = family;
+    }
+
+    /// In what state it is, for people; nothing if there is nothing to say. Looks only, and at words
+    /// that others may be changing: [`crate::dump`].
+    fn describe(&self, arena: &Arena) -> String {
+        let _ = arena;
+        String::new()
     }
 }
 
