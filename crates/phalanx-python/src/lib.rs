@@ -50,6 +50,8 @@ mod _core {
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, receive_handle, send_fds, send_handle};
     #[pymodule_export]
+    use crate::types::diagnosis::{arena_census, dump_state};
+    #[pymodule_export]
     use crate::types::listener::{SocketListener, connect_to};
     #[pymodule_export]
     use crate::types::passing::{clear_deposits, collect_fd, deposit_connection, deposit_fd};

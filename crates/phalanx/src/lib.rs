@@ -61,6 +61,7 @@
 //! | [`channel`](mod@channel) | [`Sender`] and [`Receiver`]: values until the last process of either side has gone |
 //! | [`pipe`](mod@pipe) | values between two ends, each way, with an end when one is gone |
 //! | [`mod@task`] | functions that other processes can be asked to run: [`#[phalanx::task]`](macro@task) |
+//! | [`diagnosis`] | the state of the shared memory in words, to find out why a program stands still |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | [`Lock`] with the data that it protects, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
@@ -109,6 +110,7 @@ pub mod bytes;
 pub mod cache;
 pub mod channel;
 pub mod connection;
+pub mod diagnosis;
 pub mod entry;
 pub mod error;
 pub mod jobs;
