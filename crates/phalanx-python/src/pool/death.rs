@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use phalanx::pool::{Ended, Span};
+use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,8 +16,8 @@ use super::owner::{Owner, locked};
 
 /// Workers that die one after another without ever getting ready mean that none will.
 const EARLY_DEATHS: usize = 3;
-/// Seconds between asking workers to end and killing them.
-const GRACE: f64 = 1.0;
+/// Between asking workers to end and killing them.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Takes in what ended workers leave, and fills their seats.
 pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
@@ -181,7 +183,11 @@ impl Death {
             short.extract::<String>().ok()
         });
         let call = match args {
-            Some(args) if args.starts_with('(') => format!("{}{args}", job.name),
+            Some(args) if args.starts_with('(') => {
+                // One argument: as it is written in a call.
+                let args = args.strip_suffix(",)").map_or(args.clone(), |args| format!("{args})"));
+                format!("{}{args}", job.name)
+            }
             Some(args) => format!("{}({args})", job.name),
             None => job.name.clone(),
         };
@@ -264,8 +270,10 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     for process in &processes {
         process.call_method0(py, intern!(py, "terminate"))?;
     }
+    let deadline = Deadline::after(GRACE);
     for process in &processes {
-        process.call_method1(py, intern!(py, "join"), (GRACE,))?;
+        let left = deadline.remaining().as_secs_f64();
+        process.call_method1(py, intern!(py, "join"), (left,))?;
         if process.getattr(py, intern!(py, "exitcode"))?.is_none(py) {
             process.call_method0(py, intern!(py, "kill"))?;
             process.call_method0(py, intern!(py, "join"))?;

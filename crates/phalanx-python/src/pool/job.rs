@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use phalanx::message::Arrived;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -25,7 +26,8 @@ pub(super) struct Job {
     /// What the user calls the function, for messages.
     pub(super) name: String,
     pub(super) function: Arc<Shared<Bytes>>,
-    pub(super) callbacks: Callbacks,
+    has_callbacks: bool,
+    callbacks: Mutex<Callbacks>,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
     /// The callbacks, if there are any, have been called.
@@ -54,6 +56,12 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     pub(super) fn is_empty(&self) -> bool {
         self.value.is_none() && self.error.is_none()
+    }
+
+    /// For the collector of garbage.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.value)?;
+        visit.call(&self.error)
     }
 }
 
@@ -145,14 +153,16 @@ impl Job {
         function: Arc<Shared<Bytes>>,
         callbacks: Callbacks,
     ) -> Self {
-        let is_called_back = AtomicBool::new(callbacks.is_empty());
+        let has_callbacks = !callbacks.is_empty();
+        let is_called_back = AtomicBool::new(!has_callbacks);
         Self {
             id,
             mode,
             together,
             name,
             function,
-            callbacks,
+            has_callbacks,
+            callbacks: Mutex::new(callbacks),
             work: None,
             is_called_back,
             state: Mutex::default(),
@@ -169,7 +179,7 @@ impl Job {
 
     /// Whether somebody is to be told when it is done.
     pub(super) fn is_reported(&self) -> bool {
-        self.work.is_some() || !self.callbacks.is_empty()
+        self.work.is_some() || self.has_callbacks
     }
 
     /// What tells a worker how to go about its tasks.
@@ -186,6 +196,11 @@ impl Job {
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
         state.total == Some(state.answered) && self.is_called_back.load(Ordering::Acquire)
+    }
+
+    /// The callbacks, which are called once. They may refer to the result: nobody else keeps them.
+    pub(super) fn take_callbacks(&self) -> Callbacks {
+        std::mem::take(&mut self.callbacks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn called_back(&self) {
@@ -223,6 +238,27 @@ impl Job {
         })
     }
 
+    /// For the collector of garbage: what the job refers to and may be referred to by. A lock that is
+    /// held makes it look on; what it does not hear of is kept.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(outcome) = self.outcome.try_lock() {
+            match &*outcome {
+                Some(Outcome::Value(object) | Outcome::Error(object)) => visit.call(object)?,
+                None => {}
+            }
+        }
+        match self.callbacks.try_lock() {
+            Ok(callbacks) => callbacks.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Forgets what it came to.
+    pub(super) fn forget(&self) {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop((outcome, self.take_callbacks()));
+    }
+
     fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (failure, mut pieces) = {
             let mut state = self.state();
@@ -244,7 +280,7 @@ impl Job {
     pub(super) fn decode_early(&self, py: Python<'_>) -> PyResult<()> {
         let pieces = {
             let mut state = self.state();
-            if state.failure.is_some() || !self.callbacks.is_empty() {
+            if state.failure.is_some() || self.has_callbacks {
                 return Ok(());
             }
             std::mem::take(&mut state.pieces)

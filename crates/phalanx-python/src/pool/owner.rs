@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
 use super::stream::Pace;
 use super::worker::WorkerBench;
+use crate::error::twin;
 use crate::message::out_of_memory;
 
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
@@ -130,10 +131,11 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        match &*locked(&self.broken) {
-            Some(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-            None => Ok(()),
-        }
+        let error = match &*locked(&self.broken) {
+            Some(error) => Some(error.clone_ref(py)),
+            None => None,
+        };
+        error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 
     /// Puts a worker on a seat.
@@ -311,7 +313,7 @@ impl Owner {
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };
-            let answer = Answer::Raised(error.clone_ref(py));
+            let answer = Answer::Raised(twin(error.value(py)));
             self.settle(&job, Piece { first, count, answer });
         }
     }
