@@ -79,6 +79,10 @@ pub(super) struct State {
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
     pub(super) failure: Option<Piece>,
+    /// Its results are fetched one after another.
+    pub(super) is_stream: bool,
+    /// For streams: what comes after the results that are there, and is the end.
+    pub(super) last: Option<Answer>,
     /// For streams: results fetched by the user.
     pub(super) fetched: u64,
     /// For streams: tasks sent.
@@ -238,6 +242,22 @@ impl Job {
         })
     }
 
+    /// Ends a stream: the answers that have not come never will, and `last` comes in their place. False if it
+    /// is none.
+    pub(super) fn end_stream(&self, last: impl FnOnce() -> Answer) -> bool {
+        if !self.state().is_stream {
+            return false;
+        }
+        let last = last();
+        let mut state = self.state();
+        // Nothing more is read or sent; the number of results is known when the last is fetched.
+        state.total = Some(u64::MAX);
+        let rubbish = (std::mem::take(&mut state.sent), state.last.replace(last));
+        drop(state);
+        drop(rubbish);
+        true
+    }
+
     /// For the collector of garbage: what the job refers to and may be referred to by. A lock that is
     /// held makes it look on; what it does not hear of is kept.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -355,6 +375,13 @@ fn lost() -> PyErr {
 }
 
 impl State {
+    /// What ends a stream that was broken off, in the place of its next result.
+    pub(super) fn take_last(&mut self) -> Option<Piece> {
+        let answer = self.last.take()?;
+        self.total = Some(self.fetched + 1);
+        Some(Piece { first: self.fetched, count: 1, answer })
+    }
+
     fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
         // Answers come roughly in the order of the batches, so the front is where to look.
         let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };

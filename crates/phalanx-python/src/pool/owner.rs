@@ -35,6 +35,8 @@ pub(super) struct Owner {
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Workers that have left their seats of their own accord and are about to end.
     pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
+    /// Seats whose worker is to be replaced, which has not succeeded so far.
+    pub(super) vacant: Mutex<Vec<bool>>,
     pub(super) jobs: Mutex<HashMap<u64, Arc<Job>>>,
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -95,6 +97,7 @@ impl Owner {
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
             leavers: Mutex::default(),
+            vacant: Mutex::new(vec![false; seats]),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -305,11 +308,15 @@ impl Owner {
         let jobs: Vec<_> = locked(&self.jobs).values().cloned().collect();
         locked(&self.streams).clear();
         for job in jobs {
+            if job.end_stream(|| Answer::Raised(twin(error.value(py)))) {
+                let known = locked(&self.jobs).remove(&job.id);
+                drop(known);
+                self.crew.pass_on();
+                continue;
+            }
             let (first, count) = {
                 let mut state = job.state();
-                let submitted = state.total.unwrap_or(state.submitted);
-                // A stream that goes on gets the error in the place of its next result.
-                let total = submitted.max(state.answered + 1);
+                let total = state.total.unwrap_or(state.submitted).max(state.answered + 1);
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };

@@ -245,6 +245,7 @@ impl IMapIterator {
             window,
             is_eager,
         });
+        stream.job.state().is_stream = true;
         locked(&owner.streams).push(Arc::clone(&stream));
         Self { owner, stream, is_ordered, early: Mutex::default() }
     }
@@ -253,7 +254,7 @@ impl IMapIterator {
     fn take_next(&self) -> Option<Piece> {
         let mut state = self.stream.job.state();
         if !self.is_ordered {
-            let piece = state.pieces.pop_front()?;
+            let piece = state.pieces.pop_front().or_else(|| state.take_last())?;
             state.fetched += 1;
             return Some(piece);
         }
@@ -274,7 +275,13 @@ impl IMapIterator {
             state.fetched += 1;
             return early.pop_front().flatten();
         }
-        None
+        let last = state.take_last()?;
+        state.fetched += 1;
+        drop(state);
+        let rubbish = std::mem::take(&mut *early);
+        drop(early);
+        drop(rubbish);
+        Some(last)
     }
 
     fn is_over(&self) -> bool {
