@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
 use super::stream::Pace;
 use super::worker::WorkerBench;
+use crate::error::twin;
 use crate::message::out_of_memory;
 
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
@@ -34,6 +35,8 @@ pub(super) struct Owner {
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Workers that have left their seats of their own accord and are about to end.
     pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
+    /// Seats whose worker is to be replaced, which has not succeeded so far.
+    pub(super) vacant: Mutex<Vec<bool>>,
     pub(super) jobs: Mutex<HashMap<u64, Arc<Job>>>,
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -94,6 +97,7 @@ impl Owner {
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
             leavers: Mutex::default(),
+            vacant: Mutex::new(vec![false; seats]),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -130,10 +134,11 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        match &*locked(&self.broken) {
-            Some(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-            None => Ok(()),
-        }
+        let error = match &*locked(&self.broken) {
+            Some(error) => Some(error.clone_ref(py)),
+            None => None,
+        };
+        error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 
     /// Puts a worker on a seat.
@@ -303,15 +308,19 @@ impl Owner {
         let jobs: Vec<_> = locked(&self.jobs).values().cloned().collect();
         locked(&self.streams).clear();
         for job in jobs {
+            if job.end_stream(|| Answer::Raised(twin(error.value(py)))) {
+                let known = locked(&self.jobs).remove(&job.id);
+                drop(known);
+                self.crew.pass_on();
+                continue;
+            }
             let (first, count) = {
                 let mut state = job.state();
-                let submitted = state.total.unwrap_or(state.submitted);
-                // A stream that goes on gets the error in the place of its next result.
-                let total = submitted.max(state.answered + 1);
+                let total = state.total.unwrap_or(state.submitted).max(state.answered + 1);
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };
-            let answer = Answer::Raised(error.clone_ref(py));
+            let answer = Answer::Raised(twin(error.value(py)));
             self.settle(&job, Piece { first, count, answer });
         }
     }

@@ -290,6 +290,7 @@ impl IMapIterator {
             of_calls: false,
             before: (0, 0),
         });
+        stream.job.state().is_stream = true;
         locked(&owner.streams).push(Arc::clone(&stream));
         Self { owner, stream, is_ordered, fails_fast: false, early: Mutex::default() }
     }
@@ -298,7 +299,7 @@ impl IMapIterator {
     fn take_next(&self) -> Option<Piece> {
         let mut state = self.stream.job.state();
         if !self.is_ordered {
-            let piece = state.pieces.pop_front()?;
+            let piece = state.pieces.pop_front().or_else(|| state.take_last())?;
             state.fetched += 1;
             return Some(piece);
         }
@@ -323,7 +324,13 @@ impl IMapIterator {
             state.fetched += 1;
             return early.pop_front().flatten();
         }
-        None
+        let last = state.take_last()?;
+        state.fetched += 1;
+        drop(state);
+        let rubbish = std::mem::take(&mut *early);
+        drop(early);
+        drop(rubbish);
+        Some(last)
     }
 
     /// How many tasks were sent, and how many of them were answered.
