@@ -43,6 +43,7 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         if left {
             // It has said everything that it had to say, and ends while others work on.
             owner.bury(py, seat);
+            owner.staff.has_left();
             locked(&owner.leavers).push(process);
         } else {
             process.call_method0(py, intern!(py, "join"))?;
@@ -67,8 +68,10 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
                 }
             }
         }
-        if !needs_nobody(owner) {
+        if !needs_nobody(owner) && owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
             refill(owner, py, seat)?;
+        } else {
+            owner.staff.free(seat);
         }
     }
     Ok(())

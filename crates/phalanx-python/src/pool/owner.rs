@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::staff::Staff;
 use super::stream::Pace;
 use super::worker::WorkerBench;
 use crate::error::twin;
@@ -59,6 +60,7 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    pub(super) staff: Staff,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,11 +75,12 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, 0, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, 0, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
     pub(super) fn with(
+        staff: Staff,
         seats: usize,
         start: Py<PyAny>,
         desk: usize,
@@ -113,6 +116,7 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            staff,
         })
     }
 
@@ -143,9 +147,13 @@ impl Owner {
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
-        locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench),))?;
+        self.staff.take(seat);
+        let start = || {
+            let bench = self.crew.bench(seat).map_err(out_of_memory)?;
+            locked(&self.ready)[seat] = false;
+            self.start.call1(py, (WorkerBench::new(bench),))
+        };
+        let process = start().inspect_err(|_| self.staff.free(seat))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())

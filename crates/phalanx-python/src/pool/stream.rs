@@ -111,11 +111,12 @@ impl Stream {
             // What is ahead of calls is counted in batches.
             Some(window) if self.of_calls => window.saturating_mul(size),
             Some(window) => window,
-            None => pacer::stream_window(size, owner.seats),
+            None => pacer::stream_window(size, owner.staff.wanted()),
         } as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
+                as u64;
         loop {
             let (submitted, ahead, held) = {
                 let state = self.job.state();
