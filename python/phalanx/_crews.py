@@ -41,7 +41,7 @@ class Crew:
         self.returned = 0.0
         self.owner = os.getpid()
         self.callbacks: threading.Thread | None = None
-        variables = environment(key.workers, key.inner_threads)
+        variables = key.variables
         context = _context._default_context.get_context(key.method)
         if context.get_start_method() == "fork" and not forking_is_safe(variables):
             if key.inner_threads is None:
@@ -92,7 +92,7 @@ class ThreadCrew:
 class Key:
     """What a crew must be like to serve a call."""
 
-    __slots__ = ("idle", "initargs", "initializer", "inner_threads", "kind", "level", "method", "workers")
+    __slots__ = ("idle", "initargs", "initializer", "inner_threads", "kind", "level", "method", "variables", "workers")
 
     def __init__(
         self,
@@ -112,13 +112,14 @@ class Key:
         self.initargs = initargs
         self.idle = idle
         self.level = nesting_level()
+        self.variables = environment(workers, inner_threads) if kind == "processes" else {}
 
     def fits(self, other: "Key") -> bool:
         """Return whether a crew with this key can be taken for the other."""
         return (
             self.kind == other.kind
             and self.workers == other.workers
-            and self.inner_threads == other.inner_threads
+            and self.variables == other.variables
             and self.method == other.method
             and self.initializer is other.initializer
             and self.initargs == other.initargs
@@ -130,6 +131,7 @@ _lock = threading.Lock()
 _idle: "list[Crew | ThreadCrew]" = []
 _reaper_bell = threading.Condition(_lock)
 _reaper: "threading.Thread | None" = None
+_next_look = 0.0
 
 
 def take(key: Key) -> "Crew | ThreadCrew":
@@ -164,6 +166,8 @@ def give_back(crew: "Crew | ThreadCrew") -> None:
         if _reaper is None:
             _reaper = threading.Thread(target=_reap, name="phalanx-parallel-idle", daemon=True)
             _reaper.start()
+        elif crew.returned + crew.key.idle < _next_look:
+            _reaper_bell.notify()
     for other in surplus:
         other.end()
 
@@ -178,7 +182,7 @@ def end_all() -> None:
 
 def _reap():
     """End crews as they have idled for too long; the body of a thread that ends when there are none."""
-    global _reaper
+    global _reaper, _next_look
     while True:
         with _lock:
             if not _idle:
@@ -187,7 +191,8 @@ def _reap():
             now = time.monotonic()
             late = [crew for crew in _idle if crew.returned + crew.key.idle <= now]
             if not late:
-                _reaper_bell.wait(min(crew.returned + crew.key.idle for crew in _idle) - now)
+                _next_look = min(crew.returned + crew.key.idle for crew in _idle)
+                _reaper_bell.wait(_next_look - now)
                 continue
             for crew in late:
                 _idle.remove(crew)

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 
-from . import _crews
+from . import _crews, _memory_maps
 from ._core import CallStream, Sharing, delayed as delayed
 from ._parallel_config import (
     UNSET,
@@ -166,7 +166,7 @@ class Parallel:
             workers = jobs_of(self.n_jobs, self._kind)
             if workers == 1:
                 outputs = self._one_by_one(iterable)
-            elif self.return_generator or self._is_watched():
+            elif self.return_generator or self._is_watched() or self._kind == "threads":
                 outputs = self._beside_each_other(iterable, workers)
             else:
                 return self._all_at_once(iterable, workers)
@@ -200,11 +200,7 @@ class Parallel:
         results = None
         try:
             self._results = results = self._stream(crew, iterable, workers)
-            if self._kind == "threads":
-                return [results.next(self.timeout) for _ in _forever()] if self.timeout else list(results)
             return results.collect(self.timeout)
-        except StopIteration:
-            return []
         finally:
             self._finish(crew, results)
 
@@ -223,6 +219,7 @@ class Parallel:
                 self._done += 1
                 self.print_progress()
                 yield value
+            self._is_running = False
             self.print_progress()
         except GeneratorExit:
             self._warn_of_waste()
@@ -238,13 +235,15 @@ class Parallel:
         elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
             ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)
         size = None if self.batch_size == "auto" else self.batch_size
+        keeps_all = not self.return_generator
         if self._kind == "threads":
             window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
-            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True)
+            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
         sharing = None
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
-        return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing)
+            _memory_maps.share()
+        return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing, keeps_all)
 
     # Its workers
 
@@ -346,11 +345,6 @@ class Parallel:
 def _call(task):
     function, args, kwargs = task
     return function(*args, **kwargs)
-
-
-def _forever():
-    while True:
-        yield None
 
 
 def _checked(params):

@@ -41,6 +41,13 @@ def program(suite: str) -> str:
     if spec is None or spec.origin is None:
         sys.exit("error: joblib's tests are not installed: python -m pip install joblib")
     text = (Path(spec.origin).parent / "test_parallel.py").read_text()
+    # Programs that the tests write and run by themselves.
+    mine = "from joblib import Parallel, delayed"
+    if suite == "parallel":
+        text = text.replace(mine + "\n", "from phalanx import Parallel, delayed\n")
+        text = text.replace(mine + ", hash", "from joblib import hash\nfrom phalanx import Parallel, delayed")
+    else:
+        text = text.replace(mine, "import phalanx\n" + mine)
     if suite == "backend":
         text = text.replace('"loky"', '"phalanx"').replace("LokyBackend", "PhalanxBackend")
         text = text.replace("    PhalanxBackend,\n", "", 1).replace("_parallel_backends.PhalanxBackend", "_parallel_backends.LokyBackend")

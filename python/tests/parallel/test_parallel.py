@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from operator import neg
 
 import numpy
@@ -38,6 +37,10 @@ def nap(seconds, value=None):
 
 def pid(_=None):
     return os.getpid()
+
+
+def warned_of_waste():
+    return pytest.warns(UserWarning, match="cancelled|not used")
 
 
 def die():
@@ -86,7 +89,7 @@ class TestBothWays:
             delayed(neg)(n) for n in itertools.count()
         )
         assert list(itertools.islice(results, 500)) == [-n for n in range(500)]
-        with warnings.catch_warnings(record=True):
+        with warned_of_waste():
             results.close()
 
     def test_a_generator_is_held_back_by_its_reader(self, backend):
@@ -102,7 +105,8 @@ class TestBothWays:
         time.sleep(0.3)
         # What is ahead of the reader depends on how many travel together: tiny tasks, many.
         assert len(read) < 5000
-        results.close()
+        with warned_of_waste():
+            results.close()
 
     def test_unordered_results_come_as_they_are_ready(self, backend):
         calls = [delayed(nap)(1.5, "slow"), *(delayed(nap)(0, "fast") for _ in range(3))]
@@ -151,7 +155,7 @@ class TestBothWays:
         parallel = Parallel(2, backend=backend, return_as="generator")
         results = parallel(delayed(nap)(0.01, n) for n in range(1000))
         assert next(results) == 0
-        with pytest.warns(UserWarning, match="cancelled|not used"):
+        with warned_of_waste():
             del results
             gc.collect()
         assert next(parallel([delayed(neg)(1)])) == -1
