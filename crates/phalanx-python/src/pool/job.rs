@@ -1,5 +1,6 @@
 //! One call of a pool's method: its tasks, and what has come back of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use pyo3::types::PyList;
 
 use super::calls::Call;
 use super::executor::Work;
+use super::sending::name_of;
 use super::shared::SharedArguments;
 use super::sharing::Table;
 use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
@@ -25,7 +27,7 @@ pub(super) struct Job {
     pub(super) mode: Mode,
     /// Results of a batch travel together.
     pub(super) together: bool,
-    /// What the user calls the function, for messages.
+    /// What the user calls the function; nothing, if it is an executor's call.
     pub(super) name: String,
     /// What its tasks call, unless each batch says so itself.
     pub(super) function: Option<Arc<Shared<Bytes>>>,
@@ -181,6 +183,23 @@ impl Job {
     /// The job as an attempt at an executor's call.
     pub(super) fn of(self, work: Arc<Work>) -> Self {
         Self { work: Some(work), ..self }
+    }
+
+    /// What the user calls the function, for messages.
+    pub(super) fn name_of_function(&self, py: Python<'_>) -> Cow<'_, str> {
+        match &self.work {
+            Some(work) => Cow::Owned(name_of(work.function.bind(py))),
+            None => Cow::Borrowed(&self.name),
+        }
+    }
+
+    /// A task that has been sent and not answered.
+    pub(super) fn task<'py>(&self, py: Python<'py>, task: u64) -> Option<Bound<'py, PyAny>> {
+        if let Some(work) = &self.work {
+            return Some(work.task.bind(py).clone());
+        }
+        let place = self.state().place_of(py, task)?;
+        place.tasks.bind(py).get_item(place.at).ok()
     }
 
     /// Whether somebody is to be told when it is done.

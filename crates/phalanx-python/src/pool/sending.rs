@@ -15,7 +15,7 @@ use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::wire::{Mode, STASHED};
-use crate::codec::{Main, encode, encode_part, sharing, ship};
+use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -71,8 +71,9 @@ impl Owner {
         self.check_running(py)?;
         let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let name = name_of(callable);
-        let job = Job::new(id, mode, false, name, Some(function), Callbacks::default()).of(work);
+        // Its name is found when somebody asks.
+        let callbacks = Callbacks::default();
+        let job = Job::new(id, mode, false, String::new(), Some(function), callbacks).of(work);
         Ok(self.enter(job, Some(1)))
     }
 
@@ -88,6 +89,32 @@ impl Owner {
             self.close_job(&job);
         }
         job
+    }
+
+    /// Sends an attempt at an executor's call.
+    pub(super) fn send_work(&self, py: Python<'_>, job: &Arc<Job>, work: &Work) {
+        let span = Span { job: job.id, first: 0, count: 1 };
+        let sent = with_scratch(|frame| {
+            let buffers = encode(py, work.task.bind(py), frame)?;
+            let function = job.function.as_ref().map_or(0, |function| function.offset());
+            self.submit(py, [function, job.flags(job.mode)], span, frame, &buffers)
+        });
+        if let Err(error) = sent {
+            let answer = Answer::Raised(error);
+            self.settle(job, Piece { first: 0, count: 1, answer });
+        }
+    }
+
+    fn submit(
+        &self,
+        py: Python<'_>,
+        tag: [u64; 2],
+        span: Span,
+        frame: &mut Vec<u8>,
+        buffers: &OutOfBand,
+    ) -> PyResult<()> {
+        let body = outgoing(py, self.family, frame, buffers)?;
+        with_scratch(|scratch| self.crew.submit(span, tag, body, scratch)).map_err(out_of_memory)
     }
 
     /// Sends the tasks that lie in a part of a list. Those that cannot be encoded are answered with
@@ -182,10 +209,7 @@ impl Owner {
                 flags |= STASHED;
                 buffers.clear();
             }
-            let body = outgoing(py, self.family, frame, &buffers)?;
-            let tag = [function.offset(), flags];
-            with_scratch(|scratch| self.crew.submit(span, tag, body, scratch))
-                .map_err(out_of_memory)
+            self.submit(py, [function.offset(), flags], span, frame, &buffers)
         })
     }
 
