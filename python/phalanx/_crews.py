@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Seconds after which workers leave that have nothing to do.
 IDLE_SECONDS = 300.0
 
+#: How deep calls of `Parallel` that ask for processes can be within one another.
+MOST_LEVELS = 10
+
 #: How deep in calls of `Parallel` this process's tasks are, and each thread's that runs tasks.
 level = threading.local()
 _process_level = 0
@@ -36,6 +39,10 @@ class Crew:
     """Worker processes for the calls of one thread at a time."""
 
     def __init__(self, key: "Key") -> None:
+        if key.level >= MOST_LEVELS:
+            raise RecursionError(
+                f"cannot start workers for a call of Parallel within {key.level} others: each would start more"
+            )
         self.key = key
         self.definitions = _definitions()
         self.returned = 0.0
@@ -247,11 +254,14 @@ def _worker(bench, level, variables, initializer, initargs):
     """Work at a bench until the pool closes: the target of a worker process."""
     import gc
 
+    from . import _parallel_config
+
     global _process_level
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
     _process_level = level
     limit(variables)
+    _parallel_config.forget()
     _adopt_whole_main()
     try:
         bench.run(initializer, tuple(initargs), None)

@@ -27,6 +27,11 @@ _OBJECTS = {
 }
 
 
+def forget() -> None:
+    """Begin anew in a worker: what was set around the call is not meant for calls within its tasks."""
+    _active.__dict__.clear()
+
+
 class Unset:
     """Stands for a parameter that was not given, and says what it is then."""
 

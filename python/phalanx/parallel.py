@@ -4,6 +4,7 @@ The work is done by `phalanx._core.CallStream`; this module has the names, the d
 printed.
 """
 
+import itertools
 import math
 import sys
 import time
@@ -162,8 +163,15 @@ class Parallel:
             self.n_tasks = None
         self._start_time = time.monotonic()
         try:
-            workers = jobs_of(self.n_jobs, self._kind)
+            workers = self._effective_n_jobs()
             if workers == 1:
+                if self.timeout is not None:
+                    warnings.warn(
+                        "The backend class 'SequentialBackend' does not support timeout. You have set "
+                        f"'timeout={self.timeout}' in Parallel but the 'timeout' parameter will not be "
+                        "used.",
+                        stacklevel=2,
+                    )
                 outputs = self._one_by_one(iterable)
             elif self.return_generator or self._is_watched() or self._kind == "threads":
                 outputs = self._beside_each_other(iterable, workers)
@@ -185,6 +193,8 @@ class Parallel:
     def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
         try:
             yield None
+            if self.batch_size != "auto" and self.batch_size > 1:
+                iterable = _in_batches(iterable, self.batch_size)
             for function, args, kwargs in iterable:
                 value = function(*args, **kwargs)
                 self._done += 1
@@ -243,6 +253,9 @@ class Parallel:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
             _memory_maps.share()
         return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing, keeps_all)
+
+    def _effective_n_jobs(self):
+        return jobs_of(self.n_jobs, self._kind)
 
     # Its workers
 
@@ -339,6 +352,13 @@ class Parallel:
                 "computation time."
             )
             warnings.warn(" Additionally, ".join(parts) + " " + advice, stacklevel=2)
+
+
+def _in_batches(iterable, size):
+    """Read so many items at a time."""
+    iterator = iter(iterable)
+    while batch := list(itertools.islice(iterator, size)):
+        yield from batch
 
 
 def _call(task):
