@@ -41,6 +41,7 @@ notebooks: ## run the project's notebooks in a Jupyter kernel on phalanx
 	@scripts/check-notebooks
 
 bench: ## measure phalanx against multiprocessing and print the table
+	@scripts/setup-env test packages
 	@scripts/run benchmarks/run.py $(ARGS)
 
 bench-rust: ## measure the engine against other crates (criterion); ARGS="messages" chooses one set

@@ -543,7 +543,6 @@ class delayed:
     def __call__(
         self, *args: Any, **kwargs: Any
     ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]: ...
-    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class ExecutorService:

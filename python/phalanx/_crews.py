@@ -99,7 +99,17 @@ class ThreadCrew:
 class Key:
     """What a crew must be like to serve a call."""
 
-    __slots__ = ("idle", "initargs", "initializer", "inner_threads", "kind", "level", "method", "variables", "workers")
+    __slots__ = (
+        "idle",
+        "initargs",
+        "initializer",
+        "inner_threads",
+        "kind",
+        "level",
+        "method",
+        "variables",
+        "workers",
+    )
 
     def __init__(
         self,

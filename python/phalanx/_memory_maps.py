@@ -8,6 +8,10 @@ import sys
 
 from ._core import _register_shared
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
+
 _is_known = False
 
 
@@ -53,8 +57,8 @@ def _map(name, mode, start, dtype, shape, strides, writable):
     from numpy import memmap, ndarray
 
     length = sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True))
-    whole = memmap(name, "uint8", mode, start, (length + dtype.itemsize,))
-    array = ndarray.__new__(memmap, shape, dtype, whole, 0, strides)
+    whole: Any = memmap(name, "uint8", mode, start, (length + dtype.itemsize,))
+    array: Any = ndarray.__new__(memmap, shape, dtype, whole, 0, strides)
     array._mmap, array.filename, array.offset, array.mode = whole._mmap, whole.filename, start, mode
     array.flags.writeable = writable and mode != "r"
     return array

@@ -105,7 +105,7 @@ class Parallel:
         self.verbose = chosen("verbose", verbose)
         self.timeout = timeout
         self.pre_dispatch = pre_dispatch
-        self.batch_size = batch_size
+        self.batch_size: Any = batch_size
         self._max_nbytes = bytes_of(chosen("max_nbytes", max_nbytes))
         self._mmap_mode = chosen("mmap_mode", mmap_mode)
         self._inner_threads = chosen("inner_max_num_threads", inner_max_num_threads)
@@ -237,7 +237,7 @@ class Parallel:
             self._finish(crew, results)
 
     def _stream(self, crew, iterable, workers):
-        ahead = None
+        ahead: Any = None
         if self.pre_dispatch == "all":
             iterable = list(iterable)
             ahead = _ALL_AHEAD if self._kind == "threads" else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PhalanxBackend"]
 
 
-class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs the batches of joblib's `Parallel` in the worker processes of phalanx."""
 
     supports_retrieve_callback = True
@@ -35,7 +35,7 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     _crew: "Any" = None
     _sharing: "Any" = None
-    _parameters: "dict[str, Any]" = {}
+    _parameters: "Any" = None
 
     @property
     def _workers(self):

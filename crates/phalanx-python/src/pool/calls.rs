@@ -286,16 +286,6 @@ impl Delayed {
         self.function.getattr(py, name)
     }
 
-    #[getter]
-    fn __name__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__name__")
-    }
-
-    #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__qualname__")
-    }
-
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>,))> {
         let py = slf.py();
         Ok((slf.get_type().into_any(), (slf.get().function.clone_ref(py),)))
