@@ -252,7 +252,7 @@ class Parallel:
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
             _memory_maps.share()
-        return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing, keeps_all)
+        return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing, keeps_all=keeps_all)
 
     def _effective_n_jobs(self):
         return jobs_of(self.n_jobs, self._kind)

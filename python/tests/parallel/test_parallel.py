@@ -15,7 +15,7 @@ import phalanx
 import pytest
 import targets
 from phalanx import Parallel, WorkerDiedError, _crews, delayed, effective_n_jobs, parallel_config
-from support import run_script, runs, wait_until
+from support import Script, run_script, runs, wait_until
 
 HOW = ("processes", "threads")
 
@@ -262,6 +262,42 @@ class TestWorkers:
         )
         for pid in map(int, done.stdout.split()):
             wait_until(lambda pid=pid: not runs(pid), "the worker has ended")
+
+    @pytest.mark.parametrize("backend", HOW)
+    def test_an_interrupt_ends_it_at_once(self, tmp_path, backend):
+        program = f"""
+            import time
+            from phalanx import Parallel, delayed
+
+            def task(number):
+                print("began", flush=True)
+                time.sleep(3 if "{backend}" == "threads" else 60)
+
+            try:
+                Parallel(2, backend="{backend}")(delayed(task)(n) for n in range(10))
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            print(Parallel(2)(delayed(abs)(-n) for n in range(3)), flush=True)
+        """
+        with Script(tmp_path, program) as script:
+            assert script.line() == "began"
+            script.signal_group(signal.SIGINT)
+            done = script.finish()
+        assert done.returncode == 0 and "Traceback" not in done.stderr
+        assert done.stdout.splitlines()[-2:] == ["interrupted", "[0, 1, 2]"]
+
+    def test_a_killed_parent_leaves_no_worker(self, tmp_path):
+        program = """
+            import os, time
+            from phalanx import Parallel, delayed
+            print(*set(Parallel(2)(delayed(os.getpid)() for _ in range(50))), flush=True)
+            time.sleep(60)
+        """
+        with Script(tmp_path, program) as script:
+            workers = [int(pid) for pid in script.line().split()]
+            os.kill(script.pid, signal.SIGKILL)
+            for worker in workers:
+                wait_until(lambda worker=worker: not runs(worker), "the worker has ended")
 
     def test_a_task_may_start_processes(self):
         assert Parallel(2)(delayed(start_one)(n) for n in range(2)) == [0, 1]
