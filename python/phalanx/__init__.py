@@ -241,7 +241,7 @@ if "joblib.parallel" in sys.modules:
 
     register(sys.modules["joblib.parallel"])
 else:
-    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():

@@ -16,7 +16,7 @@ use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::wire::{LEAVE, Mode, STASHED};
-use crate::codec::{Main, OutOfBand, encode, encode_part, ship};
+use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -201,14 +201,12 @@ impl Owner {
         };
         with_scratch(|frame| {
             let is_shared = job.together && locked(&job.shared).concerns(tasks, part.clone());
-            let mut buffers = match mode {
-                Mode::Each | Mode::Star | Mode::StarKeywords => {
-                    encode_part(py, tasks, part, frame)?
-                }
+            let mut buffers = sharing(job.sharing.is_some(), || match mode {
+                Mode::Each | Mode::Star | Mode::StarKeywords => encode_part(py, tasks, part, frame),
                 Mode::Apply | Mode::ApplyKeywords => {
-                    encode(py, &tasks.get_item(part.start)?, frame)?
+                    encode(py, &tasks.get_item(part.start)?, frame)
                 }
-            };
+            })?;
             let mut flags = job.flags(mode);
             if let Some(sharing) = &job.sharing
                 && sharing.concerns(&buffers)

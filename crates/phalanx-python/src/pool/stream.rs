@@ -43,6 +43,8 @@ pub(super) struct Stream {
     pub(super) is_eager: bool,
     /// The items say what they call.
     of_calls: bool,
+    /// Any number of results may lie waiting for an earlier one.
+    keeps_all: bool,
     /// What the pool's tasks had cost before, and how many there were.
     before: (u64, u64),
 }
@@ -127,7 +129,8 @@ impl Stream {
                 let unanswered = state.submitted - state.answered;
                 (state.submitted, if pace == Pace::Fetching { held } else { unanswered }, held)
             };
-            if ahead >= window || (pace == Pace::Waiting && held >= most_held) {
+            let is_full = pace == Pace::Waiting && held >= most_held && !self.keeps_all;
+            if ahead >= window || is_full {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
@@ -246,6 +249,7 @@ impl IMapIterator {
 
     /// The results of calls that the items describe, each a function with its arguments. `ahead`
     /// limits how many batches may be ahead of the results that were fetched.
+    #[expect(clippy::too_many_arguments, reason = "what a stream is")]
     pub(super) fn of_calls(
         py: Python<'_>,
         owner: Arc<Owner>,
@@ -254,6 +258,7 @@ impl IMapIterator {
         chunksize: Option<usize>,
         is_ordered: bool,
         ahead: Option<usize>,
+        keeps_all: bool,
     ) -> Self {
         let stream = Arc::new(Stream {
             job,
@@ -263,6 +268,7 @@ impl IMapIterator {
             window: ahead,
             is_eager: false,
             of_calls: true,
+            keeps_all,
             before: owner.crew.work_done(),
         });
         locked(&owner.streams).push(Arc::clone(&stream));
@@ -289,6 +295,7 @@ impl IMapIterator {
             window,
             is_eager,
             of_calls: false,
+            keeps_all: false,
             before: (0, 0),
         });
         stream.job.state().is_stream = true;
