@@ -42,14 +42,10 @@ def parameters_of(func, ignore):
     Without rows all arguments count, as they are written.
     """
     if isinstance(ignore, str):
-        raise ValueError(
-            f"ignore must be a list of names of parameters, not {ignore!r} ({type(ignore)})"
-        )
+        raise ValueError(f"ignore must be a list of names of parameters, not {ignore!r} ({type(ignore)})")
     if not inspect.ismethod(func) and not inspect.isfunction(func):
         if ignore:
-            warnings.warn(
-                f"Cannot inspect object {func}, ignore list will not work.", stacklevel=5
-            )
+            warnings.warn(f"Cannot inspect object {func}, ignore list will not work.", stacklevel=5)
         return None, None
     bound, rows, known = None, [], set()
     signature = inspect.signature(func)
@@ -63,22 +59,16 @@ def parameters_of(func, ignore):
         label = _label(parameter)
         known.add(label)
         default = parameter.default if has_default else None
-        rows.append(
-            (parameter.name, int(parameter.kind), has_default, default, label not in ignore)
-        )
+        rows.append((parameter.name, int(parameter.kind), has_default, default, label not in ignore))
     for item in ignore:
         if item not in known:
             name = name_of(func)[1]
-            raise ValueError(
-                f"Ignore list: argument '{item}' is not defined for function {name}{signature}"
-            )
+            raise ValueError(f"Ignore list: argument '{item}' is not defined for function {name}{signature}")
     return rows, bound
 
 
 def _label(parameter):
-    return {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(
-        parameter.kind, parameter.name
-    )
+    return {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, parameter.name)
 
 
 def label_of(func):

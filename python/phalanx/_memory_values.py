@@ -28,9 +28,7 @@ def check_compress(compress):
     if isinstance(compress, str):
         name, level = compress, 3
     if name not in _MODULES:
-        raise ValueError(
-            f"cannot compress with {name!r}: choose one of {', '.join(sorted(_MODULES))}"
-        )
+        raise ValueError(f"cannot compress with {name!r}: choose one of {', '.join(sorted(_MODULES))}")
     level = 3 if level is True else level
     if not isinstance(level, int) or not 0 <= level <= 9:
         raise ValueError(f"cannot compress at level {level!r}: an int from 0 to 9 is expected")

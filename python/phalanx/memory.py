@@ -74,9 +74,7 @@ def hash(obj: "Any", hash_name: str = "md5", coerce_mmap: bool = False) -> str:
     length = _LENGTHS.get(hash_name)
     if length is None:
         names = tuple(_LENGTHS)
-        raise ValueError(
-            f"Valid options for 'hash_name' are {names}. Got hash_name={hash_name!r} instead."
-        )
+        raise ValueError(f"Valid options for 'hash_name' are {names}. Got hash_name={hash_name!r} instead.")
     try:
         return _hash_object(obj, length, coerce_mmap)
     except pickle.PicklingError as e:
@@ -153,9 +151,7 @@ class FileSystemStoreBackend(_Opened):
     def get_items(self) -> "list[CacheItemInfo]":
         """Return path, size in bytes and time of the last use of each entry."""
         when = datetime.datetime.fromtimestamp
-        return [
-            CacheItemInfo(str(path), size, when(used)) for path, size, used in self._cache().items()
-        ]
+        return [CacheItemInfo(str(path), size, when(used)) for path, size, used in self._cache().items()]
 
     def contains_item(self, call_id: "_Call") -> bool:
         """Return whether there is a result; it may turn out to be damaged when it is read."""
@@ -301,9 +297,7 @@ class MemorizedResult(_Logger):
                 "Error while trying to load a MemorizedResult's value. "
                 f"It seems that this folder is corrupted : {e}"
             ) from e
-        raise KeyError(
-            f"Non-existing item (may have been cleared): {self.func_id} {self.args_id}"
-        )
+        raise KeyError(f"Non-existing item (may have been cleared): {self.func_id} {self.args_id}")
 
     def clear(self) -> None:
         """Remove the result from the cache."""
@@ -737,9 +731,7 @@ class Memory(_Logger):
         if compress and mmap_mode is not None:
             warnings.warn("Compressed results cannot be memmapped", stacklevel=2)
         self.location = location
-        self.store_backend = _store(
-            location, verbose, mmap_mode, compress, backend, self.bytes_limit
-        )
+        self.store_backend = _store(location, verbose, mmap_mode, compress, backend, self.bytes_limit)
 
     def cache(
         self,
@@ -758,8 +750,7 @@ class Memory(_Logger):
         """
         if cache_validation_callback is not None and not callable(cache_validation_callback):
             raise ValueError(
-                "cache_validation_callback needs to be callable. "
-                f"Got {cache_validation_callback}."
+                f"cache_validation_callback needs to be callable. Got {cache_validation_callback}."
             )
         if func is None:
             return functools.partial(
