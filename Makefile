@@ -4,7 +4,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help tour tour-rust test test-rust test-python compat packages notebooks bench bench-rust build check wheel clean
+.PHONY: help tour tour-rust test test-rust test-python compat compat-joblib-memory packages notebooks bench bench-rust build check wheel clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-python: ## run the tests of the Python package
 
 compat: ## run the interpreter's own tests of multiprocessing on phalanx, and count
 	@scripts/test-compat $(ARGS)
+
+compat-joblib-memory: ## run joblib's own tests of Memory and hash on phalanx, and count
+	@scripts/test-compat-joblib-memory $(ARGS)
 
 packages: ## run joblib, loky, pebble, mpire and scikit-learn on phalanx
 	@scripts/test-packages $(ARGS)
