@@ -105,6 +105,7 @@ MODULES = (
     "tasks_in_bulk",
     "executors",
     "arrays",
+    "cache",
     "uncontended",
     "managers",
     "contended",

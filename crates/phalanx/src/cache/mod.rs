@@ -35,6 +35,7 @@
 //! The folder may be shared by unrelated programs, also over a network file system that has `fcntl` locks;
 //! without them values may be computed twice. The files are described in the essay beside this module.
 
+// The layout of the files, and what repairs what: README.md beside this file.
 mod claim;
 mod digest;
 mod entry;
