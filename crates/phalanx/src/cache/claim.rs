@@ -106,7 +106,7 @@ fn lock_of_its_own(cache: &Inner) -> Result<KeyLock, CacheError> {
                 cache.layout.prepare()?;
                 make_folder(&folder)?;
             }
-            Attempt::Busy | Attempt::Own => {}
+            Attempt::Busy(_) | Attempt::Own => {}
         }
     }
 }
