@@ -1,7 +1,5 @@
 """What joblib's tests of `Memory` import from joblib, from phalanx where phalanx has it."""
 
-from abc import ABC
-
 from phalanx.memory import (
     AsyncMemorizedFunc,
     AsyncNotMemorizedFunc,
@@ -45,7 +43,7 @@ class JobLibCollisionWarning(UserWarning):
     """phalanx has none: keys are made of what functions do."""
 
 
-class StoreBackendBase(ABC):
+class StoreBackendBase:
     """phalanx stores on disk only."""
 
 

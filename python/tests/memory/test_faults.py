@@ -199,8 +199,7 @@ def test_a_forked_child_does_not_give_its_parents_claim_back(tmp_path):
             os._exit(0)
         os.waitpid(child, 0)
         with phalanx.get_context("fork").Pool(1) as pool:
-            busy = pool.apply(claim_is_taken, (str(tmp_path / "cache"),))
-        return busy
+            return pool.apply(claim_is_taken, (str(tmp_path / "cache"),))
 
     assert f(1) is True
 

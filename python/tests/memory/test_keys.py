@@ -51,7 +51,7 @@ def test_different_objects_have_different_digests():
 def test_equal_objects_have_equal_digests():
     for value in VALUES:
         # Not those whose copy differs: it gets a fill value, or loses its gaps.
-        if not isinstance(value, np.ndarray) or value.flags.forc and type(value) is np.ndarray:
+        if not isinstance(value, np.ndarray) or (value.flags.forc and type(value) is np.ndarray):
             assert phalanx.hash(value) == phalanx.hash(pickle.loads(pickle.dumps(value))), repr(value)
     assert phalanx.hash({"a": 1, "b": 2}) == phalanx.hash({"b": 2, "a": 1})
     assert phalanx.hash({3, "x", 1.5}) == phalanx.hash({1.5, 3, "x"})
@@ -126,7 +126,12 @@ def test_a_call_has_one_key_however_it_is_written(memory):
         return object
 
     key = f._get_args_id(1, c=3)
-    assert key == f._get_args_id(1, 2, c=3, d=4) == f._get_args_id(c=3, a=1) == f._get_args_id(b=2, d=4, c=3, a=1)
+    assert (
+        key
+        == f._get_args_id(1, 2, c=3, d=4)
+        == f._get_args_id(c=3, a=1)
+        == f._get_args_id(b=2, d=4, c=3, a=1)
+    )
     others = [
         f._get_args_id(1, 2, 3, c=3), f._get_args_id(1, c=4), f._get_args_id(1, c=3, d=5),
         f._get_args_id(1, c=3, e=5), f._get_args_id(1, 2, (), c=3), f._get_args_id(True, c=3),
@@ -311,7 +316,9 @@ def environment(seed):
 
 def test_programs_find_what_others_computed(tmp_path):
     cache = tmp_path / "cache"
-    helper = "def helper(x): return x + 1\nNAMES = {'a', 'b', 'c', 3, None}\nclass K:\n    def m(self): return 1"
+    helper = (
+        "def helper(x): return x + 1\nNAMES = {'a', 'b', 'c', 3, None}\nclass K:\n    def m(self): return 1"
+    )
     body = "(helper(x), len(NAMES), K().m())"
     first = run(tmp_path, cache, helper, body)
     assert first[0] == "computed"
@@ -321,23 +328,23 @@ def test_programs_find_what_others_computed(tmp_path):
     assert run(tmp_path / "elsewhere", cache, helper, body, seed="3") == first[1:]
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "body"),
-    [
-        ("def helper(x): return x", "def helper(x): return x + 1", "helper(x)"),
-        ("def a(x): return x\ndef helper(x): return a(x)", "def a(x): return -x\ndef helper(x): return a(x)", "helper(x)"),
-        ("N = 1", "N = 2", "x + N"),
-        ("N = {'a': [1]}", "N = {'a': [2]}", "x + N['a'][0]"),
-        ("class K:\n    def m(self): return 1", "class K:\n    def m(self): return 2", "K().m()"),
-        ("class K:\n    def m(self): return 1\nk = K()", "class K:\n    def m(self): return 2\nk = K()", "k.m()"),
-        ("class B:\n    n = 1\nclass K(B): pass", "class B:\n    n = 2\nclass K(B): pass", "K.n"),
-        ("import functools\n@functools.lru_cache\ndef h(x): return 1", "import functools\n@functools.lru_cache\ndef h(x): return 2", "h(x)"),
-        ("@memory.cache\ndef h(x): return 1", "@memory.cache\ndef h(x): return 2", "h(x)"),
-        ("T = {'f': lambda x: 1}", "T = {'f': lambda x: 2}", "T['f'](x)"),
-    ],
-)  # fmt: skip
-def test_a_program_that_was_changed_computes_anew(tmp_path, one, other, body):
-    cache = tmp_path / "cache"
+CHANGES = [
+    ("def helper(x): return {}", "helper(x)"),
+    ("def a(x): return {}\ndef helper(x): return a(x)", "helper(x)"),
+    ("N = {}", "x + N"),
+    ("N = {{'a': [{}]}}", "x + N['a'][0]"),
+    ("class K:\n    def m(self): return {}", "K().m()"),
+    ("class K:\n    def m(self): return {}\nk = K()", "k.m()"),
+    ("class B:\n    n = {}\nclass K(B): pass", "K.n"),
+    ("import functools\n@functools.lru_cache\ndef h(x): return {}", "h(x)"),
+    ("@memory.cache\ndef h(x): return {}", "h(x)"),
+    ("T = {{'f': lambda x: {}}}", "T['f'](x)"),
+]
+
+
+@pytest.mark.parametrize(("before", "body"), CHANGES)
+def test_a_program_that_was_changed_computes_anew(tmp_path, before, body):
+    cache, one, other = tmp_path / "cache", before.format(1), before.format(2)
     first = run(tmp_path, cache, one, body)
     assert first[0] == "computed"
     second = run(tmp_path, cache, other, body)

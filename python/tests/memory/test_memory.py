@@ -66,7 +66,9 @@ def same(one, other):
     return one == other and type(one) is type(other)
 
 
-@pytest.mark.parametrize("compress", [False, True, 9, ("zlib", 1), ("gzip", 3), ("bz2", 5), ("lzma", 1), ("xz", 6)])
+@pytest.mark.parametrize(
+    "compress", [False, True, 9, ("zlib", 1), ("gzip", 3), ("bz2", 5), ("lzma", 1), ("xz", 6)]
+)
 def test_values_come_back_as_they_were(tmp_path, compress):
     memory = phalanx.Memory(tmp_path, verbose=0, compress=compress)
     f = memory.cache(lambda index: VALUES[index])
@@ -90,7 +92,9 @@ def test_methods_of_compression_that_are_not_known_are_refused(tmp_path):
 @pytest.mark.parametrize("mode", ["r", "c", "r+"])
 def test_arrays_are_mapped_if_asked(tmp_path, mode):
     memory = phalanx.Memory(tmp_path, verbose=0, mmap_mode=mode)
-    f = memory.cache(lambda n: {"a": np.arange(n * 1.0), "b": np.asfortranarray(np.ones((n, 2))), "c": "text"})
+    f = memory.cache(
+        lambda n: {"a": np.arange(n * 1.0), "b": np.asfortranarray(np.ones((n, 2))), "c": "text"}
+    )
     for _ in range(2):
         value = f(1000)
         assert isinstance(value["a"], np.memmap) and isinstance(value["b"], np.memmap)
