@@ -10,6 +10,7 @@ from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -59,6 +60,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
     "OwnerDiedError",
     "ProcessPoolExecutor",
@@ -67,6 +69,7 @@ __all__ = [
     "RemoteTraceback",
     "WorkerDiedError",
     "patch",
+    "run",
     "unpatch",
 ]
 
@@ -117,6 +120,7 @@ _SUBMODULES = frozenset(
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
         "pool",
         "popen_fork",
@@ -144,6 +148,7 @@ if TYPE_CHECKING:
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
         pool as pool,
         popen_fork as popen_fork,
@@ -163,6 +168,7 @@ if TYPE_CHECKING:
     )
     from ._patch import patch as patch, unpatch as unpatch
     from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .jobs import run as run
     from .program import Program as Program
 else:
 
@@ -175,6 +181,10 @@ else:
             from .program import Program
 
             return globals().setdefault(name, Program)
+        if name == "run":
+            from .jobs import run
+
+            return globals().setdefault(name, run)
         if name == "ProcessPoolExecutor":
             from .futures import ProcessPoolExecutor
 
