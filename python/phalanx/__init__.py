@@ -134,6 +134,7 @@ _LATER = {
     "patch": "_patch",
     "register_joblib_backend": "_joblib_entry",
     "unpatch": "_patch",
+    "run": "jobs",
 }
 
 _SUBMODULES = frozenset(
@@ -214,18 +215,6 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
-        if name == "Program":
-            from .program import Program
-
-            return globals().setdefault(name, Program)
-        if name == "run":
-            from .jobs import run
-
-            return globals().setdefault(name, run)
-        if name == "ProcessPoolExecutor":
-            from .futures import ProcessPoolExecutor
-
-            return globals().setdefault(name, ProcessPoolExecutor)
         if name in _LATER:
             module = __import__(f"{__name__}.{_LATER[name]}", fromlist=(name,))
             return globals().setdefault(name, getattr(module, name))

@@ -11,7 +11,7 @@ use phalanx::jobs::{
 };
 use phalanx_cli::progress::{Place, Progress};
 use phalanx_os::clock::{Deadline, earlier};
-use phalanx_os::{death, terminal};
+use phalanx_os::death;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
@@ -346,7 +346,7 @@ struct Line {
 
 impl Line {
     fn new(total: usize) -> Self {
-        let place = terminal::columns(std::io::stderr()).map_or(Place::Plain, Place::Terminal);
+        let place = Place::standard_error();
         Self { progress: Progress::new(place, Some(total)), place }
     }
 
