@@ -9,7 +9,7 @@ from .errors import JobError
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, Protocol
+    from typing import Protocol
 
     _Word = str | bytes | os.PathLike[str]
     _Command = _Word | Sequence[_Word]

@@ -33,14 +33,16 @@ def lines(output: bytes) -> list[str]:
 
 def test_three_scripts(tmp_path):
     for name in "abc":
-        script = f"import sys, time\nprint('{name}', flush=True); time.sleep(0.1); print('{name}', sys.executable)"
+        script = (
+            f"import sys, time\nprint('{name}', flush=True); time.sleep(0.1); print('{name}', sys.prefix)"
+        )
         (tmp_path / f"{name}.py").write_text(script)
     done = phalanx("run", "a.py", "b.py", "c.py", "-j", 3, cwd=tmp_path)
     assert done.returncode == 0
     printed = lines(done.stdout)
     # Each whole, whichever ended first.
     blocks = {tuple(printed[n : n + 2]) for n in (0, 2, 4)}
-    assert blocks == {(name, f"{name} {sys.executable}") for name in "abc"}
+    assert blocks == {(name, f"{name} {sys.prefix}") for name in "abc"}
     assert lines(done.stderr)[-1].startswith("phalanx: 3 jobs in ")
 
 
@@ -53,7 +55,14 @@ def test_exit_codes_and_messages():
     assert summary.startswith("phalanx: 3 jobs in ") and summary.endswith(": 1 succeeded, 2 failed")
     assert phalanx("run", "-q", "exit 3").stderr == b""
     assert phalanx("run", "no-such-command", "-q").returncode == 1
-    for wrong in ([], ["walk"], ["run"], ["run", "--wrong", "x"], ["run", "-j", "0", "x"], ["run", "--from", "/no"]):
+    for wrong in (
+        [],
+        ["walk"],
+        ["run"],
+        ["run", "--wrong", "x"],
+        ["run", "-j", "0", "x"],
+        ["run", "--from", "/no"],
+    ):
         done = phalanx(*wrong)
         assert done.returncode == 2 and done.stderr and not done.stdout, wrong
     assert phalanx("run", "--help").stdout.startswith(b"Runs scripts")
@@ -86,7 +95,9 @@ def test_commands_come_from_a_file_and_from_standard_input(tmp_path):
 
 def test_standard_input_is_not_waited_for():
     """Commands start as they come, while the rest of the input is still to be written."""
-    with subprocess.Popen([COMMAND, "run", "-q", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as runner:
+    with subprocess.Popen(
+        [COMMAND, "run", "-q", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as runner:
         for word in (b"one", b"two"):
             runner.stdin.write(b"echo " + word + b"\n")
             runner.stdin.flush()
@@ -106,7 +117,9 @@ def test_what_would_be_run_is_printed(tmp_path):
     log = tmp_path / "log"
     phalanx("run", "true", "--joblog", log)
     before = log.read_text()
-    done = phalanx("run", "--dry-run", "--resume", "--joblog", log, "true", "touch made", "wc -l", cwd=tmp_path)
+    done = phalanx(
+        "run", "--dry-run", "--resume", "--joblog", log, "true", "touch made", "wc -l", cwd=tmp_path
+    )
     assert (done.returncode, lines(done.stdout)) == (0, ["touch made", "wc -l"])
     assert not (tmp_path / "made").exists() and log.read_text() == before
 
@@ -163,7 +176,9 @@ def test_huge_output_does_not_stay_in_memory(tmp_path):
         while piece := runner.stdout.read(1 << 20):
             total += len(piece)
             status = Path(f"/proc/{runner.pid}/status").read_text()
-            peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))])
+            peak = max(
+                [peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))]
+            )
         assert runner.wait(PATIENCE) == 0
     assert total == 200_000_000
     assert 0 < peak < 120_000, "KiB of memory"
@@ -172,7 +187,10 @@ def test_huge_output_does_not_stay_in_memory(tmp_path):
 def test_ten_thousand_short_commands():
     limited = f"ulimit -n 64; exec '{COMMAND}' run -q -j4 --joblog /dev/null -- true :::"
     done = subprocess.run(
-        ["sh", "-c", f"{limited} $(seq 10000)"], capture_output=True, timeout=4 * PATIENCE, stdin=subprocess.DEVNULL
+        ["sh", "-c", f"{limited} $(seq 10000)"],
+        capture_output=True,
+        timeout=4 * PATIENCE,
+        stdin=subprocess.DEVNULL,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
@@ -242,7 +260,10 @@ def test_a_runner_killed_at_any_time_can_be_gone_on_from(tmp_path):
         with subprocess.Popen(arguments, cwd=tmp_path, stdin=subprocess.DEVNULL) as runner:
             time.sleep(0.01 + 0.007 * kill)
             runner.kill()
-    assert subprocess.run(arguments, cwd=tmp_path, timeout=2 * PATIENCE, stdin=subprocess.DEVNULL).returncode == 0
+    assert (
+        subprocess.run(arguments, cwd=tmp_path, timeout=2 * PATIENCE, stdin=subprocess.DEVNULL).returncode
+        == 0
+    )
     ran = [int(line) for line in (tmp_path / "done").read_text().split()]
     assert set(ran) == set(range(300))
     assert len(ran) <= 300 + 12 * 4
@@ -270,7 +291,9 @@ def test_a_reader_who_goes_away_ends_the_run():
 
 def test_ctrl_c_while_nobody_reads():
     with subprocess.Popen(
-        [COMMAND, "run", "yes | head -c 10000000", "sleep 600"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [COMMAND, "run", "yes | head -c 10000000", "sleep 600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as runner:
         time.sleep(0.5)
         runner.send_signal(signal.SIGINT)

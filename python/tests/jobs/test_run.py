@@ -141,16 +141,16 @@ def test_progress_is_shown(capfd):
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (dict(commands="ls"), TypeError, "list of commands"),
-        (dict(commands=[1]), TypeError, "sequence of words"),
-        (dict(commands=[[]]), TypeError, "sequence of words"),
-        (dict(commands=["true"], jobs=0), ValueError, "at least 1"),
-        (dict(commands=["true"], timeout=-1), ValueError, "timeout=-1"),
-        (dict(commands=["true"], timeout=float("nan")), ValueError, "timeout=NaN"),
-        (dict(commands=["true"], halt="later"), ValueError, "now,fail=20%"),
-        (dict(commands=["true"], resume=True), ValueError, "joblog="),
-        (dict(commands=["true"], progress="x"), TypeError, "update"),
-        (dict(commands=["true"], joblog="/no/such/log"), FileNotFoundError, "/no/such/log"),
+        ({"commands": "ls"}, TypeError, "list of commands"),
+        ({"commands": [1]}, TypeError, "sequence of words"),
+        ({"commands": [[]]}, TypeError, "sequence of words"),
+        ({"commands": ["true"], "jobs": 0}, ValueError, "at least 1"),
+        ({"commands": ["true"], "timeout": -1}, ValueError, "timeout=-1"),
+        ({"commands": ["true"], "timeout": float("nan")}, ValueError, "timeout=NaN"),
+        ({"commands": ["true"], "halt": "later"}, ValueError, "now,fail=20%"),
+        ({"commands": ["true"], "resume": True}, ValueError, "joblog="),
+        ({"commands": ["true"], "progress": "x"}, TypeError, "update"),
+        ({"commands": ["true"], "joblog": "/no/such/log"}, FileNotFoundError, "/no/such/log"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, error, hint):
