@@ -10,6 +10,7 @@ from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -59,6 +60,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
     "Memory",
     "OwnerDiedError",
@@ -74,6 +76,7 @@ __all__ = [
     "get_reusable_executor",
     "parallel_config",
     "patch",
+    "run",
     "register_joblib_backend",
     "unpatch",
 ]
@@ -133,6 +136,7 @@ _LATER = {
     "patch": "_patch",
     "register_joblib_backend": "_joblib_entry",
     "unpatch": "_patch",
+    "run": "jobs",
 }
 
 _SUBMODULES = frozenset(
@@ -143,6 +147,7 @@ _SUBMODULES = frozenset(
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
         "parallel",
         "memory",
@@ -173,6 +178,7 @@ if TYPE_CHECKING:
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
         memory as memory,
         parallel as parallel,
@@ -198,6 +204,7 @@ if TYPE_CHECKING:
         ProcessPoolExecutor as ProcessPoolExecutor,
         get_reusable_executor as get_reusable_executor,
     )
+    from .jobs import run as run
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,

@@ -427,6 +427,55 @@ class Spawning:
         fds: Sequence[int],
     ) -> Child: ...
 
+@final
+class JobResult:
+    """How a command ended that `run` has run, and what it wrote."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def stdout(self) -> Any: ...
+    @property
+    def stderr(self) -> Any: ...
+
+def run_jobs(
+    commands: Sequence[Any],
+    environment: Sequence[tuple[str, str]],
+    python: str,
+    *,
+    jobs: int | None,
+    timeout: float | None,
+    kill_after: float,
+    retries: int,
+    halt: str,
+    joblog: str | PathLike[str] | None,
+    resume: bool,
+    output: str | PathLike[str] | None,
+    cwd: str | PathLike[str] | None,
+    progress: Any,
+    text: bool,
+) -> list[JobResult]:
+    """Run commands in parallel and return how each of them ended; see `phalanx.run`."""
+
+def run_command(arguments: Sequence[str], python: str) -> int:
+    """Do what the command `phalanx` does with these arguments, and return its exit code."""
+
 def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
     """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
 
