@@ -11,6 +11,9 @@ use crate::spin::Spin;
 use crate::sync::Ordering;
 
 static SPIN: Spin = Spin::new();
+/// For more room than the next record needs.
+static PLENTY: Spin = Spin::seldom();
+const PLENTY_OF_ROOM: u32 = 256;
 
 /// What is put.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +142,16 @@ impl Ring {
         self.is_full(memory)
     }
 
+    /// Busy-waits for more room than the next record needs, though not for long; whether there is.
+    ///
+    /// Who goes on as soon as there is room for one waits again for the next, and each look takes the
+    /// consumers' line out of their hands.
+    pub fn spin_for_plenty_of_room(&self, memory: &impl Memory) -> bool {
+        let limit = self.limit();
+        let enough = limit - (limit / 4).min(PLENTY_OF_ROOM);
+        PLENTY.until(|| (self.len(memory) <= enough as usize).then_some(())).is_some()
+    }
+
     pub(super) fn wait_for_room(
         &self,
         memory: &impl Memory,
@@ -149,7 +162,7 @@ impl Ring {
             return Err(GaveUp::TimedOut);
         }
         let room = || (!self.is_full(memory)).then_some(());
-        if SPIN.until(room).is_some() {
+        if self.spin_for_plenty_of_room(memory) || SPIN.until(room).is_some() {
             return Ok(());
         }
         let ticket = self.not_full.register();

@@ -84,15 +84,19 @@ pub(crate) fn decode_message<T, C: Codec<T>>(
     }
 }
 
-/// Sends a value whose frame is short and nothing but bytes, by `put`, which may refuse; then it is for
-/// [`send`]. Whether it was sent.
+/// Sends a value whose frame is short and nothing but bytes, by `put`, which may not be able to do that at
+/// once; then, as for all other values, the answer is `None` and the value for [`send`].
 #[inline]
-pub(crate) fn send_short<T, C: Codec<T>>(value: &T, put: impl FnOnce(&[u8]) -> bool) -> bool {
+pub(crate) fn send_short<T, C: Codec<T>, R>(
+    value: &T,
+    put: impl FnOnce(&[u8]) -> Option<R>,
+) -> Option<R> {
     if !C::SHORT || !outside::is_idle() {
-        return false;
+        return None;
     }
     let mut frame = [0; SHORT_MAX];
-    C::encode_short(value, &mut frame).is_some_and(|len| put(&frame[..len]))
+    let len = C::encode_short(value, &mut frame)?;
+    put(&frame[..len])
 }
 
 /// Receives a value whose frame is short and nothing but bytes, if there is such a message and `take`
