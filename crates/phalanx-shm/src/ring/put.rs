@@ -148,7 +148,7 @@ impl Ring {
     /// consumers' line out of their hands.
     pub fn spin_for_plenty_of_room(&self, memory: &impl Memory) -> bool {
         let limit = self.limit();
-        let enough = limit - (limit / 4).min(PLENTY_OF_ROOM);
+        let enough = limit.saturating_sub((limit / 4).clamp(1, PLENTY_OF_ROOM));
         PLENTY.until(|| (self.len(memory) <= enough as usize).then_some(())).is_some()
     }
 
