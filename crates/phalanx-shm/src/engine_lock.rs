@@ -173,6 +173,10 @@ pub(crate) struct Guard<'a>(&'a EngineLock);
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
+        #[cfg(loom)]
+        if crate::failpoint::model::is_dying() {
+            return;
+        }
         self.0.unlock();
     }
 }

@@ -73,7 +73,8 @@ impl From<GaveUp> for PutError {
 
 impl Ring {
     /// Puts a record, waiting for room if the ring has a limit. It counts from the moment it is
-    /// published: the calling process may die at once and nothing is lost.
+    /// published: the calling process may die at once and nothing is lost. A ring that is closed is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`PutError`]; the ring is unchanged then.
@@ -106,6 +107,9 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
+            if self.is_closed() {
+                return Err(PutError::GaveUp(GaveUp::TimedOut));
+            }
             let done =
                 if self.is_full_for_us(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
@@ -149,7 +153,8 @@ impl Ring {
     pub fn spin_for_plenty_of_room(&self, memory: &impl Memory) -> bool {
         let limit = self.limit();
         let enough = limit.saturating_sub((limit / 4).clamp(1, PLENTY_OF_ROOM));
-        PLENTY.until(|| (self.len(memory) <= enough as usize).then_some(())).is_some()
+        let plenty = || self.len(memory) <= enough as usize || self.is_closed();
+        PLENTY.until(|| plenty().then_some(())).is_some()
     }
 
     pub(super) fn wait_for_room(
@@ -161,7 +166,7 @@ impl Ring {
         if patience.is_none() {
             return Err(GaveUp::TimedOut);
         }
-        let room = || (!self.is_full(memory)).then_some(());
+        let room = || (!self.is_full(memory) || self.is_closed()).then_some(());
         if self.spin_for_plenty_of_room(memory) || SPIN.until(room).is_some() {
             return Ok(());
         }

@@ -49,6 +49,9 @@ impl Ring {
         let at = self.put.segment.load(Ordering::Relaxed);
         let segment = memory.segment(at);
         let tail = segment.tail();
+        if self.is_closed() {
+            return false;
+        }
         let limit = self.limit();
         if limit != 0 && tail.count.wrapping_sub(self.put.other.count()) >= limit {
             return false;

@@ -35,7 +35,8 @@ pub enum Taken {
 }
 
 impl Ring {
-    /// Takes the oldest record, waiting for one if there is none.
+    /// Takes the oldest record, waiting for one if there is none. A ring that is closed and empty is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`GaveUp`]; nothing has been taken then.
@@ -87,6 +88,8 @@ impl Ring {
         let mut slices = Slices::for_users();
         let mut sleeps = 0;
         loop {
+            // Before the look at the ring: what was put before it was closed is seen then.
+            let is_closed = self.is_closed();
             if self.has_more(memory) || !self.is_empty(memory) {
                 let side = self.get.lock.guard(memory, patience)?;
                 let taken = self.remove(memory, out, note);
@@ -99,11 +102,12 @@ impl Ring {
                     return Ok(taken);
                 }
             }
-            if patience.is_none() {
+            if patience.is_none() || is_closed {
                 return Err(GaveUp::TimedOut);
             }
-            let arrived = || (!self.is_empty(memory)).then_some(());
-            if sleeps > 0 || !SPIN.until_some(|| !self.is_empty(memory), || self.len(memory)) {
+            let is_there = || !self.is_empty(memory) || self.is_closed();
+            let arrived = || is_there().then_some(());
+            if sleeps > 0 || !SPIN.until_some(is_there, || self.len(memory)) {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));

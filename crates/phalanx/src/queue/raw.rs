@@ -219,7 +219,7 @@ impl RawQueue {
     /// # Errors
     /// [`GaveUp`].
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let arrived = || (!self.is_empty()).then_some(());
+        let arrived = || (!self.is_empty() || self.is_shut_down()).then_some(());
         if arrived().is_some() {
             return Ok(());
         }
@@ -269,6 +269,26 @@ impl RawQueue {
     #[must_use]
     pub fn limit(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.ring.limit())
+    }
+
+    /// Shuts the queue down: what is in it can still be taken, nothing more can be put. A take from a queue
+    /// that is shut down and empty gives up at once. With `now` what is in it is thrown away too, and
+    /// counted as dealt with.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when another process was in the middle of a put for as long as `patience` allowed.
+    pub fn shut_down(&self, now: bool, patience: &Patience<'_>) -> Result<(), GaveUp> {
+        self.ring.close(self.family(), patience)?;
+        while now && self.try_take(&mut Vec::new()).is_ok() {
+            let _ = self.task_done();
+        }
+        Ok(())
+    }
+
+    /// Whether the queue has been shut down.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.ring.is_closed()
     }
 
     /// Counts one taken message as dealt with. False if as many have been counted as were put.
