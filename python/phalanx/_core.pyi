@@ -205,6 +205,7 @@ class Queue(Generic[_T]):
     @property
     def _maxsize(self) -> int: ...
     def _task_done(self) -> None: ...
+    def _shut_down(self, immediate: bool) -> None: ...
     def _join(self) -> None: ...
     def _adopt(self, end: QueueReader | QueueWriter) -> None: ...
 
@@ -396,6 +397,11 @@ class Child:
     def sentinel(self) -> int:
         """A descriptor that is readable once the process has ended."""
 
+    @property
+    def peak_memory(self) -> int | None:
+        """The most memory that it had resident, in bytes, once its end is known."""
+
+    def describe_memory(self) -> str: ...
     def poll(self) -> int | None: ...
     def wait(self, timeout: float | None = None) -> int | None: ...
     def send_signal(self, signal: int) -> None: ...
@@ -442,6 +448,12 @@ def wait_for_parent(seconds: float | None = None) -> bool: ...
 def cpu_count(physical: bool = False) -> int:
     """Return the number of processors that this process can keep busy."""
 
+def dump_state(pid: int | None = None) -> str:
+    """Say who shares memory with this process, or with another one, and in what state each object is."""
+
+def arena_census() -> tuple[int, int, int, int]:
+    """Count shared objects, their parts, chunks of one process each, and bytes of memory in use."""
+
 # Pools.
 
 @disjoint_base
@@ -480,6 +492,57 @@ class IMapIterator(Generic[_T]):
     def __next__(self) -> _T: ...
     def next(self, timeout: float | None = None) -> _T:
         """Return the next result; raise `TimeoutError` if it is not there in time."""
+
+@final
+class Sharing:
+    """Where large arguments of a call are stored once for all of its tasks."""
+
+    def __new__(cls, min_len: int, read_only: bool = True) -> Self: ...
+    def apply(
+        self,
+        core: PoolCore,
+        function: Callable[..., _T],
+        args: tuple[Any, ...],
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult[_T]:
+        """Send one call to a pool's workers."""
+
+@final
+class CallStream:
+    """The results of a stream of calls, `(function, args, kwargs)` each. The first error ends it."""
+
+    def __new__(
+        cls,
+        core: PoolCore,
+        calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
+        batch_size: int | None = None,
+        ordered: bool = True,
+        ahead: int | None = None,
+        sharing: Sharing | None = None,
+    ) -> Self: ...
+    def collect(self, timeout: float | None = None) -> list[Any]:
+        """Return all results; each may take `timeout` seconds to arrive."""
+
+    def next(self, timeout: float | None = None) -> Any: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def stop(self) -> None:
+        """Read no more input and drop what no worker has begun."""
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many tasks were sent, and how many of them have ended."""
+
+@final
+class delayed:
+    """Captures the arguments of a call: `delayed(f)(*args, **kwargs)` is `(f, args, kwargs)`."""
+
+    __wrapped__: Callable[..., Any]
+    def __new__(cls, function: Callable[..., Any]) -> Self: ...
+    def __call__(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]: ...
+    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class ExecutorService:
@@ -605,6 +668,9 @@ class ThreadIterator(Generic[_T]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> _T: ...
     def next(self, timeout: float | None = None) -> _T: ...
+    def stop(self) -> None: ...
+    def counts(self) -> tuple[int, int]:
+        """Return how many tasks were sent, and how many of them have ended."""
 
 @final
 class ThreadCore:
@@ -638,6 +704,7 @@ class ThreadCore:
         chunksize: int | None = None,
         ordered: bool = True,
         window: int | None = None,
+        fails_fast: bool = False,
     ) -> ThreadIterator[_T]: ...
     def close(self) -> None: ...
     @property
@@ -764,6 +831,7 @@ def register_inherited(kind: type, reduce: Callable[[Any], Any]) -> None:
 
 def _set_main_by_value(by_value: bool) -> None: ...
 def _adopt_main() -> None: ...
+def _adopt_whole_main() -> None: ...
 def _adopts_main() -> bool: ...
 def _adopt_global(namespace: dict[str, Any], name: str, value: Any) -> None: ...
 

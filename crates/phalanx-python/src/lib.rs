@@ -1,6 +1,7 @@
 //! The Python door to the phalanx engine: the private module `phalanx._core`.
 #![deny(unsafe_code)]
 
+mod cache;
 mod codec;
 mod error;
 mod ffi;
@@ -17,10 +18,12 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::cache::{CacheClaim, CacheEntry, CacheStore, CallKeys, hash_object};
+    #[pymodule_export]
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        register_inherited, register_reducer, set_main_by_value,
+        begin_adopting_all, register_inherited, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
@@ -29,7 +32,9 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
-    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
+    use crate::pool::{CallStream, Delayed, Sharing};
+    #[pymodule_export]
+    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService, FutureBase, FutureCondition};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]
@@ -44,6 +49,8 @@ mod _core {
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, receive_handle, send_fds, send_handle};
+    #[pymodule_export]
+    use crate::types::diagnosis::{arena_census, dump_state};
     #[pymodule_export]
     use crate::types::listener::{SocketListener, connect_to};
     #[pymodule_export]

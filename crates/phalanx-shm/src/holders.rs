@@ -70,6 +70,13 @@ impl Holders {
         self.are(|n| if n == word { bit } else { 0 })
     }
 
+    /// Those who hold the object, as far as one look after another can tell.
+    #[cfg(not(loom))]
+    pub(crate) fn each(&self) -> impl Iterator<Item = SlotId> {
+        let held = |n: &usize| self.bits[n / EACH].load(Ordering::Acquire) & (1 << (n % EACH)) != 0;
+        (1..WORDS * EACH).filter(held).filter_map(|n| SlotId::from_raw(n as u16))
+    }
+
     /// Whether the words are these, and were all the time.
     fn are(&self, expected: impl Fn(usize) -> u64) -> bool {
         let added = self.added.load(Ordering::Acquire);

@@ -18,6 +18,8 @@ pub mod cells;
 pub mod chunk_word;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod containers;
+#[cfg(not(loom))]
+pub mod dump;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;

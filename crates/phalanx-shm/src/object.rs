@@ -17,7 +17,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use crate::arena::{AllocError, Chunk, ChunkState};
+use crate::arena::{AllocError, Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::holders::Holders;
@@ -102,6 +102,11 @@ impl ObjectHeader {
     pub(crate) fn holders(&self) -> &Holders {
         &self.holders
     }
+
+    /// How many bytes lie behind the object.
+    pub(crate) fn tail_len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
 }
 
 /// What can be put into the arena as an object: a header of atomics, perhaps with a tail of bytes.
@@ -120,6 +125,13 @@ pub unsafe trait SharedObject: ShmSafe + 'static {
     /// called again after a destroyer died.
     fn on_destroy(&self, family: &Family) {
         let _ = family;
+    }
+
+    /// In what state it is, for people; nothing if there is nothing to say. Looks only, and at words
+    /// that others may be changing: [`crate::dump`].
+    fn describe(&self, arena: &Arena) -> String {
+        let _ = arena;
+        String::new()
     }
 }
 

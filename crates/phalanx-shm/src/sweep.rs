@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::arena::{Chunk, ChunkState};
+use crate::arena::{Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
@@ -107,8 +107,8 @@ pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
 
 /// Calls `$action` on the object of whatever kind in a chunk.
 macro_rules! dispatch {
-    ($family:expr, $chunk:expr, $object:ident => $action:expr) => {{
-        let arena = $family.arena();
+    ($arena:expr, $chunk:expr, $object:ident => $action:expr) => {{
+        let arena = $arena;
         let at = $chunk.offset() + HEADER_LEN as u64;
         match arena.at::<ObjectHeader>($chunk.offset()).kind() {
             Some(ObjectKind::Bytes) => {
@@ -172,13 +172,13 @@ fn unless_damaged(repair: impl FnOnce()) {
 
 fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_death(object, dead, family));
     });
 }
 
 fn destroy(family: &Family, chunk: Chunk) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_destroy(object, family));
     });
     failpoint!("object.destroy.emptied");
     let me = family.me();
@@ -188,4 +188,13 @@ fn destroy(family: &Family, chunk: Chunk) {
         failpoint!("object.destroy.owned");
         family.free(chunk);
     }
+}
+
+/// In what state the object in a chunk is, for people.
+pub(crate) fn describe(arena: &Arena, chunk: Chunk) -> String {
+    let mut words = String::new();
+    unless_damaged(|| {
+        dispatch!(arena, chunk, object => words = SharedObject::describe(object, arena));
+    });
+    words
 }

@@ -175,13 +175,12 @@ impl<'a> Worker<'a> {
             (Ok(function), Ok(tasks)) => {
                 let (function, tasks) = (function.bind(py), tasks.bind(py));
                 match mode {
-                    Mode::Each | Mode::Star => {
+                    Mode::Each | Mode::Star | Mode::StarKeywords => {
                         let list = tasks.cast::<PyList>()?;
-                        let star = mode == Mode::Star;
                         if together {
-                            self.run_together(py, span, function, list, star)?;
+                            self.run_together(py, span, function, list, mode)?;
                         } else {
-                            self.run_singly(py, span, function, list, star)?;
+                            self.run_singly(py, span, function, list, mode)?;
                         }
                     }
                     Mode::Apply | Mode::ApplyKeywords => {
@@ -271,13 +270,13 @@ impl<'a> Worker<'a> {
         span: Span,
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
-        star: bool,
+        mode: Mode,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
             if span.count > 1 {
                 self.bench.begin();
             }
-            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            let value = call_task(mode, function, &task);
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
         }
@@ -290,14 +289,14 @@ impl<'a> Worker<'a> {
         span: Span,
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
-        star: bool,
+        mode: Mode,
     ) -> PyResult<()> {
         for index in 0..tasks.len() {
             if span.count > 1 {
                 self.bench.begin();
             }
             let task = tasks.get_item(index)?;
-            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            let value = call_task(mode, function, &task);
             self.bench.finish();
             match value {
                 // In the place of its task, whose memory is used again while it is warm.
@@ -408,7 +407,7 @@ pub(crate) fn call_task<'py>(
     match mode {
         Mode::Each => function.call1((task,)),
         Mode::Star | Mode::Apply => call_star(function, task),
-        Mode::ApplyKeywords => call_keywords(function, task),
+        Mode::ApplyKeywords | Mode::StarKeywords => call_keywords(function, task),
     }
 }
 

@@ -97,6 +97,12 @@ impl Core {
         Ok(guard)
     }
 
+    /// Who has it locked, for people.
+    pub(super) fn describe(&self) -> String {
+        let holder = self.lock.holder().map(|slot| slot.raw());
+        holder.map_or("free".to_owned(), |slot| format!("being changed by process {slot}"))
+    }
+
     /// The table and the version, for a look without the lock; none while a change is under way, or
     /// for ever.
     #[inline]

@@ -1,11 +1,13 @@
 //! A many-to-many queue of records, unbounded or bounded, that survives the death of any process at
 //! any instruction. The algorithm and its repair are told in `README.md` beside this file.
 
+mod closing;
 mod glimpse;
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;
 mod memory;
 mod put;
+mod quick;
 mod repair;
 mod segment;
 mod several;
@@ -13,6 +15,7 @@ mod take;
 
 pub use memory::Memory;
 pub use put::{PutError, Record};
+pub use quick::{SHORT_MAX, Short};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
 pub use take::{Noted, Taken};
 
@@ -71,7 +74,8 @@ pub struct Ring {
     all_done: EventCount,
     limit: AtomicU32,
     done: AtomicU32,
-    pad: [AtomicU32; 11],
+    closed: AtomicU32,
+    pad: [AtomicU32; 10],
 }
 
 // SAFETY: atomics only.
@@ -90,6 +94,7 @@ impl Ring {
             all_done: EventCount::new(),
             limit: AtomicU32::new(0),
             done: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
             pad: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
@@ -225,7 +230,8 @@ impl Ring {
 
 #[cfg(not(loom))]
 mod as_object {
-    use super::Ring;
+    use super::{Ordering, Ring, Segment, Side};
+    use crate::arena::Arena;
     use crate::family::Family;
     use crate::object::{ObjectKind, SharedObject};
     use crate::peers::SlotId;
@@ -242,6 +248,22 @@ mod as_object {
 
         fn on_destroy(&self, family: &Family) {
             self.empty_for_good(family);
+        }
+
+        fn describe(&self, arena: &Arena) -> String {
+            let mark = |side: &Side| arena.at::<Segment>(side.segment.load(Ordering::Acquire));
+            let (put, taken) = (mark(&self.put).tail().count, mark(&self.get).head().count);
+            let busy = |side: &Side, doing: &str| {
+                let holder = side.lock.holder().map(|slot| slot.raw());
+                holder.map_or(String::new(), |slot| format!(", process {slot} is {doing}"))
+            };
+            format!(
+                "{} items (limit {}), {put} put so far{}{}",
+                put.wrapping_sub(taken),
+                self.limit(),
+                busy(&self.put, "putting"),
+                busy(&self.get, "taking")
+            )
         }
     }
 }

@@ -35,7 +35,8 @@ pub enum Taken {
 }
 
 impl Ring {
-    /// Takes the oldest record, waiting for one if there is none.
+    /// Takes the oldest record, waiting for one if there is none. A ring that is closed and empty is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`GaveUp`]; nothing has been taken then.
@@ -61,9 +62,34 @@ impl Ring {
         patience: &Patience<'_>,
         note: &mut dyn FnMut(Noted<'_>),
     ) -> Result<Taken, GaveUp> {
+        if self.has_more(memory)
+            && let Some(side) = self.get.lock.try_guard(memory.me())
+        {
+            let taken = self.remove(memory, out, note);
+            drop(side);
+            failpoint!("ring.take.unlocked");
+            if let Some(taken) = taken {
+                if self.limit() != 0 {
+                    self.not_full.notify_one();
+                }
+                return Ok(taken);
+            }
+        }
+        self.take_patiently(memory, out, patience, note)
+    }
+
+    fn take_patiently(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        patience: &Patience<'_>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Result<Taken, GaveUp> {
         let mut slices = Slices::for_users();
         let mut sleeps = 0;
         loop {
+            // Before the look at the ring: what was put before it was closed is seen then.
+            let is_closed = self.is_closed();
             if self.has_more(memory) || !self.is_empty(memory) {
                 let side = self.get.lock.guard(memory, patience)?;
                 let taken = self.remove(memory, out, note);
@@ -76,10 +102,10 @@ impl Ring {
                     return Ok(taken);
                 }
             }
-            if patience.is_none() {
+            if patience.is_none() || is_closed {
                 return Err(GaveUp::TimedOut);
             }
-            let arrived = || (!self.is_empty(memory)).then_some(());
+            let arrived = || (!self.is_empty(memory) || self.is_closed()).then_some(());
             if sleeps > 0 || SPIN.until(arrived).is_none() {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() && !patience.is_stopped() {
@@ -105,7 +131,7 @@ impl Ring {
     /// Whether the consumers know of a record that nobody has taken, without a look at the tail. Only
     /// a hint: another one may take it meanwhile.
     #[inline]
-    fn has_more(&self, memory: &impl Memory) -> bool {
+    pub(super) fn has_more(&self, memory: &impl Memory) -> bool {
         let at = self.get.segment.load(Ordering::Acquire);
         self.get.other.of(at).is_some_and(|tail| tail != memory.segment(at).head().position)
     }
@@ -185,7 +211,7 @@ impl Ring {
     ) -> Taken {
         let size = segment.units();
         let mut next = head;
-        let mut index = head.position % size;
+        let mut index = head.position & (size - 1);
         let mut header = Header::unpack(memory.read_word(at, byte(index)));
         if header == Some(Header::Pad) {
             next.position = next.position.wrapping_add(size - index);
@@ -204,6 +230,14 @@ impl Ring {
                 segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.taken");
                 self.expect_another(memory, at, size, next.advanced(units).position, units);
+                Taken::Inline
+            }
+            Some(Header::Tiny(tiny)) => {
+                out.extend_from_slice(&tiny.bytes[..tiny.len]);
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
+                failpoint!("ring.take.read");
+                segment.head.store(next.advanced(1).pack(), Ordering::Release);
+                failpoint!("ring.take.taken");
                 Taken::Inline
             }
             Some(Header::Payload(label)) => {
@@ -238,7 +272,7 @@ impl Ring {
             return;
         }
         let known = self.get.other.of(at).map_or(0, |tail| tail.wrapping_sub(position));
-        let index = position % size;
+        let index = position & (size - 1);
         let units = units.min(EXPECTED_UNITS).min(known).min(size - index);
         memory.expect(at, byte(index), units as usize * 8);
     }

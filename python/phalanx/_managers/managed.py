@@ -8,9 +8,9 @@ of `threading`, `queue` and the built-in containers that they stand for.
 import array
 from _thread import allocate_lock
 
-from . import context, queues, synchronize
-from ._core import SharedDict, SharedList, Unshareable
-from ._proxies import store
+from .. import context, queues, synchronize
+from .._core import SharedDict, SharedList, Unshareable
+from .proxy import store
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def pack(shared: "Any") -> bytes:
     """Return the pickle of a shared object for the process that is to have it."""
-    from ._core import _encode_whole
+    from .._core import _encode_whole
 
     before = context.get_spawning_popen()
     context.set_spawning_popen(pack)
@@ -212,6 +212,7 @@ class ManagedQueue(queues.JoinableQueue["Any"]):
         "get_nowait",
         "task_done",
         "join",
+        "shutdown",
     )
     _public_methods_ = _direct
 
@@ -230,6 +231,10 @@ class ManagedQueue(queues.JoinableQueue["Any"]):
         if timeout is not None and block and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         return super().get(block, timeout)
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Let `put` raise `ShutDown`, and `get` once the queue is empty, or at once if `immediate`."""
+        self._shut_down(immediate)
 
     def _shared_part(self):
         return self
