@@ -22,6 +22,7 @@ enum State {
 }
 
 #[repr(align(64))]
+#[expect(dead_code, reason = "read through a pointer")]
 struct Line([AtomicU64; ALIGNMENT / 8]);
 
 /// The arena and its chunks: where each begins, how long it is, and in whose hands.

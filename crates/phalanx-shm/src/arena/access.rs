@@ -15,7 +15,10 @@ impl Arena {
     /// The caller must be the only one who uses that part of the chunk now: its owner, or who
     /// holds the lock of the structure it is a part of.
     pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()), "{OUTSIDE}");
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
         // reads or writes these bytes now. If this process dies here they are garbage, and no
         // word that would publish them has been written.
@@ -31,7 +34,10 @@ impl Arena {
     #[inline]
     pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
         let at = offset as usize;
-        assert!(at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()), "{OUTSIDE}");
+        assert!(
+            at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
         // garbage that no word publishes.
         #[allow(unsafe_code)]
@@ -75,7 +81,10 @@ impl Arena {
     #[must_use]
     pub fn is_equal(&self, offset: u64, bytes: &[u8]) -> bool {
         let at = offset as usize;
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()), "{OUTSIDE}");
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds; by the caller's right nobody writes there now, and a process that died
         // has left some bytes there, any of which are valid.
         #[allow(unsafe_code)]
