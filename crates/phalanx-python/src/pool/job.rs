@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::message::Arrived;
 use phalanx_shm::object::{Bytes, Shared};
@@ -11,8 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::executor::Work;
+use super::progress::Progress;
+use super::random::SeedOfCall;
 use super::shared::SharedArguments;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
 use crate::codec::decode_exception;
 use crate::message::object;
 
@@ -28,6 +30,12 @@ pub(super) struct Job {
     pub(super) callbacks: Callbacks,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
+    /// What the random numbers of its tasks come from.
+    pub(super) seed: Option<SeedOfCall>,
+    /// Who wants to see how far it is.
+    pub(super) progress: OnceLock<Progress>,
+    /// Tasks that have not begun are passed over once it is cancelled.
+    pub(super) is_search: AtomicBool,
     /// The callbacks, if there are any, have been called.
     is_called_back: AtomicBool,
     state: Mutex<State>,
@@ -67,6 +75,8 @@ pub(super) struct State {
     pub(super) pieces: VecDeque<Piece>,
     /// Tasks answered so far.
     pub(super) answered: u64,
+    /// Of these, errors: tasks, or batches that failed as a whole.
+    pub(super) failed: u64,
     /// Tasks in all, once known.
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
@@ -154,6 +164,9 @@ impl Job {
             function,
             callbacks,
             work: None,
+            seed: None,
+            progress: OnceLock::new(),
+            is_search: AtomicBool::new(false),
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
@@ -167,6 +180,29 @@ impl Job {
         Self { work: Some(work), ..self }
     }
 
+    /// Shows how far it is to a display, if there is one. Before anything is waited for.
+    pub(super) fn report_to(&self, display: Option<Py<PyAny>>) {
+        if let Some(display) = display {
+            let _ = self.progress.set(Progress::new(display));
+        }
+    }
+
+    /// Shows how far it is, if somebody wants to see it and has not just seen it.
+    #[inline]
+    pub(super) fn show_progress(&self, py: Python<'_>) {
+        if let Some(progress) = self.progress.get() {
+            progress.show(py, self);
+        }
+    }
+
+    /// Shows how far it came.
+    #[inline]
+    pub(super) fn end_progress(&self, py: Python<'_>) {
+        if let Some(progress) = self.progress.get() {
+            progress.end(py, self);
+        }
+    }
+
     /// Whether somebody is to be told when it is done.
     pub(super) fn is_reported(&self) -> bool {
         self.work.is_some() || !self.callbacks.is_empty()
@@ -175,7 +211,10 @@ impl Job {
     /// What tells a worker how to go about its tasks.
     pub(super) fn flags(&self) -> u64 {
         let condemnable = if self.work.is_some() { CONDEMNABLE } else { 0 };
-        self.mode.flags(self.together) | condemnable
+        let is_search = self.is_search.load(Ordering::Relaxed);
+        let cancellable = if is_search { CANCELLABLE } else { 0 };
+        let seed = self.seed.as_ref().map_or(0, |seed| seed.offset() << SEED_AT);
+        self.mode.flags(self.together) | condemnable | cancellable | seed
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -305,6 +344,7 @@ impl Job {
         let mut state = self.state();
         state.forget_sent(piece.first, piece.count, graveyard);
         state.answered += piece.count;
+        state.failed += u64::from(piece.answer.is_error());
         if self.together && piece.answer.is_error() {
             state.failure.get_or_insert(piece);
         } else {

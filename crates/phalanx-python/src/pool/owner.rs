@@ -17,10 +17,13 @@ use pyo3::prelude::*;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::random::{SeedOfCall, Seeds};
 use super::stream::Pace;
 use super::worker::WorkerBench;
 use crate::message::out_of_memory;
 
+/// Enough of a desk that calls can be cancelled; nothing is laid there.
+pub(super) const DESK: usize = 64;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
 
@@ -56,6 +59,8 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    /// What random numbers come from, if that was asked for.
+    pub(super) seeds: Option<Py<Seeds>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +75,7 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, 0, Manners::default())
+        Self::with(seats, start, DESK, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
@@ -109,7 +114,18 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            seeds: None,
         })
+    }
+
+    /// The same with random numbers of its own for each task, from the seed of `seeds`.
+    pub(super) fn seeded(self, seeds: Option<Py<Seeds>>) -> Self {
+        Self { seeds, ..self }
+    }
+
+    /// What the random numbers of the next call come from: its own seeds, or the pool's.
+    pub(super) fn seed_of_call(&self, own: Option<&Py<Seeds>>) -> PyResult<Option<SeedOfCall>> {
+        own.or(self.seeds.as_ref()).map(|seeds| seeds.get().next_call(&self.crew)).transpose()
     }
 
     /// Whether this process made the pool.

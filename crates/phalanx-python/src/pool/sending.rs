@@ -13,6 +13,7 @@ use pyo3::types::PyList;
 use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
+use super::random::Seeds;
 use super::wire::{Mode, STASHED};
 use crate::codec::{encode, encode_part, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
@@ -51,10 +52,26 @@ impl Owner {
         callbacks: Callbacks,
         total: Option<u64>,
     ) -> PyResult<Arc<Job>> {
+        self.open_seeded(py, callable, mode, together, callbacks, total, None)
+    }
+
+    /// Opens a job whose random numbers come from seeds of its own, if there are any.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn open_seeded(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+        mode: Mode,
+        together: bool,
+        callbacks: Callbacks,
+        total: Option<u64>,
+        seeds: Option<&Py<Seeds>>,
+    ) -> PyResult<Arc<Job>> {
         self.check_running(py)?;
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(id, mode, together, name_of(callable), function, callbacks);
+        let mut job = Job::new(id, mode, together, name_of(callable), function, callbacks);
+        job.seed = self.seed_of_call(seeds)?;
         Ok(self.enter(job, total))
     }
 
@@ -70,8 +87,9 @@ impl Owner {
         let function = self.function(py, callable)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let name = name_of(callable);
-        let job = Job::new(id, mode, false, name, function, Callbacks::default()).of(work);
-        Ok(self.enter(job, Some(1)))
+        let mut job = Job::new(id, mode, false, name, function, Callbacks::default());
+        job.seed.clone_from(&work.seed);
+        Ok(self.enter(job.of(work), Some(1)))
     }
 
     fn enter(&self, job: Job, total: Option<u64>) -> Arc<Job> {

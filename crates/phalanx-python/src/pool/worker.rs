@@ -1,5 +1,7 @@
 //! The loop of a worker process.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Mutex;
 
 use phalanx::message::Arrived;
@@ -12,8 +14,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::owner::family;
+use super::random::{Streams, begin_worker};
 use super::shared::decode_stashed;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel, STASHED};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
 
@@ -62,6 +65,7 @@ impl WorkerBench {
         max_tasks: Option<u64>,
     ) -> PyResult<()> {
         let mut worker = Worker::new(&self.0)?;
+        begin_worker(py);
         if let Some(initializer) = initializer {
             let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
             if let Err(error) = initializer.call1(args) {
@@ -70,13 +74,21 @@ impl WorkerBench {
             }
         }
         worker.ready()?;
-        let mut left = max_tasks.unwrap_or(u64::MAX);
-        while left > 0 {
-            let Some(batch) = worker.next(py)? else { break };
-            left = left.saturating_sub(worker.run(py, batch)?);
-        }
+        let (bench, job) = (self.0.clone(), Rc::clone(&worker.job));
+        let is_cancelled = Rc::new(move || bench.is_cancelled(job.get()));
+        phalanx::task::watching(is_cancelled, || worker.work(py, max_tasks.unwrap_or(u64::MAX)))?;
         self.0.leave();
         Ok(())
+    }
+
+    /// Sends a log record to the pool's owner. For the thread that holds the interpreter: it must not
+    /// come between the parts of a result.
+    fn log(&self, py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
+        let label = ResultLabel { job: 0, first: 0, kind: Kind::Log, count: 0 };
+        let mut frame = Vec::new();
+        let payloads = encode(py, record, &mut frame)?;
+        let body = outgoing(py, family()?, &frame, &payloads)?;
+        self.0.announce(&label.pack(), body, &mut Vec::new()).map_err(out_of_memory)
     }
 }
 
@@ -89,6 +101,12 @@ struct Worker<'a> {
     /// A result being encoded.
     frame: Vec<u8>,
     scratch: Vec<u8>,
+    /// The tasks of the batch are passed over once their job is cancelled.
+    is_cancellable: bool,
+    /// The job whose tasks are running, for those who ask whether it was cancelled.
+    job: Rc<Cell<u64>>,
+    /// Random numbers for the tasks of the call that was last served, if it has a seed.
+    streams: Option<Rc<Streams>>,
 }
 
 impl<'a> Worker<'a> {
@@ -100,7 +118,19 @@ impl<'a> Worker<'a> {
             batch: Vec::new(),
             frame: Vec::new(),
             scratch: Vec::new(),
+            is_cancellable: false,
+            job: Rc::default(),
+            streams: None,
         })
+    }
+
+    fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
+        let mut left = most;
+        while left > 0 {
+            let Some(batch) = self.next(py)? else { break };
+            left = left.saturating_sub(self.run(py, batch)?);
+        }
+        Ok(())
     }
 
     fn ready(&mut self) -> PyResult<()> {
@@ -152,12 +182,17 @@ impl<'a> Worker<'a> {
         let (mode, together) = Mode::from_flags(batch.tag[1]);
         let is_single = span.count == 1;
         let is_condemnable = batch.tag[1] & CONDEMNABLE != 0;
+        self.is_cancellable = batch.tag[1] & (CONDEMNABLE | CANCELLABLE) != 0;
+        if self.is_cancellable && self.bench.is_cancelled(span.job) {
+            self.skip(span, 0)?;
+            self.bench.done(0, 0);
+            return Ok(0);
+        }
         if is_condemnable {
-            if self.bench.is_cancelled(span.job) {
-                return self.skip(span);
-            }
             self.bench.begin_at(began);
         }
+        self.job.set(span.job);
+        let seed_at = batch.tag[1] >> SEED_AT;
         if is_single {
             // What kills a worker when it is read is the task's doing as well.
             self.bench.begin();
@@ -171,6 +206,12 @@ impl<'a> Worker<'a> {
             self.stashed(py, body, batch.parcel)
         };
         self.batch = bytes;
+        let streams = if seed_at == 0 { Ok(None) } else { self.streams(py, seed_at).map(Some) };
+        let (streams, function) = match streams {
+            Ok(streams) => (streams, function),
+            Err(error) => (None, Err(error)),
+        };
+        let streams = streams.as_deref();
         match (function, tasks) {
             (Ok(function), Ok(tasks)) => {
                 let (function, tasks) = (function.bind(py), tasks.bind(py));
@@ -179,17 +220,19 @@ impl<'a> Worker<'a> {
                         let list = tasks.cast::<PyList>()?;
                         let star = mode == Mode::Star;
                         if together {
-                            self.run_together(py, span, function, list, star)?;
+                            self.run_together(py, span, function, list, star, streams)?;
                         } else {
-                            self.run_singly(py, span, function, list, star)?;
+                            self.run_singly(py, span, function, list, star, streams)?;
                         }
                     }
                     Mode::Apply | Mode::ApplyKeywords => {
-                        let value = if mode == Mode::Apply {
-                            call_star(function, tasks)
-                        } else {
-                            call_keywords(function, tasks)
-                        };
+                        let value = begin(py, streams, span.first).and_then(|()| {
+                            if mode == Mode::Apply {
+                                call_star(function, tasks)
+                            } else {
+                                call_keywords(function, tasks)
+                            }
+                        });
                         if is_condemnable {
                             // From here on it is too late to end it.
                             self.bench.finish_in_time();
@@ -216,21 +259,25 @@ impl<'a> Worker<'a> {
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
         }
+        if seed_at != 0 {
+            Streams::end();
+        }
         let took = Deadline::now().as_nanos() - began;
         self.bench.done(took, u64::from(span.count));
         Ok(if together { 1 } else { u64::from(span.count) })
     }
 
-    /// Passes over a task that nobody wants any more.
-    fn skip(&mut self, span: Span) -> PyResult<u64> {
+    /// Passes over the tasks of a batch from that one on: nobody wants them any more.
+    fn skip(&mut self, span: Span, from: u32) -> PyResult<()> {
         let Span { job, first, count } = span;
-        let label = ResultLabel { job, first, kind: Kind::Skipped, count };
+        let label = ResultLabel {
+            job,
+            first: first + u64::from(from),
+            kind: Kind::Skipped,
+            count: count - from,
+        };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench
-            .publish(count, &label.pack(), nothing, &mut self.scratch)
-            .map_err(out_of_memory)?;
-        self.bench.done(0, 0);
-        Ok(0)
+        self.bench.publish(count, &label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     /// The tasks of a batch whose buffers are shared with others.
@@ -265,6 +312,18 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// The random numbers of the call whose seed lies there.
+    fn streams(&mut self, py: Python<'_>, offset: u64) -> PyResult<Rc<Streams>> {
+        self.scratch.clear();
+        let _ = self.bench.function(offset, &mut self.scratch, |_| true);
+        if let Some(streams) = self.streams.as_ref().filter(|known| known.are_of(&self.scratch)) {
+            return Ok(Rc::clone(streams));
+        }
+        let streams = Rc::new(Streams::of(py, &self.scratch)?);
+        self.streams = Some(Rc::clone(&streams));
+        Ok(streams)
+    }
+
     fn run_singly(
         &mut self,
         py: Python<'_>,
@@ -272,12 +331,18 @@ impl<'a> Worker<'a> {
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
         star: bool,
+        streams: Option<&Streams>,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
+            if self.is_cancellable && self.bench.is_cancelled(span.job) {
+                return self.skip(span, index as u32);
+            }
             if span.count > 1 {
                 self.bench.begin();
             }
-            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            let value = begin(py, streams, span.first + index as u64).and_then(|()| {
+                if star { call_star(function, &task) } else { function.call1((task,)) }
+            });
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
         }
@@ -291,13 +356,16 @@ impl<'a> Worker<'a> {
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
         star: bool,
+        streams: Option<&Streams>,
     ) -> PyResult<()> {
         for index in 0..tasks.len() {
             if span.count > 1 {
                 self.bench.begin();
             }
             let task = tasks.get_item(index)?;
-            let value = if star { call_star(function, &task) } else { function.call1((task,)) };
+            let value = begin(py, streams, span.first + index as u64).and_then(|()| {
+                if star { call_star(function, &task) } else { function.call1((task,)) }
+            });
             self.bench.finish();
             match value {
                 // In the place of its task, whose memory is used again while it is warm.
@@ -397,6 +465,12 @@ impl<'a> Worker<'a> {
         }
         Ok(())
     }
+}
+
+/// Sets the random numbers of a task, if its call has a seed.
+#[inline]
+fn begin(py: Python<'_>, streams: Option<&Streams>, task: u64) -> PyResult<()> {
+    streams.map_or(Ok(()), |streams| streams.begin(py, task))
 }
 
 /// Calls the function with a task of a batch of that mode.

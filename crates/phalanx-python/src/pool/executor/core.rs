@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::super::job::Callbacks;
-use super::super::owner::{Owner, locked};
+use super::super::owner::{DESK, Owner, locked};
+use super::super::random::Seeds;
 use super::super::stream::IMapIterator;
 use super::super::wire::Mode;
 use super::engine::{Engine, Stage};
@@ -15,9 +16,6 @@ use super::manners::Manners;
 use super::map::ExecutorMap;
 use super::service::ExecutorService;
 use super::work::{Terms, Work};
-
-/// Enough of a desk that calls can be cancelled; nothing is laid there.
-const DESK: usize = 64;
 
 /// An executor of worker processes, as its owner holds it. Dropping it closes it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -32,9 +30,15 @@ impl ExecutorCore {
     /// An executor with `seats` workers, each started by `start(bench)`: all with the first call, or as
     /// calls come. `breaks` says that it does not outlive its first worker.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false))]
-    fn new(seats: usize, start: Py<PyAny>, on_demand: bool, breaks: bool) -> PyResult<Self> {
-        let owner = Owner::with(seats, start, DESK, Manners::of_executor(breaks))?;
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None))]
+    fn new(
+        seats: usize,
+        start: Py<PyAny>,
+        on_demand: bool,
+        breaks: bool,
+        seeds: Option<Py<Seeds>>,
+    ) -> PyResult<Self> {
+        let owner = Owner::with(seats, start, DESK, Manners::of_executor(breaks))?.seeded(seeds);
         let engine = Arc::new(Engine::new(owner, on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
@@ -65,13 +69,15 @@ impl ExecutorCore {
         };
         let timeout = crate::interrupt::timeout(timeout);
         let terms = Terms { timeout, retries, priority };
-        self.engine.submit(py, Work::new(function, task.unbind(), mode, terms, future));
+        let work = Work::new(function, task.unbind(), mode, terms, future);
+        let seed = self.engine.owner.seed_of_call(None)?;
+        self.engine.submit(py, work.seeded(seed));
         Ok(())
     }
 
     /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
     /// `buffersize` limits how many calls may be ahead of the results that were fetched.
-    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None))]
+    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None))]
     #[allow(clippy::too_many_arguments)]
     fn map(
         &self,
@@ -82,6 +88,7 @@ impl ExecutorCore {
         chunksize: usize,
         buffersize: Option<usize>,
         timeout: Option<f64>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<ExecutorMap> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
@@ -94,6 +101,7 @@ impl ExecutorCore {
         let mode = if star { Mode::Star } else { Mode::Each };
         let owner = Arc::clone(&self.engine.owner);
         let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
+        job.report_to(progress);
         self.engine.attend();
         let input = input.unbind().into_any();
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
