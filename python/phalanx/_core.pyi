@@ -6,7 +6,7 @@ picklable for children, and document them.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import GenericAlias, TracebackType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
@@ -508,6 +508,7 @@ class ExecutorCore:
         start: Callable[[WorkerBench], Any],
         on_demand: bool = False,
         breaks: bool = False,
+        seeds: Seeds | None = None,
     ) -> Self: ...
     def submit(
         self,
@@ -527,6 +528,7 @@ class ExecutorCore:
         chunksize: int = 1,
         buffersize: int | None = None,
         timeout: float | None = None,
+        progress: Any = None,
     ) -> ExecutorMap[_T]: ...
     def service(self) -> ExecutorService: ...
     def claim_thread(self) -> bool: ...
@@ -542,7 +544,9 @@ class ExecutorCore:
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
-    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any]) -> Self: ...
+    def __new__(
+        cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None
+    ) -> Self: ...
     def apply(
         self,
         function: Callable[..., _T],
@@ -561,7 +565,12 @@ class PoolCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
     def imap(
         self,
@@ -570,7 +579,16 @@ class PoolCore:
         chunksize: int | None = None,
         ordered: bool = True,
         window: int | None = None,
+        progress: Any = None,
+        seeds: Seeds | None = None,
     ) -> IMapIterator[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -587,7 +605,7 @@ class WorkerBench:
     """A worker's place in a pool, given to the worker's process when it is started."""
 
     @staticmethod
-    def _at(board: int, tasks: int, mailbox: int, seat: int) -> WorkerBench: ...
+    def _at(board: int, tasks: int, mailbox: int, seat: int, output: int) -> WorkerBench: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
     def run(
         self,
@@ -596,6 +614,33 @@ class WorkerBench:
         max_tasks: int | None = None,
     ) -> None:
         """Work until the pool closes, or for `max_tasks` tasks."""
+
+    def line_writer(self, fd: int) -> LineWriter: ...
+    def log(self, record: Any) -> None: ...
+
+@final
+class LineWriter:
+    """Writes to a descriptor, whole lines at a time."""
+
+    def write(self, data: Buffer) -> int: ...
+    def flush(self) -> None: ...
+
+@final
+class Seeds:
+    """A seed, and how many calls have drawn from it."""
+
+    def __new__(cls, seed: SupportsIndex) -> Self: ...
+    def count_call(self) -> int: ...
+    def run(self, call: int, index: int, function: Callable[[], _T]) -> _T:
+        """Call `function()` here with the random numbers of a task of a call."""
+
+def rng() -> Any:
+    """Return the numpy generator of the running task."""
+
+def cancelled() -> bool:
+    """Return whether the result of the running task is not wanted any more."""
+
+def _reseed_numpy() -> None: ...
 
 # Pools of threads.
 

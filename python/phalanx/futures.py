@@ -26,8 +26,8 @@ from concurrent.futures import (
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, LOGGER, RUNNING
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import context as _context, util
-from ._core import ExecutorCore
+from . import _output, _progress, context as _context, util
+from ._core import ExecutorCore, Seeds
 from .errors import WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -158,6 +158,10 @@ class ProcessPoolExecutor(Executor):
     `TaskWorkerDiedError` while everything else goes on; `"break"`, as in the standard library, that
     every call raises `BrokenProcessPool` from then on.
 
+    With a `seed` each call has random numbers of its own, the same in every run: those of `random`, of
+    numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
+    by the handlers of this process.
+
     >>> with ProcessPoolExecutor(2) as executor:
     ...     future = executor.submit(pow, 2, 10)
     ...     future.result(), list(executor.map(abs, [-1, -2]))
@@ -173,6 +177,8 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: "int | None" = None,
         on_worker_death: str = "isolate",
+        seed: "int | None" = None,
+        logs: bool = False,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
@@ -195,9 +201,15 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child)
+        log_levels = None
+        if logs:
+            from . import _logs
+
+            log_levels = _logs.levels()
+        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child, log_levels)
+        seeds = None if seed is None else Seeds(seed)
         breaks = on_worker_death == "break"
-        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks)
+        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks, seeds)
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
@@ -244,12 +256,14 @@ class ProcessPoolExecutor(Executor):
         timeout: "float | None" = None,
         chunksize: int = 1,
         buffersize: "int | None" = None,
+        progress: "Any" = False,
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
         All input is read at once, unless `buffersize` says how many calls may be ahead of the results
         that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
-        they cost.
+        they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
+        a bar of tqdm or rich.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -263,8 +277,9 @@ class ProcessPoolExecutor(Executor):
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
+        display = _progress.display(progress, _progress.length_of(calls)) if progress else None
         try:
-            return self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
@@ -353,11 +368,11 @@ def _own_context(context, max_tasks):
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
-    def __init__(self, context, initializer, initargs, max_tasks):
+    def __init__(self, context, initializer, initargs, max_tasks, log_levels=None):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks)
+        self.args = (initializer, initargs, max_tasks, log_levels)
 
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
@@ -379,10 +394,15 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks):
+def _worker(bench, initializer, initargs, max_tasks, log_levels=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
+    if log_levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, log_levels)
     try:
         bench.run(initializer, tuple(initargs), max_tasks)
     except KeyboardInterrupt:

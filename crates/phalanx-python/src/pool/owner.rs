@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phalanx::pool::Crew;
+use phalanx::sync::RawLock;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -21,6 +22,7 @@ use super::random::{SeedOfCall, Seeds};
 use super::stream::Pace;
 use super::worker::WorkerBench;
 use crate::message::out_of_memory;
+use crate::types::shared::create_error;
 
 /// Enough of a desk that calls can be cancelled; nothing is laid there.
 pub(super) const DESK: usize = 64;
@@ -59,6 +61,8 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    /// Held while lines are written, by this pool's workers.
+    output: Arc<RawLock>,
     /// What random numbers come from, if that was asked for.
     pub(super) seeds: Option<Py<Seeds>>,
 }
@@ -114,6 +118,7 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            output: Arc::new(RawLock::new().map_err(create_error)?),
             seeds: None,
         })
     }
@@ -156,7 +161,7 @@ impl Owner {
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
         let bench = self.crew.bench(seat).map_err(out_of_memory)?;
         locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench),))?;
+        let process = self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())

@@ -1,11 +1,13 @@
 //! The loop of a worker process.
 
 use std::cell::Cell;
+use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
+use phalanx::sync::RawLock;
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::sync::Deadline;
@@ -13,38 +15,45 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::output::{LineWriter, write_lines};
 use super::owner::family;
 use super::random::{Streams, begin_worker};
 use super::shared::decode_stashed;
 use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
+use crate::types::shared::create_error;
 
 /// A worker's place in a pool. Given to the worker's process when it is started.
 #[pyclass(frozen, module = "phalanx._core")]
-pub(crate) struct WorkerBench(Bench);
+pub(crate) struct WorkerBench {
+    bench: Bench,
+    /// Held while lines are written to a descriptor that the pool's workers share.
+    output: Arc<RawLock>,
+}
 
 impl WorkerBench {
-    pub(super) fn new(bench: Bench) -> Self {
-        Self(bench)
+    pub(super) fn new(bench: Bench, output: Arc<RawLock>) -> Self {
+        Self { bench, output }
     }
 }
 
 /// What `WorkerBench::_at` takes.
-type Address = (u64, u64, u64, u64);
+type Address = (u64, u64, u64, u64, u64);
 
 #[pymethods]
 impl WorkerBench {
     /// The bench behind an address, in a process that was started with it.
     #[staticmethod]
-    fn _at(board: u64, tasks: u64, mailbox: u64, seat: u64) -> PyResult<Self> {
-        Bench::at(family()?, [board, tasks, mailbox, seat])
-            .map(Self)
-            .map_err(|e| PyRuntimeError::new_err(e.to_string()))
+    fn _at(board: u64, tasks: u64, mailbox: u64, seat: u64, output: u64) -> PyResult<Self> {
+        let bench = Bench::at(family()?, [board, tasks, mailbox, seat])
+            .map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
+        let output = RawLock::from_offset(output).map_err(create_error)?;
+        Ok(Self { bench, output: Arc::new(output) })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Address)> {
-        let bench = &slf.get().0;
+        let Self { bench, output } = slf.get();
         let Some(place) = phalanx::process::spawning_slot() else {
             return Err(PyRuntimeError::new_err(
                 "a worker's bench can only be passed to the worker's process when it is started",
@@ -52,7 +61,7 @@ impl WorkerBench {
         };
         bench.hold_for(place);
         let [a, b, c, d] = bench.address();
-        Ok((slf.get_type().getattr("_at")?, (a, b, c, d)))
+        Ok((slf.get_type().getattr("_at")?, (a, b, c, d, output.share())))
     }
 
     /// Works until the pool closes, or for `max_tasks` tasks.
@@ -64,7 +73,7 @@ impl WorkerBench {
         initargs: Option<Bound<'_, PyTuple>>,
         max_tasks: Option<u64>,
     ) -> PyResult<()> {
-        let mut worker = Worker::new(&self.0)?;
+        let mut worker = Worker::new(&self.bench)?;
         begin_worker(py);
         if let Some(initializer) = initializer {
             let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
@@ -74,11 +83,16 @@ impl WorkerBench {
             }
         }
         worker.ready()?;
-        let (bench, job) = (self.0.clone(), Rc::clone(&worker.job));
+        let (bench, job) = (self.bench.clone(), Rc::clone(&worker.job));
         let is_cancelled = Rc::new(move || bench.is_cancelled(job.get()));
         phalanx::task::watching(is_cancelled, || worker.work(py, max_tasks.unwrap_or(u64::MAX)))?;
-        self.0.leave();
+        self.bench.leave();
         Ok(())
+    }
+
+    /// Writes to a descriptor that the pool's workers share, so that no line comes between another.
+    fn line_writer(&self, py: Python<'_>, fd: RawFd) -> PyResult<Py<LineWriter>> {
+        LineWriter::start(py, fd, Arc::clone(&self.output))
     }
 
     /// Sends a log record to the pool's owner. For the thread that holds the interpreter: it must not
@@ -88,7 +102,7 @@ impl WorkerBench {
         let mut frame = Vec::new();
         let payloads = encode(py, record, &mut frame)?;
         let body = outgoing(py, family()?, &frame, &payloads)?;
-        self.0.announce(&label.pack(), body, &mut Vec::new()).map_err(out_of_memory)
+        self.bench.announce(&label.pack(), body, &mut Vec::new()).map_err(out_of_memory)
     }
 }
 
@@ -233,6 +247,7 @@ impl<'a> Worker<'a> {
                                 call_keywords(function, tasks)
                             }
                         });
+                        write_lines(py)?;
                         if is_condemnable {
                             // From here on it is too late to end it.
                             self.bench.finish_in_time();
@@ -343,6 +358,7 @@ impl<'a> Worker<'a> {
             let value = begin(py, streams, span.first + index as u64).and_then(|()| {
                 if star { call_star(function, &task) } else { function.call1((task,)) }
             });
+            write_lines(py)?;
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
         }
@@ -370,9 +386,13 @@ impl<'a> Worker<'a> {
             match value {
                 // In the place of its task, whose memory is used again while it is warm.
                 Ok(value) => tasks.set_item(index, value)?,
-                Err(error) => return self.fail_all(py, span, true, &error),
+                Err(error) => {
+                    write_lines(py)?;
+                    return self.fail_all(py, span, true, &error);
+                }
             }
         }
+        write_lines(py)?;
         let values = tasks;
         let label =
             ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
