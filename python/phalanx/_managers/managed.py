@@ -8,9 +8,9 @@ of `threading`, `queue` and the built-in containers that they stand for.
 import array
 from _thread import allocate_lock
 
-from . import context, queues, synchronize
-from ._core import SharedDict, SharedList, Unshareable
-from ._proxies import store
+from .. import context, queues, synchronize
+from .._core import SharedDict, SharedList, Unshareable
+from .proxy import store
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def pack(shared: "Any") -> bytes:
     """Return the pickle of a shared object for the process that is to have it."""
-    from ._core import _encode_whole
+    from .._core import _encode_whole
 
     before = context.get_spawning_popen()
     context.set_spawning_popen(pack)

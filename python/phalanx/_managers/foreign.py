@@ -3,18 +3,22 @@
 import io
 import pickle
 
-from .reduction import ForkingPickler
+from ..reduction import ForkingPickler
 
 _STANDARD = "multiprocessing.managers"
 _ERRORS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
-_OURS = tuple(
-    f"phalanx.{module}" for module in ("managers", "_proxies", "_container_proxies", "_server", "_managed")
+_OURS = (
+    "phalanx.managers",
+    *(
+        f"phalanx._managers.{module}"
+        for module in ("links", "proxy", "proxies", "containers", "server", "managed")
+    ),
 )
 
 
 def _ours(path):
     """Return our object for a name of theirs."""
-    from . import managers
+    from .. import managers
 
     module, _, name = path.partition(":")
     if module == _STANDARD and hasattr(managers, name):

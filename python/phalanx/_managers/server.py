@@ -8,9 +8,9 @@ stays here, and whatever is out of the ordinary.
 import sys
 from _thread import RLock
 
-from . import process, util
-from ._core import ManagerServer, _encode_whole as encode_whole, _share_with
-from ._proxies import HELLO, Token, _listener_client
+from .. import process, util
+from .._core import ManagerServer, _encode_whole as encode_whole, _share_with
+from .links import HELLO, Token, _listener_client
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -195,24 +195,24 @@ class Server:
 
     def _loads(self, client, request):
         if self._serializer != "pickle":
-            from .connection import _xml_loads
+            from ..connection import _xml_loads
 
             return _xml_loads(request)
         if b"multiprocessing." in request:
-            from ._foreign import loads
+            from .foreign import loads
         else:
             from _pickle import loads
         return loads(request)
 
     def _dumps(self, client, reply):
         if self._serializer != "pickle":
-            from .connection import _xml_dumps
+            from ..connection import _xml_dumps
 
             return _xml_dumps(reply)
         data = encode_whole(reply)
         if client.is_ours or b"phalanx." not in data:
             return data
-        from ._foreign import dumps
+        from .foreign import dumps
 
         return dumps(reply)
 
@@ -390,7 +390,7 @@ class Server:
         shared = self._shared_part(ident)
         if shared is None:
             return None
-        from ._managed import pack
+        from .managed import pack
 
         return _share_with(client.place, lambda: pack(shared))
 
@@ -416,7 +416,7 @@ class _SharedMemoryTracker:
 
     def destroy_segment(self, segment_name):
         """Remove a block."""
-        from .shared_memory import SharedMemory
+        from ..shared_memory import SharedMemory
 
         util.debug("Destroy segment %r", segment_name)
         self.segment_names.remove(segment_name)

@@ -7,8 +7,8 @@ for good, and its proxies follow.
 
 from types import GenericAlias
 
-from ._core import Unshareable
-from ._proxies import BaseProxy, MakeProxyType, store
+from .._core import Unshareable
+from .proxy import BaseProxy, MakeProxyType, store
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
