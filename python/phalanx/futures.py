@@ -277,7 +277,9 @@ class ProcessPoolExecutor(Executor):
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
-        display = _progress.display(progress, _progress.length_of(calls)) if progress else None
+        display = None
+        if progress is not False and progress is not None:
+            display = _progress.display(progress, _progress.length_of(calls))
         try:
             return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
         finally:

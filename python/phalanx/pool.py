@@ -343,7 +343,7 @@ class Pool(_Names):
 
     def _map_and_wait(self, func, iterable, star, chunksize, progress=False):
         items = self._items(iterable, chunksize)
-        if not progress:
+        if progress is False or progress is None:
             return self._core.map_and_wait(func, items, star, chunksize)
         display = _progress.display(progress, len(items))
         return self._core.map_and_wait(func, items, star, chunksize, display)
@@ -391,7 +391,7 @@ class Pool(_Names):
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or >= 1")
-        if not progress:
+        if progress is False or progress is None:
             return self._core.imap(func, iterable, chunksize, ordered, buffersize)
         display = _progress.display(progress, _progress.length_of(iterable))
         return self._core.imap(func, iterable, chunksize, ordered, buffersize, display)
