@@ -62,13 +62,18 @@ __all__ = [
     # What phalanx has beyond that.
     "MaybeEncodingError",
     "OwnerDiedError",
+    "Parallel",
     "ProcessPoolExecutor",
     "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
     "cancelled",
+    "delayed",
+    "effective_n_jobs",
+    "parallel_config",
     "patch",
+    "register_joblib_backend",
     "rng",
     "unpatch",
 ]
@@ -115,12 +120,14 @@ if "__main__" in sys.modules:
 
 _SUBMODULES = frozenset(
     {
+        "backends",
         "connection",
         "dummy",
         "forkserver",
         "futures",
         "heap",
         "managers",
+        "parallel",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -142,12 +149,14 @@ _SUBMODULES = frozenset(
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
     from . import (
+        backends as backends,
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
         futures as futures,
         heap as heap,
         managers as managers,
+        parallel as parallel,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -164,8 +173,15 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
     from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .parallel import (
+        Parallel as Parallel,
+        delayed as delayed,
+        effective_n_jobs as effective_n_jobs,
+        parallel_config as parallel_config,
+    )
     from .program import Program as Program
 else:
 
@@ -182,6 +198,14 @@ else:
             from .futures import ProcessPoolExecutor
 
             return globals().setdefault(name, ProcessPoolExecutor)
+        if name in ("Parallel", "delayed", "effective_n_jobs", "parallel_config"):
+            from . import parallel
+
+            return globals().setdefault(name, getattr(parallel, name))
+        if name == "register_joblib_backend":
+            from ._joblib_entry import register_joblib_backend
+
+            return globals().setdefault(name, register_joblib_backend)
         if name == "reducer":
             return _default_context.reducer
         if name in ("patch", "unpatch"):
@@ -192,6 +216,26 @@ else:
 
 
 del TYPE_CHECKING
+
+
+class _JoblibEntry:
+    """Tells joblib of phalanx's backend when it is imported later."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "joblib.parallel":
+            return None
+        from ._joblib_entry import spec_of
+
+        return spec_of(name, path)
+
+
+if "joblib.parallel" in sys.modules:
+    from ._joblib_entry import register
+
+    register(sys.modules["joblib.parallel"])
+else:
+    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
 
 
 def __dir__():

@@ -483,6 +483,59 @@ class IMapIterator(Generic[_T]):
         """Return the next result; raise `TimeoutError` if it is not there in time."""
 
 @final
+class Sharing:
+    """Where large arguments of a call are stored once for all of its tasks."""
+
+    def __new__(cls, min_len: int, read_only: bool = True) -> Self: ...
+    def apply(
+        self,
+        core: PoolCore,
+        function: Callable[..., _T],
+        args: tuple[Any, ...],
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult[_T]:
+        """Send one call to a pool's workers."""
+
+@final
+class CallStream:
+    """The results of a stream of calls, `(function, args, kwargs)` each. The first error ends it."""
+
+    def __new__(
+        cls,
+        core: PoolCore,
+        calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
+        batch_size: int | None = None,
+        ordered: bool = True,
+        ahead: int | None = None,
+        sharing: Sharing | None = None,
+        seeds: Seeds | None = None,
+        progress: Any = None,
+    ) -> Self: ...
+    def collect(self, timeout: float | None = None) -> list[Any]:
+        """Return all results; each may take `timeout` seconds to arrive."""
+
+    def next(self, timeout: float | None = None) -> Any: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def stop(self) -> None:
+        """Read no more input and drop what no worker has begun."""
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many tasks were sent, and how many of them have ended."""
+
+@final
+class delayed:
+    """Captures the arguments of a call: `delayed(f)(*args, **kwargs)` is `(f, args, kwargs)`."""
+
+    __wrapped__: Callable[..., Any]
+    def __new__(cls, function: Callable[..., Any]) -> Self: ...
+    def __call__(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+@final
 class ExecutorService:
     """What an executor's thread runs."""
 
@@ -651,6 +704,9 @@ class ThreadIterator(Generic[_T]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> _T: ...
     def next(self, timeout: float | None = None) -> _T: ...
+    def stop(self) -> None: ...
+    def counts(self) -> tuple[int, int]:
+        """Return how many tasks were sent, and how many of them have ended."""
 
 @final
 class ThreadCore:
@@ -684,6 +740,7 @@ class ThreadCore:
         chunksize: int | None = None,
         ordered: bool = True,
         window: int | None = None,
+        fails_fast: bool = False,
     ) -> ThreadIterator[_T]: ...
     def close(self) -> None: ...
     @property
@@ -810,6 +867,7 @@ def register_inherited(kind: type, reduce: Callable[[Any], Any]) -> None:
 
 def _set_main_by_value(by_value: bool) -> None: ...
 def _adopt_main() -> None: ...
+def _adopt_whole_main() -> None: ...
 def _adopts_main() -> bool: ...
 def _adopt_global(namespace: dict[str, Any], name: str, value: Any) -> None: ...
 

@@ -4,6 +4,7 @@ The engine counts, and tells a display at most ten times a second by
 `show(done, failed, total, is_last)`.
 """
 
+import math
 import sys
 import time
 
@@ -49,6 +50,22 @@ def length_of(iterable: "Any") -> "int | None":
         return len(iterable)
     except TypeError:
         return None
+
+
+def paced(display: "Any") -> "Any":
+    """Return a function that tells a display of a loop of this process, at most ten times a second."""
+    if display is None:
+        return lambda *_: None
+    shown = -math.inf
+
+    def show(done, total, is_last):
+        nonlocal shown
+        now = time.monotonic()
+        if is_last or now - shown >= 0.1:
+            shown = now
+            display.show(done, 0, total, is_last)
+
+    return show
 
 
 class _Bar:

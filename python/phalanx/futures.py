@@ -23,11 +23,11 @@ from concurrent.futures import (
     as_completed as as_completed,
     wait as wait,
 )
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, LOGGER, RUNNING
+from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
 from . import _output, _progress, context as _context, util
-from ._core import ExecutorCore, Seeds
+from ._core import ExecutorCore, FutureBase, Seeds
 from .errors import WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -85,50 +85,17 @@ def _timed_out(name: str, seconds: float) -> TaskTimeoutError:
     return TaskTimeoutError(f"{name} ran longer than its time limit of {seconds:g} s, and was ended")
 
 
-class Future(_Future["_T"]):
-    """A `concurrent.futures.Future` whose call can also be cancelled while it runs."""
+class Future(FutureBase, _Future["_T"]):
+    """A `concurrent.futures.Future` whose call can also be cancelled while it runs.
 
-    _service: "ExecutorService | None" = None
+    >>> with ProcessPoolExecutor(2) as executor:
+    ...     future = executor.submit(pow, 2, 10)
+    ...     isinstance(future, concurrent.futures.Future), future.result()
+    (True, 1024)
+    """
 
-    def cancel(self, *, running: bool = False) -> bool:
-        """Cancel the call if it has not begun; returns whether it is cancelled.
-
-        With `running=True` a call that runs is ended too: its worker process is asked to end, and
-        killed if it has not a second later. Other calls are not affected.
-        """
-        if super().cancel():
-            return True
-        service = self._service
-        if not running or service is None or not service.stop(self):
-            return False
-        with self._condition:
-            if self._state != RUNNING:
-                return False
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
-        return True
-
-    def _finish(self, result, exception=None):
-        """Do as `set_result` and `set_exception`, quickly where nobody waits."""
-        condition = self._condition
-        with condition:
-            if self._state != RUNNING:
-                raise InvalidStateError(f"{self._state}: {self!r}")
-            self._result = result
-            self._exception = exception
-            self._state = FINISHED
-            for waiter in self._waiters:
-                if exception is None:
-                    waiter.add_result(self)
-                else:
-                    waiter.add_exception(self)
-            if condition._waiters:  # type: ignore[attr-defined]
-                condition.notify_all()
-        if self._done_callbacks:  # type: ignore[attr-defined]
-            self._invoke_callbacks()  # type: ignore[attr-defined]
+    # The state is the base's: what the standard library's `__init__` makes is not there.
+    __init__ = object.__init__
 
 
 class _Options(Executor):
@@ -223,14 +190,11 @@ class ProcessPoolExecutor(Executor):
     def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        future: Future[Any] = Future()
         try:
-            self._core.submit(future, fn, args, kwargs, timeout, retries, priority)
+            return self._core.submit(fn, args, kwargs, timeout, retries, priority)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
-        future._service = self._service
-        return future
 
     def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "_Options":
         """Return an executor that submits to this one with options for each call.

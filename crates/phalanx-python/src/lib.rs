@@ -20,7 +20,7 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        register_inherited, register_reducer, set_main_by_value,
+        begin_adopting_all, register_inherited, register_reducer, set_main_by_value,
     };
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
@@ -31,7 +31,9 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
-    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService};
+    use crate::pool::{CallStream, Delayed, Sharing};
+    #[pymodule_export]
+    use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService, FutureBase, FutureCondition};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! What happens when a worker ends, and when all have to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -120,8 +121,12 @@ fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death
 
 /// Sends tasks again that were sent already and that no worker has begun.
 pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
-    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
-    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
+    if let Some(work) = &job.work {
+        return owner.send_work(py, job, work);
+    }
+    let Some(place) = job.state().place_of(py, first) else { return };
+    let part = place.at..place.at + count as usize;
+    owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
 /// How a worker ended.
@@ -154,16 +159,19 @@ impl Death {
 
     /// The error of the task that was running.
     fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
-        let place = job.state().place_of(py, task);
-        let args = place.and_then(|(tasks, place)| {
-            let task = tasks.bind(py).get_item(place).ok()?;
+        let called = job.state().place_of(py, task).and_then(|place| place.call);
+        let args = job.task(py, task).and_then(|task| {
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });
+        let name = match &called {
+            Some(call) => Cow::Borrowed(call.name.as_str()),
+            None => job.name_of_function(py),
+        };
         let call = match args {
-            Some(args) if args.starts_with('(') => format!("{}{args}", job.name),
-            Some(args) => format!("{}({args})", job.name),
-            None => job.name.clone(),
+            Some(args) if args.starts_with('(') => format!("{name}{args}"),
+            Some(args) => format!("{name}({args})"),
+            None => name.into_owned(),
         };
         let message = format!(
             "worker {} (pid {}) {} while it ran task {task}, {call}{}; no other task is affected",

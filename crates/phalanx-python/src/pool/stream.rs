@@ -41,6 +41,10 @@ pub(super) struct Stream {
     window: Option<usize>,
     /// The results may pile up: only tasks without an answer hold it back.
     pub(super) is_eager: bool,
+    /// The items say what they call.
+    of_calls: bool,
+    /// What the pool's tasks had cost before, and how many there were.
+    before: (u64, u64),
 }
 
 impl Stream {
@@ -105,8 +109,15 @@ impl Stream {
     /// Returns whether there may be more input.
     fn read(&self, py: Python<'_>, owner: &Owner, input: &Bound<'_, PyAny>, pace: Pace) -> bool {
         let (busy, tasks) = owner.crew.work_done();
+        let (busy, tasks) =
+            (busy.saturating_sub(self.before.0), tasks.saturating_sub(self.before.1));
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let window = match self.window {
+            // What is ahead of calls is counted in batches.
+            Some(window) if self.of_calls => window.saturating_mul(size),
+            Some(window) => window,
+            None => pacer::stream_window(size, owner.seats),
+        } as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
             self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
@@ -133,7 +144,9 @@ impl Stream {
                 // It was cut meanwhile.
                 return false;
             }
-            if !batch.is_empty()
+            if self.of_calls {
+                owner.send_calls(py, &self.job, &batch);
+            } else if !batch.is_empty()
                 && let Ok(batch) = PyList::new(py, batch)
             {
                 self.job.state().submitted += batch.len() as u64;
@@ -198,6 +211,8 @@ pub(crate) struct IMapIterator {
     owner: Arc<Owner>,
     pub(super) stream: Arc<Stream>,
     is_ordered: bool,
+    /// An error is fetched as soon as it is there.
+    fails_fast: bool,
     /// Results that arrived before their turn, by distance from the next one.
     early: Mutex<VecDeque<Option<Piece>>>,
 }
@@ -233,6 +248,34 @@ impl IMapIterator {
         iterator
     }
 
+    /// The results of calls that the items describe, each a function with its arguments. `ahead`
+    /// limits how many batches may be ahead of the results that were fetched.
+    pub(super) fn of_calls(
+        py: Python<'_>,
+        owner: Arc<Owner>,
+        job: Arc<Job>,
+        input: Py<PyAny>,
+        chunksize: Option<usize>,
+        is_ordered: bool,
+        ahead: Option<usize>,
+    ) -> Self {
+        let stream = Arc::new(Stream {
+            job,
+            input: Mutex::new(Some(input)),
+            is_feeding: AtomicBool::new(false),
+            chunksize: chunksize.filter(|size| *size > 1),
+            window: ahead,
+            is_eager: false,
+            of_calls: true,
+            before: owner.crew.work_done(),
+        });
+        locked(&owner.streams).push(Arc::clone(&stream));
+        let iterator =
+            Self { owner, stream, is_ordered, fails_fast: true, early: Mutex::default() };
+        iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
+        iterator
+    }
+
     fn over(
         owner: Arc<Owner>,
         job: Arc<Job>,
@@ -249,9 +292,11 @@ impl IMapIterator {
             chunksize: chunksize.filter(|size| *size > 1),
             window,
             is_eager,
+            of_calls: false,
+            before: (0, 0),
         });
         locked(&owner.streams).push(Arc::clone(&stream));
-        Self { owner, stream, is_ordered, early: Mutex::default() }
+        Self { owner, stream, is_ordered, fails_fast: false, early: Mutex::default() }
     }
 
     /// The next result, if it is there.
@@ -264,6 +309,10 @@ impl IMapIterator {
         }
         let mut early = locked(&self.early);
         while let Some(piece) = state.pieces.pop_front() {
+            if self.fails_fast && piece.answer.is_error() {
+                state.fetched += 1;
+                return Some(piece);
+            }
             let place = (piece.first - state.fetched) as usize;
             if place == 0 && early.front().is_none_or(Option::is_none) {
                 early.pop_front();
@@ -282,7 +331,13 @@ impl IMapIterator {
         None
     }
 
-    fn is_over(&self) -> bool {
+    /// How many tasks were sent, and how many of them were answered.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = self.stream.job.state();
+        (state.submitted, state.answered)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
         let state = self.stream.job.state();
         state.total.is_some_and(|total| state.fetched >= total)
     }

@@ -11,6 +11,8 @@ pub(crate) enum Mode {
     Apply,
     /// One task's `(args, kwds)`: `f(*args, **kwds)`.
     ApplyKeywords,
+    /// A list of `(args, kwds)`: `f(*args, **kwds)` for each.
+    StarKeywords,
 }
 
 /// Results of a batch travel together, and the first error ends it (as in a chunk of `map`).
@@ -40,7 +42,8 @@ impl Mode {
             0 => Self::Each,
             1 => Self::Star,
             2 => Self::Apply,
-            _ => Self::ApplyKeywords,
+            3 => Self::ApplyKeywords,
+            _ => Self::StarKeywords,
         };
         (mode, flags & TOGETHER != 0)
     }

@@ -230,13 +230,12 @@ impl<'a> Worker<'a> {
             (Ok(function), Ok(tasks)) => {
                 let (function, tasks) = (function.bind(py), tasks.bind(py));
                 match mode {
-                    Mode::Each | Mode::Star => {
+                    Mode::Each | Mode::Star | Mode::StarKeywords => {
                         let list = tasks.cast::<PyList>()?;
-                        let star = mode == Mode::Star;
                         if together {
-                            self.run_together(py, span, function, list, star, streams)?;
+                            self.run_together(py, span, function, list, mode, streams)?;
                         } else {
-                            self.run_singly(py, span, function, list, star, streams)?;
+                            self.run_singly(py, span, function, list, mode, streams)?;
                         }
                     }
                     Mode::Apply | Mode::ApplyKeywords => {
@@ -345,7 +344,7 @@ impl<'a> Worker<'a> {
         span: Span,
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
-        star: bool,
+        mode: Mode,
         streams: Option<&Streams>,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
@@ -355,9 +354,8 @@ impl<'a> Worker<'a> {
             if span.count > 1 {
                 self.bench.begin();
             }
-            let value = begin(py, streams, span.first + index as u64).and_then(|()| {
-                if star { call_star(function, &task) } else { function.call1((task,)) }
-            });
+            let value = begin(py, streams, span.first + index as u64)
+                .and_then(|()| call_task(mode, function, &task));
             write_lines(py)?;
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
@@ -371,7 +369,7 @@ impl<'a> Worker<'a> {
         span: Span,
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
-        star: bool,
+        mode: Mode,
         streams: Option<&Streams>,
     ) -> PyResult<()> {
         for index in 0..tasks.len() {
@@ -379,9 +377,8 @@ impl<'a> Worker<'a> {
                 self.bench.begin();
             }
             let task = tasks.get_item(index)?;
-            let value = begin(py, streams, span.first + index as u64).and_then(|()| {
-                if star { call_star(function, &task) } else { function.call1((task,)) }
-            });
+            let value = begin(py, streams, span.first + index as u64)
+                .and_then(|()| call_task(mode, function, &task));
             self.bench.finish();
             match value {
                 // In the place of its task, whose memory is used again while it is warm.
@@ -502,7 +499,7 @@ pub(crate) fn call_task<'py>(
     match mode {
         Mode::Each => function.call1((task,)),
         Mode::Star | Mode::Apply => call_star(function, task),
-        Mode::ApplyKeywords => call_keywords(function, task),
+        Mode::ApplyKeywords | Mode::StarKeywords => call_keywords(function, task),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::super::future::FutureBase;
 use super::super::job::Callbacks;
 use super::super::owner::{DESK, Owner, locked};
 use super::super::random::Seeds;
@@ -43,20 +44,19 @@ impl ExecutorCore {
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
-    /// Takes on the call of a future.
-    #[pyo3(signature = (future, function, args, kwds=None, timeout=None, retries=0, priority=0))]
+    /// Takes on a call; returns its future.
+    #[pyo3(signature = (function, args, kwds=None, timeout=None, retries=0, priority=0))]
     #[allow(clippy::too_many_arguments)]
     fn submit(
         &self,
         py: Python<'_>,
-        future: Py<PyAny>,
         function: Py<PyAny>,
         args: Bound<'_, PyTuple>,
         kwds: Option<Bound<'_, PyDict>>,
         timeout: Option<f64>,
         retries: u32,
         priority: i32,
-    ) -> PyResult<()> {
+    ) -> PyResult<Py<FutureBase>> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
         self.engine.hire(py, 1)?;
@@ -69,10 +69,11 @@ impl ExecutorCore {
         };
         let timeout = crate::interrupt::timeout(timeout);
         let terms = Terms { timeout, retries, priority };
-        let work = Work::new(function, task.unbind(), mode, terms, future);
+        let future = FutureBase::of_call(py, &self.engine)?;
+        let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
         let seed = self.engine.owner.seed_of_call(None)?;
         self.engine.submit(py, work.seeded(seed));
-        Ok(())
+        Ok(future)
     }
 
     /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
+use super::super::future::FutureBase;
 use super::super::job::Job;
 use super::super::owner::{Owner, locked};
 use super::super::stream::Pace;
@@ -47,7 +47,7 @@ pub(super) enum Outlook {
 }
 
 /// What an executor knows.
-pub(super) struct Engine {
+pub(in super::super) struct Engine {
     pub(super) owner: Arc<Owner>,
     line: Mutex<Line>,
     /// Workers are started as calls come.
@@ -159,7 +159,8 @@ impl Engine {
         }
         let work = Arc::new(work);
         let is_next = locked(&self.line).len() == 0 && self.owner.crew.queued() < self.window();
-        if is_next && work.begin_unseen(py) {
+        if is_next {
+            work.begin_unseen();
             self.send(py, work);
         } else {
             locked(&self.line).join(work);
@@ -206,10 +207,7 @@ impl Engine {
     fn send(&self, py: Python<'_>, work: Arc<Work>) {
         let function = work.function.bind(py);
         match self.owner.open_work(py, function, work.mode, Arc::clone(&work)) {
-            Ok(job) => match PyList::new(py, [work.task.bind(py)]) {
-                Ok(tasks) => self.owner.send(py, &job, 0, &tasks, 0..1, true),
-                Err(error) => self.owner.fail_job(&job, error),
-            },
+            Ok(job) => self.owner.send_work(py, &job, &work),
             Err(error) => {
                 self.forget(&work);
                 work.complete(py, Err(error));
@@ -218,7 +216,7 @@ impl Engine {
     }
 
     /// Stops the call of a future that waits, if there is one.
-    pub(super) fn stop_waiting(&self, future: &Bound<'_, PyAny>) -> bool {
+    pub(super) fn stop_waiting(&self, future: &Bound<'_, FutureBase>) -> bool {
         let work = locked(&self.line).find(|work| work.is_of(future));
         work.inspect(|work| work.stop()).is_some()
     }

@@ -44,11 +44,6 @@ impl ExecutorService {
     fn close(&self, py: Python<'_>) {
         self.0.close(py, false);
     }
-
-    /// Ends the call of a future that runs. Returns whether it was there.
-    fn stop(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> bool {
-        self.0.stop(py, future)
-    }
 }
 
 impl Engine {
