@@ -61,6 +61,7 @@ __all__ = [
     "set_start_method",
     # What phalanx has beyond that.
     "MaybeEncodingError",
+    "Memory",
     "OwnerDiedError",
     "Parallel",
     "ProcessPoolExecutor",
@@ -72,6 +73,7 @@ __all__ = [
     "delayed",
     "effective_n_jobs",
     "parallel_config",
+    "expires_after",
     "patch",
     "register_joblib_backend",
     "rng",
@@ -118,6 +120,22 @@ SUBWARNING = 25
 if "__main__" in sys.modules:
     sys.modules["__mp_main__"] = sys.modules["__main__"]
 
+#: What is imported when it is first asked for, and the module that has it.
+_LATER = {
+    "Memory": "memory",
+    "Parallel": "parallel",
+    "ProcessPoolExecutor": "futures",
+    "Program": "program",
+    "delayed": "parallel",
+    "effective_n_jobs": "parallel",
+    "expires_after": "memory",
+    "hash": "memory",
+    "parallel_config": "parallel",
+    "patch": "_patch",
+    "register_joblib_backend": "_joblib_entry",
+    "unpatch": "_patch",
+}
+
 _SUBMODULES = frozenset(
     {
         "backends",
@@ -128,6 +146,7 @@ _SUBMODULES = frozenset(
         "heap",
         "managers",
         "parallel",
+        "memory",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -156,6 +175,7 @@ if TYPE_CHECKING:
         futures as futures,
         heap as heap,
         managers as managers,
+        memory as memory,
         parallel as parallel,
         pool as pool,
         popen_fork as popen_fork,
@@ -176,6 +196,7 @@ if TYPE_CHECKING:
     from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
     from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,
         delayed as delayed,
@@ -190,28 +211,11 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
-        if name == "Program":
-            from .program import Program
-
-            return globals().setdefault(name, Program)
-        if name == "ProcessPoolExecutor":
-            from .futures import ProcessPoolExecutor
-
-            return globals().setdefault(name, ProcessPoolExecutor)
-        if name in ("Parallel", "delayed", "effective_n_jobs", "parallel_config"):
-            from . import parallel
-
-            return globals().setdefault(name, getattr(parallel, name))
-        if name == "register_joblib_backend":
-            from ._joblib_entry import register_joblib_backend
-
-            return globals().setdefault(name, register_joblib_backend)
+        if name in _LATER:
+            module = __import__(f"{__name__}.{_LATER[name]}", fromlist=(name,))
+            return globals().setdefault(name, getattr(module, name))
         if name == "reducer":
             return _default_context.reducer
-        if name in ("patch", "unpatch"):
-            from . import _patch
-
-            return globals().setdefault(name, getattr(_patch, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -397,6 +397,11 @@ class Child:
     def sentinel(self) -> int:
         """A descriptor that is readable once the process has ended."""
 
+    @property
+    def peak_memory(self) -> int | None:
+        """The most memory that it had resident, in bytes, once its end is known."""
+
+    def describe_memory(self) -> str: ...
     def poll(self) -> int | None: ...
     def wait(self, timeout: float | None = None) -> int | None: ...
     def send_signal(self, signal: int) -> None: ...
@@ -442,6 +447,12 @@ def parent_sentinel() -> int | None: ...
 def wait_for_parent(seconds: float | None = None) -> bool: ...
 def cpu_count(physical: bool = False) -> int:
     """Return the number of processors that this process can keep busy."""
+
+def dump_state(pid: int | None = None) -> str:
+    """Say who shares memory with this process, or with another one, and in what state each object is."""
+
+def arena_census() -> tuple[int, int, int, int]:
+    """Count shared objects, their parts, chunks of one process each, and bytes of memory in use."""
 
 # Pools.
 

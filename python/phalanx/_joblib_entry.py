@@ -47,6 +47,5 @@ def register_joblib_backend() -> None:
     `import phalanx` is enough for that; this function is for programs that like to say so. It raises
     `ImportError` if joblib is not installed.
     """
-    import joblib.parallel  # type: ignore[import-untyped]
 
     register(sys.modules["joblib.parallel"])

@@ -66,8 +66,9 @@ class WorkerDiedError(ProcessError, RuntimeError):
     """A worker process ended while it ran a task; that task, and no other, has no result.
 
     `pid` is the worker's process id. `exitcode` is as in `Process.exitcode`: negative for a worker
-    that a signal ended, and then `signal` is the signal's number. `task` names the task.
-    Each is `None` where it is not known.
+    that a signal ended, and then `signal` is the signal's number. `task` names the task, and
+    `peak_memory` is the most memory that the worker had resident at a time, in bytes (a forked one begins
+    with its parent's). Each is `None` where it is not known.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class WorkerDiedError(ProcessError, RuntimeError):
         exitcode: int | None = None,
         signal: int | None = None,
         task: str | None = None,
+        peak_memory: int | None = None,
     ) -> None:
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
         self.signal = signal
         self.task = task
+        self.peak_memory = peak_memory
 
 
 class OwnerDiedError(RuntimeError):

@@ -159,8 +159,7 @@ class Parallel:
             raise RuntimeError(
                 "This Parallel instance is already running !"
                 + " Before submitting new tasks, you must wait for the completion of all the previous "
-                "tasks, or clean all references to the output generator."
-                * self.return_generator
+                "tasks, or clean all references to the output generator." * self.return_generator
             )
         self._is_running = True
         self._done = 0

@@ -36,6 +36,7 @@ def pytest_configure(config):
         "phalanx_only: a deliberate difference from the standard library",
         "slow: takes minutes; run with --slow",
         "big: needs several GiB of memory; run with --big",
+        "no_accounts(reason): what this test holds at its end cannot be compared",
         "watchdog(seconds): how long this test may take before it is ended",
     ):
         config.addinivalue_line("markers", line)

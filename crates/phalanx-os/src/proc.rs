@@ -95,6 +95,18 @@ pub fn kill(pid: u32, signal: i32) {
     }
 }
 
+/// Sends `signal` to all processes of the group of `leader`, a child that the caller has not reaped: as
+/// long as that is so the number is no other group's. Returns whether there was any.
+#[must_use]
+pub fn kill_group(leader: u32, signal: i32) -> bool {
+    let signal = rustix::process::Signal::from_named_raw(signal);
+    let leader = rustix::process::Pid::from_raw(leader.cast_signed());
+    match (leader, signal) {
+        (Some(leader), Some(signal)) => rustix::process::kill_process_group(leader, signal).is_ok(),
+        _ => false,
+    }
+}
+
 fn meminfo(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with(key))?;

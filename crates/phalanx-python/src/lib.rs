@@ -1,6 +1,7 @@
 //! The Python door to the phalanx engine: the private module `phalanx._core`.
 #![deny(unsafe_code)]
 
+mod cache;
 mod codec;
 mod error;
 mod ffi;
@@ -16,6 +17,8 @@ use pyo3::prelude::*;
 /// The private extension module of the `phalanx` package.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::cache::{CacheClaim, CacheEntry, CacheStore, CallKeys, hash_object};
     #[pymodule_export]
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
@@ -48,6 +51,8 @@ mod _core {
     use crate::types::cpu::cpu_count;
     #[pymodule_export]
     use crate::types::descriptors::{receive_fds, receive_handle, send_fds, send_handle};
+    #[pymodule_export]
+    use crate::types::diagnosis::{arena_census, dump_state};
     #[pymodule_export]
     use crate::types::listener::{SocketListener, connect_to};
     #[pymodule_export]

@@ -316,10 +316,10 @@ impl Family {
                 return;
             }
             local.holds.remove(&offset);
-            header.unhold(self.me());
+            header.holders().remove(self.me());
         }
         failpoint!("object.drop.unheld");
-        if !header.is_held() {
+        if !header.holders().any() {
             sweep::destroy_unheld(self, offset);
         }
     }
@@ -433,7 +433,7 @@ extern "C" fn before_fork() {
         }
         failpoint!("family.fork.reserved");
         for offset in local.holds.keys() {
-            family.arena.at::<ObjectHeader>(*offset).hold(place);
+            family.arena.at::<ObjectHeader>(*offset).holders().add(place);
         }
         failpoint!("family.fork.held");
     }

@@ -9,13 +9,17 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod bell;
 // Under loom, those who use the next two are left out.
 #[cfg(not(loom))]
 pub mod cells;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod chunk_word;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 pub mod containers;
+#[cfg(not(loom))]
+pub mod dump;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
@@ -25,7 +29,9 @@ pub mod family;
 pub mod frozen;
 #[cfg(not(loom))]
 pub mod guarded;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
+mod holders;
+#[cfg_attr(loom, allow(dead_code))]
 pub mod leases;
 #[cfg(all(test, loom))]
 mod loom_tests;

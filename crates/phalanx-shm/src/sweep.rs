@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::arena::{Chunk, ChunkState};
+use crate::arena::{Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
@@ -79,11 +79,11 @@ fn clean_up(family: &Family, dead: SlotId) {
         // that it still held.
         on_death(family, chunk, dead);
         failpoint!("sweep.object.repaired");
-        if header.is_held_by(dead) {
-            header.unhold(dead);
+        if header.holders().has(dead) {
+            header.holders().remove(dead);
             failpoint!("sweep.object.unheld");
         }
-        if !header.is_held() {
+        if !header.holders().any() {
             destroy(family, chunk);
         }
     });
@@ -100,15 +100,15 @@ pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
         return;
     };
     let is_object = family.arena().state_of(chunk).0 == ChunkState::Object;
-    if is_object && !family.arena().at::<ObjectHeader>(offset).is_held() {
+    if is_object && !family.arena().at::<ObjectHeader>(offset).holders().any() {
         destroy(family, chunk);
     }
 }
 
 /// Calls `$action` on the object of whatever kind in a chunk.
 macro_rules! dispatch {
-    ($family:expr, $chunk:expr, $object:ident => $action:expr) => {{
-        let arena = $family.arena();
+    ($arena:expr, $chunk:expr, $object:ident => $action:expr) => {{
+        let arena = $arena;
         let at = $chunk.offset() + HEADER_LEN as u64;
         match arena.at::<ObjectHeader>($chunk.offset()).kind() {
             Some(ObjectKind::Bytes) => {
@@ -172,13 +172,13 @@ fn unless_damaged(repair: impl FnOnce()) {
 
 fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_death(object, dead, family));
     });
 }
 
 fn destroy(family: &Family, chunk: Chunk) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_destroy(object, family));
     });
     failpoint!("object.destroy.emptied");
     let me = family.me();
@@ -188,4 +188,13 @@ fn destroy(family: &Family, chunk: Chunk) {
         failpoint!("object.destroy.owned");
         family.free(chunk);
     }
+}
+
+/// In what state the object in a chunk is, for people.
+pub(crate) fn describe(arena: &Arena, chunk: Chunk) -> String {
+    let mut words = String::new();
+    unless_damaged(|| {
+        dispatch!(arena, chunk, object => words = SharedObject::describe(object, arena));
+    });
+    words
 }

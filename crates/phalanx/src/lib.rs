@@ -61,6 +61,7 @@
 //! | [`channel`](mod@channel) | [`Sender`] and [`Receiver`]: values until the last process of either side has gone |
 //! | [`pipe`](mod@pipe) | values between two ends, each way, with an end when one is gone |
 //! | [`mod@task`] | functions that other processes can be asked to run: [`#[phalanx::task]`](macro@task) |
+//! | [`diagnosis`] | the state of the shared memory in words, to find out why a program stands still |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | [`Lock`] with the data that it protects, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
@@ -69,6 +70,7 @@
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
 //! | [`seed`] | seeds for streams of random numbers, one for each task |
+//! | [`cache`] | computed values on disk, which many processes share: each computed once, none returned damaged |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
@@ -76,6 +78,7 @@
 //! | [`error`] | small errors that give back what was handed in, and one above all |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
+//! | [`jobs`] | commands in parallel: other people's programs and scripts, so many at a time |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
@@ -105,10 +108,13 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod cache;
 pub mod channel;
 pub mod connection;
+pub mod diagnosis;
 pub mod entry;
 pub mod error;
+pub mod jobs;
 pub mod manager;
 pub mod message;
 pub mod named;

@@ -40,7 +40,8 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         } else {
             process.call_method0(py, intern!(py, "join"))?;
             let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
-            let death = Death { seat, pid: pid.unwrap_or(0), code };
+            let death =
+                Death { seat, pid: pid.unwrap_or(0), code, memory: Memory::of(py, &process) };
             let was_ready = locked(&owner.ready)[seat];
             let is_expected = owner.manners.take_condemned(seat);
             if owner.manners.breaks() && !is_expected {
@@ -129,12 +130,32 @@ pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u
     owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
+/// What is known of the memory that a worker had; nothing of one that is no process of ours.
+#[derive(Default)]
+struct Memory {
+    peak: Option<u64>,
+    /// As the end of a sentence.
+    words: String,
+}
+
+impl Memory {
+    fn of(py: Python<'_>, process: &Py<PyAny>) -> Self {
+        let ask = || -> PyResult<Self> {
+            let child = process.bind(py).getattr("_popen")?.getattr("_child")?;
+            let peak = child.getattr("peak_memory")?.extract()?;
+            Ok(Self { peak, words: child.call_method0("describe_memory")?.extract()? })
+        };
+        ask().unwrap_or_default()
+    }
+}
+
 /// How a worker ended.
 struct Death {
     seat: usize,
     pid: u32,
     /// As in `Process.exitcode`: minus the signal, if one ended it.
     code: i32,
+    memory: Memory,
 }
 
 impl Death {
@@ -146,15 +167,14 @@ impl Death {
         }
     }
 
-    fn hint(&self) -> &'static str {
-        match self.code {
-            -9 => {
-                "; if nobody killed it, the system's out-of-memory killer may have: run fewer \
-                 workers or smaller tasks"
-            }
+    /// What it had of memory, and what may have been its end.
+    fn hint(&self) -> String {
+        let crash = match self.code {
             -11 | -7 | -4 | -8 => "; a native extension may have crashed",
+            -6 => "; a library may have called abort()",
             _ => "",
-        }
+        };
+        format!("{}{crash}", self.memory.words)
     }
 
     /// The error of the task that was running.
@@ -214,6 +234,7 @@ impl Death {
             details.set_item("pid", self.pid)?;
             details.set_item("exitcode", self.code)?;
             details.set_item("signal", (self.code < 0).then_some(-self.code))?;
+            details.set_item("peak_memory", self.memory.peak)?;
             details.set_item("task", task)?;
             class.call((message,), Some(&details))
         };

@@ -8,6 +8,7 @@ mod connection_errors;
 pub(crate) mod containers;
 pub(crate) mod cpu;
 pub(crate) mod descriptors;
+pub(crate) mod diagnosis;
 pub(crate) mod event;
 pub(crate) mod listener;
 pub(crate) mod lock;

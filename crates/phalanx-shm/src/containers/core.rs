@@ -97,6 +97,12 @@ impl Core {
         Ok(guard)
     }
 
+    /// Who has it locked, for people.
+    pub(super) fn describe(&self) -> String {
+        let holder = self.lock.holder().map(|slot| slot.raw());
+        holder.map_or("free".to_owned(), |slot| format!("being changed by process {slot}"))
+    }
+
     /// The table and the version, for a look without the lock; none while a change is under way, or
     /// for ever.
     #[inline]
@@ -111,7 +117,8 @@ impl Core {
     #[inline]
     pub(super) fn is_still(&self, version: Version) -> bool {
         fence(Ordering::Acquire);
-        self.journal.load(Ordering::Relaxed) == IDLE
+        // Acquire: a journal that was disarmed since comes with the version that it made.
+        self.journal.load(Ordering::Acquire) == IDLE
             && self.changes.load(Ordering::Relaxed) == version
     }
 
@@ -153,7 +160,9 @@ impl Core {
 
     #[inline]
     fn disarm(&self) {
-        self.changes.store(self.changes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        // Release: who reads the new version without the lock has to see the change itself too, or it
+        // would follow old words to chunks that are used for something else by now.
+        self.changes.store(self.changes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
         self.journal.store(IDLE, Ordering::Release);
         // What the next change writes into the journal stays behind this.
         fence(Ordering::AcqRel);

@@ -340,8 +340,10 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 }
 
+#[cfg(not(loom))]
 mod as_object {
     use super::List;
+    use crate::arena::Arena;
     use crate::family::Family;
     use crate::object::{ObjectKind, SharedObject};
     use crate::peers::SlotId;
@@ -362,6 +364,10 @@ mod as_object {
 
         fn on_destroy(&self, family: &Family) {
             self.empty_for_good(family);
+        }
+
+        fn describe(&self, _arena: &Arena) -> String {
+            self.core.describe()
         }
     }
 }

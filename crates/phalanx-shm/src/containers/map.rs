@@ -265,8 +265,10 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 }
 
+#[cfg(not(loom))]
 mod as_object {
     use super::Map;
+    use crate::arena::Arena;
     use crate::family::Family;
     use crate::object::{ObjectKind, SharedObject};
     use crate::peers::SlotId;
@@ -287,6 +289,10 @@ mod as_object {
 
         fn on_destroy(&self, family: &Family) {
             self.empty_for_good(family);
+        }
+
+        fn describe(&self, _arena: &Arena) -> String {
+            self.core.describe()
         }
     }
 }

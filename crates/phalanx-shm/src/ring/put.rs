@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::segment::{Header, Mark, Segment, next_capacity, units_for};
+use super::segment::{Header, Mark, Segment, TINY_MAX, next_capacity, units_for};
 use super::{Memory, PAYLOAD, Ring, SEGMENT, SEGMENT_HEADER};
 use crate::alloc_error::AllocError;
 use crate::failpoint;
@@ -87,6 +87,20 @@ impl Ring {
         if let Record::Inline(bytes) | Record::Labelled { label: bytes, .. } = record {
             assert!(bytes.len() <= super::INLINE_MAX, "too many bytes for an inline record");
         }
+        if let Record::Inline(bytes) = record
+            && self.put_at_once(memory, bytes)
+        {
+            return Ok(());
+        }
+        self.put_patiently(memory, record, patience)
+    }
+
+    fn put_patiently(
+        &self,
+        memory: &impl Memory,
+        record: Record<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<(), PutError> {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
@@ -165,14 +179,17 @@ impl Ring {
     ) -> Result<(), AllocError> {
         let payload;
         let (header, bytes, chunk) = match record {
-            Record::Inline(bytes) => (Header::Inline(bytes.len() as u32), bytes, None),
+            Record::Inline(bytes) => {
+                let (header, bytes) = inline(bytes);
+                (header, bytes, None)
+            }
             Record::Payload { chunk, len } => {
                 payload = payload_record(chunk, len, &[]);
-                (Header::Payload(0), &payload[..], Some(chunk))
+                (Header::Payload(0).pack(), &payload[..], Some(chunk))
             }
             Record::Labelled { label, chunk, len } => {
                 payload = payload_record(chunk, len, label);
-                (Header::Payload(label.len() as u32), &payload[..], Some(chunk))
+                (Header::Payload(label.len() as u32).pack(), &payload[..], Some(chunk))
             }
         };
         let units = units_for(bytes.len());
@@ -185,7 +202,7 @@ impl Ring {
             tail = segment.tail();
         }
         let size = segment.units();
-        let mut index = tail.position % size;
+        let mut index = tail.position & (size - 1);
         let mut next = tail;
         if units > size - index {
             memory.write(at, byte(index), Header::Pad.pack(), &[]);
@@ -203,7 +220,7 @@ impl Ring {
             assert!(ours, "the chunk of a payload must belong to the process that puts it");
             failpoint!("ring.put.attached");
         }
-        memory.write(at, byte(index), header.pack(), bytes);
+        memory.write(at, byte(index), header, bytes);
         failpoint!("ring.put.written");
         // PUBLISH: read with Acquire by `Segment::tail` in `take`.
         segment.tail.store(next.advanced(units).pack(), Ordering::Release);
@@ -259,6 +276,15 @@ impl Ring {
     }
 }
 
+/// The header of an inline record, and what follows it.
+#[inline]
+pub(super) fn inline(bytes: &[u8]) -> (u64, &[u8]) {
+    match bytes.len() {
+        0..=TINY_MAX => (Header::pack_tiny(bytes), &[]),
+        len => (Header::Inline(len as u32).pack(), bytes),
+    }
+}
+
 fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(16 + label.len());
     record.extend_from_slice(&chunk.to_le_bytes());
@@ -269,9 +295,9 @@ fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
 
 /// Whether a record of so many units fits between tail and head of a segment of `size`.
 #[inline]
-fn fits(size: u32, head: u32, tail: Mark, units: u32) -> bool {
+pub(super) fn fits(size: u32, head: u32, tail: Mark, units: u32) -> bool {
     let used = tail.position.wrapping_sub(head);
-    let index = tail.position % size;
+    let index = tail.position & (size - 1);
     let to_end = size - index;
     let pad = if units > to_end { to_end } else { 0 };
     // In 64 bits, so that nothing overflows whatever a damaged segment says.

@@ -62,6 +62,29 @@ impl Ring {
         patience: &Patience<'_>,
         note: &mut dyn FnMut(Noted<'_>),
     ) -> Result<Taken, GaveUp> {
+        if self.has_more(memory)
+            && let Some(side) = self.get.lock.try_guard(memory.me())
+        {
+            let taken = self.remove(memory, out, note);
+            drop(side);
+            failpoint!("ring.take.unlocked");
+            if let Some(taken) = taken {
+                if self.limit() != 0 {
+                    self.not_full.notify_one();
+                }
+                return Ok(taken);
+            }
+        }
+        self.take_patiently(memory, out, patience, note)
+    }
+
+    fn take_patiently(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        patience: &Patience<'_>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Result<Taken, GaveUp> {
         let mut slices = Slices::for_users();
         let mut sleeps = 0;
         loop {
@@ -108,7 +131,7 @@ impl Ring {
     /// Whether the consumers know of a record that nobody has taken, without a look at the tail. Only
     /// a hint: another one may take it meanwhile.
     #[inline]
-    fn has_more(&self, memory: &impl Memory) -> bool {
+    pub(super) fn has_more(&self, memory: &impl Memory) -> bool {
         let at = self.get.segment.load(Ordering::Acquire);
         self.get.other.of(at).is_some_and(|tail| tail != memory.segment(at).head().position)
     }
@@ -188,7 +211,7 @@ impl Ring {
     ) -> Taken {
         let size = segment.units();
         let mut next = head;
-        let mut index = head.position % size;
+        let mut index = head.position & (size - 1);
         let mut header = Header::unpack(memory.read_word(at, byte(index)));
         if header == Some(Header::Pad) {
             next.position = next.position.wrapping_add(size - index);
@@ -207,6 +230,14 @@ impl Ring {
                 segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.taken");
                 self.expect_another(memory, at, size, next.advanced(units).position, units);
+                Taken::Inline
+            }
+            Some(Header::Tiny(tiny)) => {
+                out.extend_from_slice(&tiny.bytes[..tiny.len]);
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
+                failpoint!("ring.take.read");
+                segment.head.store(next.advanced(1).pack(), Ordering::Release);
+                failpoint!("ring.take.taken");
                 Taken::Inline
             }
             Some(Header::Payload(label)) => {
@@ -241,7 +272,7 @@ impl Ring {
             return;
         }
         let known = self.get.other.of(at).map_or(0, |tail| tail.wrapping_sub(position));
-        let index = position % size;
+        let index = position & (size - 1);
         let units = units.min(EXPECTED_UNITS).min(known).min(size - index);
         memory.expect(at, byte(index), units as usize * 8);
     }

@@ -13,7 +13,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::object::{NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{PutError, Ring};
+use phalanx_shm::ring::{PutError, Ring, Short};
 use phalanx_shm::spin::Spin;
 
 use super::doorbell::Bell;
@@ -123,6 +123,24 @@ impl RawQueue {
             self.bell.silence();
         }
         Ok(Incoming::new(self.family(), taken))
+    }
+
+    /// Puts a message that is nothing but a frame, if that can be done at once; if not, that says nothing
+    /// about why. See [`Ring::put_at_once`].
+    #[inline]
+    pub(crate) fn put_at_once(&self, frame: &[u8]) -> bool {
+        self.ring.put_at_once(self.family(), frame)
+    }
+
+    /// Takes the oldest message if it is a short one and that can be done at once; if not, that says nothing
+    /// about why. See [`Ring::take_at_once`].
+    #[inline]
+    pub(crate) fn take_at_once(&self, frame: &mut Short) -> Option<usize> {
+        let taken = self.ring.take_at_once(self.family(), frame)?;
+        if self.bell.is_ringing() && self.is_empty() {
+            self.bell.silence();
+        }
+        Some(taken)
     }
 
     /// Puts short messages, waiting for room for the first; the others as far as there is room then.

@@ -44,8 +44,10 @@ mod outside;
 pub(crate) mod tickets;
 pub(crate) mod transfer;
 
+use std::mem::needs_drop;
 use std::sync::Arc;
 
+use phalanx_shm::ring::{SHORT_MAX, Short};
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +83,19 @@ pub trait Codec<T> {
     #[doc(hidden)]
     const OUTSIDE: bool = false;
 
+    /// Whether frames are mostly short, and consist of nothing but their bytes: then they are tried
+    /// without all that other values may need.
+    #[doc(hidden)]
+    const SHORT: bool = false;
+
+    /// Writes the frame of a value to `out`, if it is short; returns how long it is. Only where
+    /// [`Codec::SHORT`] says that this can be.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_short(_value: &T, _out: &mut Short) -> Option<usize> {
+        None
+    }
+
     /// Appends the frame of a value to `out`.
     ///
     /// # Errors
@@ -110,6 +125,13 @@ pub enum Postcard {}
 
 impl<T: Message> Codec<T> for Postcard {
     const OUTSIDE: bool = true;
+    /// What owns something, such as a handle or shared bytes, has to be dropped.
+    const SHORT: bool = !needs_drop::<T>() && size_of::<T>() <= SHORT_MAX;
+
+    #[inline]
+    fn encode_short(value: &T, out: &mut Short) -> Option<usize> {
+        postcard::to_slice(value, out).ok().map(|frame| frame.len())
+    }
 
     #[inline]
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
+use phalanx_shm::ring::{SHORT_MAX, Short};
 
-use super::outside::{Scope, Source, collected, with_source};
+use super::outside::{self, Scope, Source, collected, with_source};
 use super::tickets::Watch;
 use super::{Codec, DecodeError, EncodeError};
 use crate::bytes::SharedBytes;
@@ -81,6 +82,31 @@ pub(crate) fn decode_message<T, C: Codec<T>>(
             with_source(Source::Handed(memory), || C::decode(frame))
         }
     }
+}
+
+/// Sends a value whose frame is short and nothing but bytes, by `put`, which may refuse; then it is for
+/// [`send`]. Whether it was sent.
+#[inline]
+pub(crate) fn send_short<T, C: Codec<T>>(value: &T, put: impl FnOnce(&[u8]) -> bool) -> bool {
+    if !C::SHORT || !outside::is_idle() {
+        return false;
+    }
+    let mut frame = [0; SHORT_MAX];
+    C::encode_short(value, &mut frame).is_some_and(|len| put(&frame[..len]))
+}
+
+/// Receives a value whose frame is short and nothing but bytes, if there is such a message and `take`
+/// can have it at once; otherwise it is for [`receive`].
+#[inline]
+pub(crate) fn receive_short<T, C: Codec<T>>(
+    take: impl FnOnce(&mut Short) -> Option<usize>,
+) -> Option<Result<T, DecodeError>> {
+    if !C::SHORT || !outside::is_idle() {
+        return None;
+    }
+    let mut frame = [0; SHORT_MAX];
+    let len = take(&mut frame)?;
+    Some(C::decode(&frame[..len]))
 }
 
 /// Why a value was not sent.

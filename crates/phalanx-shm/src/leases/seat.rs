@@ -1,89 +1,19 @@
-//! Leases: which worker of a pool is running which task, written where everybody can read it.
+//! One worker's place on the board: the words that say what it has leased, and how far it is.
 //!
-//! A pool has a board with one seat for each worker. A worker that takes a batch of tasks from the
-//! pool's ring writes the lease into its seat *before* the record counts as taken (see
-//! [`crate::ring::Ring::take_noting`]), and while it runs the batch it counts in one word how many
-//! tasks it has begun and how many it has finished. So when it dies, whoever reads its seat knows:
+//! One process writes them, the worker; when its death has been proven the owner reads them and empties
+//! the seat. Two writes come from elsewhere, and both are exchanges that fail if the worker has moved
+//! on: a void lease is struck out, a task that takes too long is condemned.
 //!
-//! | the seat says | the ring says | meaning |
+//! | the worker dies | what remains | what the owner makes of it |
 //! |---|---|---|
-//! | no lease | - | it was idle: nothing is lost |
-//! | a lease | record not taken | it died taking it: the batch is still in the ring |
-//! | a lease, begun = finished | taken | it died between tasks: all unfinished ones are run again |
-//! | a lease, begun > finished | taken | task number `finished` died with it; those behind it are run again |
-//!
-//! Two moments need care.
-//!
-//! *Taking.* A worker that dies between signing and taking leaves a lease on a record that the next
-//! worker takes, after which the ring says "taken" for both. So who signs looks first at the seat that
-//! signed before (its number is on the board; one signs under the ring's lock): if that lease names
-//! the very record that is being taken, its holder is dead and did not get it, and the lease is void.
-//!
-//! *Publishing.* Putting a result into the mailbox and counting it are two steps. So before it puts,
-//! the worker *promises*: "once my mailbox has had record number n, the first k tasks are settled".
-//! Whether that record was put is written in the mailbox for ever, so nobody has to guess whether a
-//! result is still to come.
-//!
-//! The words of a seat are written by its worker alone, until its death has been proven; then by the
-//! pool that owns it, with two exceptions: a void lease is struck out by who finds it, and the owner may
-//! *condemn* a task that runs too long.
-//!
-//! *Desks.* Publishing costs some hundred nanoseconds, far more than a tiny task. So short results can
-//! be collected and published together, and still none is lost with its worker: each is first written
-//! to the seat's desk, a run of bytes behind the seats, and then counted by one word that says which
-//! tasks' results lie there and how many bytes they are. The owner of a worker that died takes them
-//! from the desk. Once they are published the word names tasks that are settled, and counts for nothing.
-//!
-//! *Condemning.* A worker whose task has taken too long is killed, but it may have begun the next task
-//! by then, which is innocent. So the owner first sets a bit in the count of begun and finished tasks, by
-//! an exchange that fails if the worker has moved on; and a worker whose tasks have a limit counts a task
-//! as finished by an exchange that fails if the bit is set. Then it waits for its end.
-//!
-//! *Cancelling.* The number of a job whose results nobody wants is written into one of the board's words
-//! of cancelled jobs, chosen by the number. Workers look there before each task, and tasks may look while
-//! they run. A later job at the same word makes the former be forgotten: its tasks are run for nothing.
+//! | while it signs, before the last store | no lease | nothing was taken |
+//! | signed, record not taken | a lease that does not count | the batch is in the ring still |
+//! | after `begin`, before `finish` | begun > finished | that task is lost, those behind it run again |
+//! | between a promise and `settle` | the promise | the mailbox tells whether it was kept |
+//! | before `clear` | a lease, all settled | it cost nothing |
 
-use crate::event_count::EventCount;
-use crate::failpoint;
-use crate::family::Family;
-use crate::object::{ObjectKind, Shared, SharedObject};
-use crate::peers::SlotId;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::view::ShmSafe;
-
-/// The largest number of workers in one pool.
-pub const MAX_SEATS: usize = 1024;
-
-/// What a pool and its workers share besides the rings; the seats lie behind it.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub struct LeaseBoard {
-    seats: AtomicU32,
-    closing: AtomicU32,
-    ready: EventCount,
-    /// 1 + the seat that was the last to sign a lease, whether it got its record or not; 0 at first.
-    signing: AtomicU32,
-    /// Bytes of each seat's desk; without desks there are no words of cancelled jobs either.
-    desk: AtomicU32,
-    unused: AtomicU32,
-    pad: [AtomicU64; 5],
-    dirty: [AtomicU64; MAX_SEATS / 64],
-}
-
-// SAFETY: atomics only.
-#[allow(unsafe_code)]
-unsafe impl ShmSafe for LeaseBoard {}
-
-// SAFETY: the kind is this type's alone; zero is a board without seats.
-#[allow(unsafe_code)]
-unsafe impl SharedObject for LeaseBoard {
-    const KIND: ObjectKind = ObjectKind::Pool;
-
-    /// Leases stay: the pool reads them. A wake-up may have died with the process.
-    fn on_death(&self, _dead: SlotId, _family: &Family) {
-        self.ready.notify_all();
-    }
-}
 
 /// One worker's place on the board.
 #[derive(Debug, Default)]
@@ -113,6 +43,7 @@ pub struct Seat {
     pad: [AtomicU32; 10],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(std::mem::size_of::<Seat>() == 128);
 
 // SAFETY: atomics only.
@@ -158,11 +89,19 @@ pub struct Staged {
     pub bytes: u32,
 }
 
+/// What a worker's death costs of the batch that it had leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Tasks that it had finished, but whose results are gone with it.
+    pub unpublished: Option<Span>,
+    /// Tasks that it had begun and not finished: one, or none.
+    pub lost: Option<Span>,
+    /// Tasks that it had not begun.
+    pub again: Option<Span>,
+}
+
 /// In the count of begun and finished tasks: the one that runs is condemned.
 const CONDEMNED: u64 = 1 << 63;
-
-/// Words of cancelled jobs.
-const CANCELLED: usize = 1024;
 
 /// A worker's word that a record of its mailbox settles the first tasks of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,171 +111,6 @@ pub struct Promise {
     /// The record's ordinal in the mailbox, modulo 2^32.
     pub ordinal: u32,
 }
-
-impl LeaseBoard {
-    /// A board with so many seats (at most [`MAX_SEATS`]), each with a desk of so many bytes.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn create(
-        family: &'static Family,
-        seats: usize,
-        desk: usize,
-    ) -> Result<Shared<Self>, crate::arena::AllocError> {
-        let seats = seats.min(MAX_SEATS);
-        let desk = desk.next_multiple_of(64);
-        let extras = if desk == 0 { 0 } else { CANCELLED * 8 + seats * desk };
-        let tail = seats * std::mem::size_of::<Seat>() + extras;
-        Shared::with_tail(family, tail, |board: &Self| {
-            board.seats.store(seats as u32, Ordering::Relaxed);
-            board.desk.store(desk as u32, Ordering::Relaxed);
-        })
-    }
-
-    /// Bytes of each seat's desk.
-    #[must_use]
-    pub fn desk(&self) -> usize {
-        self.desk.load(Ordering::Relaxed) as usize
-    }
-
-    /// Results or other news arrive: slept on by the pool, notified by workers.
-    #[must_use]
-    pub fn ready(&self) -> &EventCount {
-        &self.ready
-    }
-
-    /// From now on workers leave when there is nothing more to do.
-    pub fn close(&self) {
-        self.closing.store(1, Ordering::SeqCst);
-    }
-
-    /// Whether the pool takes no more tasks.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst) != 0
-    }
-
-    /// Says that the mailbox of a seat has something new. Call after publishing.
-    #[inline]
-    pub fn flag(&self, seat: usize) {
-        let (word, bit) = (&self.dirty[seat / 64 % self.dirty.len()], 1 << (seat % 64));
-        if word.load(Ordering::SeqCst) & bit == 0 {
-            word.fetch_or(bit, Ordering::SeqCst);
-        }
-        self.ready.notify_one();
-    }
-
-    /// Whether any seat is flagged.
-    #[must_use]
-    pub fn has_news(&self) -> bool {
-        self.dirty.iter().any(|word| word.load(Ordering::SeqCst) != 0)
-    }
-
-    /// The flagged seats, whose flags are taken down.
-    pub fn take_flags(&self) -> impl Iterator<Item = usize> + '_ {
-        self.dirty.iter().enumerate().flat_map(|(i, word)| {
-            let mut bits =
-                if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) };
-            std::iter::from_fn(move || {
-                (bits != 0).then(|| {
-                    let bit = bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    i * 64 + bit
-                })
-            })
-        })
-    }
-}
-
-impl Shared<LeaseBoard> {
-    /// A seat by its number.
-    ///
-    /// # Panics
-    /// When the board has no such seat.
-    #[must_use]
-    #[inline]
-    pub fn seat(&self, number: usize) -> &Seat {
-        assert!(number < self.seats.load(Ordering::Relaxed) as usize, "no seat {number}");
-        let at = self.tail_offset() + (number * std::mem::size_of::<Seat>()) as u64;
-        self.family().arena().at(at)
-    }
-
-    fn behind_the_seats(&self) -> u64 {
-        let seats = self.seats.load(Ordering::Relaxed) as usize;
-        self.tail_offset() + (seats * std::mem::size_of::<Seat>()) as u64
-    }
-
-    /// The word where a job's cancellation is noted.
-    ///
-    /// # Panics
-    /// When the board has no desks.
-    fn cancelled_word(&self, job: u64) -> &AtomicU64 {
-        assert!(self.desk() > 0, "a board without desks has no words of cancelled jobs");
-        let at = self.behind_the_seats() + (job as usize % CANCELLED * 8) as u64;
-        self.family().arena().at(at)
-    }
-
-    /// Nobody wants the results of the job any more.
-    ///
-    /// # Panics
-    /// When the board has no desks.
-    pub fn cancel(&self, job: u64) {
-        self.cancelled_word(job).store(job, Ordering::Release);
-    }
-
-    /// Whether the job was cancelled and that was not forgotten; on a board without desks none is.
-    #[must_use]
-    #[inline]
-    pub fn is_cancelled(&self, job: u64) -> bool {
-        self.desk() > 0 && self.cancelled_word(job).load(Ordering::Relaxed) == job
-    }
-
-    fn desk_offset(&self, number: usize, at: usize, len: usize) -> u64 {
-        let desk = self.desk();
-        assert!(at.checked_add(len).is_some_and(|end| end <= desk), "no room on the desk");
-        let seats = self.seats.load(Ordering::Relaxed) as usize;
-        assert!(number < seats, "no seat {number}");
-        self.behind_the_seats() + (CANCELLED * 8 + number * desk + at) as u64
-    }
-
-    /// Lays a record on the desk of seat `number`, from byte `at` on: the length of `bytes` as a
-    /// little-endian word, then `bytes`. It counts once [`Seat::stage`] says so. For the seat's worker.
-    ///
-    /// # Panics
-    /// When the desk has no room for it.
-    #[inline]
-    pub fn lay(&self, number: usize, at: usize, bytes: &[u8]) {
-        let offset = self.desk_offset(number, at, 8 + bytes.len());
-        self.family().arena().write_record(offset, (bytes.len() as u64).to_le(), bytes);
-        failpoint!("pool.desk.written");
-    }
-
-    /// Appends the first `len` bytes on the desk of seat `number` to `out`: for its worker, or once that
-    /// has ended.
-    ///
-    /// # Panics
-    /// When the desk has not so many.
-    pub fn read_desk(&self, number: usize, len: usize, out: &mut Vec<u8>) {
-        self.family().arena().read_bytes(self.desk_offset(number, 0, len), len, out);
-    }
-
-    /// Writes a lease on the record that the worker of seat `number` is about to take. To be called
-    /// under the lock of the ring of tasks.
-    pub fn sign(&self, number: usize, ordinal: u32, span: Span) {
-        let before = self.signing.load(Ordering::Relaxed) as usize;
-        let seats = self.seats.load(Ordering::Relaxed) as usize;
-        // In range, whatever stands there: a panic here would leave the ring locked.
-        if (1..=seats).contains(&before) && before - 1 != number {
-            self.seat(before - 1).strike(ordinal);
-        }
-        failpoint!("pool.lease.struck");
-        self.signing.store(number as u32 + 1, Ordering::Release);
-        failpoint!("pool.lease.signing");
-        self.seat(number).sign(ordinal, span);
-        failpoint!("pool.lease.signed");
-    }
-}
-
 impl Seat {
     /// Empties the seat for a new worker.
     pub fn vacate(&self) {
@@ -349,7 +123,8 @@ impl Seat {
         self.progress.store(0, Ordering::Release);
     }
 
-    fn sign(&self, ordinal: u32, span: Span) {
+    /// Writes a lease, in place of whatever stood there.
+    pub(super) fn sign(&self, ordinal: u32, span: Span) {
         self.lease.store(0, Ordering::Release);
         self.job.store(span.job, Ordering::Relaxed);
         self.first.store(span.first, Ordering::Relaxed);
@@ -362,7 +137,7 @@ impl Seat {
     }
 
     /// Strikes out a lease on a record that its dead holder did not get.
-    fn strike(&self, ordinal: u32) {
+    pub(super) fn strike(&self, ordinal: u32) {
         // Nothing but that very lease: the seat may have been given to a new worker meanwhile.
         let _ =
             self.lease.compare_exchange(signed(ordinal), 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -509,6 +284,48 @@ impl Seat {
             promise: (promise != 0)
                 .then_some(Promise { settles: (promise >> 32) as u32, ordinal: promise as u32 }),
         })
+    }
+
+    /// The lease of a worker that has died, unless it died before it got the record: `is_taken` tells of
+    /// an ordinal whether the ring says so.
+    #[must_use]
+    pub fn lease_that_counts(&self, is_taken: impl FnOnce(u32) -> bool) -> Option<Lease> {
+        let lease = self.lease()?;
+        if !is_taken(lease.ordinal) {
+            return None;
+        }
+        // Whoever took the record instead struck out this lease before it did.
+        self.lease().filter(|again| again.ordinal == lease.ordinal)
+    }
+}
+
+impl Lease {
+    /// How many tasks of the batch are settled: `was_put` tells of an ordinal whether the worker's
+    /// mailbox has ever had that record.
+    #[must_use]
+    pub fn settled_by(&self, was_put: impl FnOnce(u32) -> bool) -> u32 {
+        match self.promise {
+            Some(promise) if was_put(promise.ordinal) => promise.settles,
+            _ => self.settled,
+        }
+    }
+
+    /// What the worker's death costs, if so many tasks of the batch are settled. Each task is settled or
+    /// in one of the three parts.
+    #[must_use]
+    pub fn cost(&self, settled: u32) -> Cost {
+        let part = |from: u32, to: u32| {
+            (from < to).then(|| Span {
+                job: self.span.job,
+                first: self.span.first + u64::from(from),
+                count: to - from,
+            })
+        };
+        Cost {
+            unpublished: part(settled, self.finished),
+            lost: part(self.finished.max(settled), self.begun),
+            again: part(self.begun.max(settled), self.span.count),
+        }
     }
 }
 
