@@ -608,9 +608,7 @@ class ExecutorCore:
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
-    def __new__(
-        cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None
-    ) -> Self: ...
+    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None) -> Self: ...
     def apply(
         self,
         function: Callable[..., _T],

@@ -33,4 +33,4 @@ def watch(name: str) -> None:
     """Have the generator of a module set when the module is imported."""
     _watched.add(name)
     if _Finder not in sys.meta_path:
-        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder)

@@ -31,7 +31,7 @@ def levels() -> "dict[str, int]":
 def forward(bench: "Any", levels: "dict[str, int]") -> None:
     """Send what this worker logs to the owner of its pool."""
     logging.root.handlers[:] = [_Sender(bench)]
-    for name, logger in list(logging.root.manager.loggerDict.items()):
+    for logger in list(logging.root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger):
             logger.handlers.clear()
             logger.propagate = True

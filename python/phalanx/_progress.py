@@ -26,7 +26,7 @@ def display(progress: "Any", total: "int | None") -> "Any":
     if progress is True or isinstance(progress, str):
         description = "" if progress is True else progress
         try:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
         except ImportError:
             return _Text(description, total)
         return _Bar(tqdm(total=total, desc=description or None, file=sys.stderr), True)

@@ -158,9 +158,7 @@ class BaseContext:
         from .pool import Pool
 
         context = self.get_context()
-        return Pool(
-            processes, initializer, initargs, maxtasksperchild, context=context, seed=seed, logs=logs
-        )
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=context, seed=seed, logs=logs)
 
     def RawValue(self, typecode_or_type: "Any", *args: "Any") -> "Any":
         """Return a `ctypes` object in shared memory."""

@@ -15,9 +15,7 @@ def program(mp, scale):
         squares, total, lock = manager.dict(), manager.Value("i", 0), manager.Lock()
         share = int(300 * scale)
         processes = [
-            mp.Process(
-                target=fill, args=(range(start, start + share), squares, total, lock)
-            )
+            mp.Process(target=fill, args=(range(start, start + share), squares, total, lock))
             for start in range(0, 4 * share, share)
         ]
         for process in processes:

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import textwrap
 
+import phalanx as mp
 import pytest
 import tasks_targets as targets
 from support import wait_until
-
-import phalanx as mp
 
 pytestmark = pytest.mark.phalanx_only
 

@@ -6,12 +6,11 @@ import io
 import random
 
 import numpy as np
+import phalanx as mp
 import pytest
 import tasks_targets as targets
-from tqdm import tqdm
-
-import phalanx as mp
 from phalanx import Parallel, delayed
+from tqdm import tqdm
 
 pytestmark = pytest.mark.phalanx_only
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 import time
 
+import phalanx as mp
 import pytest
 import tasks_targets as targets
-from tqdm import tqdm
-
-import phalanx as mp
 from phalanx import _progress
+from tqdm import tqdm
 
 pytestmark = pytest.mark.phalanx_only
 
@@ -71,7 +71,7 @@ def check(recorder, total):
     assert not any(told[3] for told in recorder.told[:-1])
     times = [told[4] for told in recorder.told[:-1]]
     # At most ten times a second: the clock of the engine and that of the test differ by less than that.
-    assert all(later - sooner > 0.05 for sooner, later in zip(times, times[1:], strict=False))
+    assert all(later - sooner > 0.05 for sooner, later in itertools.pairwise(times))
 
 
 def test_failures_are_counted(recorder):

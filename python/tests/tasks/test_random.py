@@ -8,10 +8,9 @@ import sys
 import textwrap
 
 import numpy as np
+import phalanx as mp
 import pytest
 import tasks_targets as targets
-
-import phalanx as mp
 
 pytestmark = pytest.mark.phalanx_only
 

@@ -6,11 +6,10 @@ import itertools
 import os
 import time
 
+import phalanx as mp
 import pytest
 import tasks_targets as targets
 from support import wait_until
-
-import phalanx as mp
 
 pytestmark = pytest.mark.phalanx_only
 
@@ -75,11 +74,15 @@ def test_a_worker_that_dies_is_the_searchs_error():
 
 
 def test_nothing_is_left_of_searches(resources):
+    _search_often()
+    resources.settle()
+
+
+def _search_often():
     with mp.Pool(2) as pool:
         for _ in range(200):
             assert pool.any(lambda x: x == 5, itertools.count())
         assert pool._cache == {}
-    resources.settle()
 
 
 def test_a_search_of_a_closed_pool_is_refused():
