@@ -236,6 +236,9 @@ class Pool(_Names):
         self._owner = os.getpid()
         self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
         self._state = RUN
+        if logs:
+            self._core.watch()
+            self._serve_callbacks()
 
     def _make_core(self, processes, start, seed):
         return self._Core(processes, start, None if seed is None else Seeds(seed))

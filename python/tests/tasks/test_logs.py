@@ -71,6 +71,18 @@ def test_what_a_worker_said_last_arrives(kept):
     assert [record.getMessage() for record in kept] == ["about to end"]
 
 
+def test_records_arrive_while_nobody_waits(kept):
+    with mp.Pool(1, logs=True) as pool:
+        result = pool.apply_async(targets.log_some, (3,))
+        wait_until(lambda: len(kept) == 2, "the records are there")
+        assert result.get() > 0
+    pool = mp.Pool(1, logs=True)
+    pool.apply_async(targets.log_some, (4,))
+    pool.close()
+    pool.join()
+    assert len(kept) == 4
+
+
 def test_what_cannot_be_sent_arrives_as_a_text(kept):
     with mp.Pool(1, logs=True) as pool:
         assert pool.apply(targets.log_strangely, (1,))

@@ -38,6 +38,10 @@ PROGRAM = """
             os.kill(os.getpid(), 9)
         return number
 
+    def say_much(number):
+        print(chr(97 + number) * 1_000_000)
+        return number
+
     if __name__ == "__main__":
         ctx = mp.get_context(sys.argv[1])
         {body}
@@ -122,6 +126,27 @@ def test_a_worker_that_dies_holds_up_nobody(tmp_path):
     """
     out, _ = run(tmp_path, "fork", body, read_slowly=False)
     assert sorted(out.splitlines()) == [f"before the end of {number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])
+def test_a_worker_that_ends_or_stops_amid_a_line_holds_up_nobody(tmp_path, signal):
+    needed = 2 if signal == "SIGKILL" else 1  # The one that was stopped never answers.
+    body = f"""
+        import signal
+        with ctx.Pool(2) as pool:
+            results = [pool.apply_async(say_much, (number,)) for number in range(2)]
+            # Nobody reads so far: one of them writes, the other waits for its turn.
+            time.sleep(0.5)
+            os.kill(pool._pool[0].pid, signal.{signal})
+            answered = 0
+            while answered < {needed}:
+                answered = sum(result.ready() for result in results)
+                time.sleep(0.01)
+            sys.stderr.write("done")
+    """
+    out, err = run(tmp_path, "fork", body)
+    assert err == "done"
+    assert "a" * 1_000_000 in out or "b" * 1_000_000 in out or signal == "SIGSTOP"
 
 
 def test_a_terminal_gets_every_line_at_once(tmp_path):

@@ -199,6 +199,9 @@ impl PoolCore {
     /// No more calls.
     fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
+        if self.0.is_watched.swap(false, Ordering::SeqCst) {
+            *locked(&self.0.with_callbacks) -= 1;
+        }
         self.0.close_if_done();
         self.0.wake_callbacks();
         self.0.crew.pass_on();
@@ -249,6 +252,15 @@ impl PoolCore {
         self.0.look_after_workers(py).map(drop)
     }
 
+    /// Has the thread for callbacks take in what arrives although no job has any: log records are to be
+    /// handled also when nobody waits for a result.
+    fn watch(&self) {
+        if !self.0.is_watched.swap(true, Ordering::SeqCst) {
+            *locked(&self.0.with_callbacks) += 1;
+            self.0.wake_callbacks();
+        }
+    }
+
     /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the
     /// pool's thread for callbacks.
     fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
@@ -257,9 +269,11 @@ impl PoolCore {
             let mut next = None;
             owner.wait_until(py, None, |_| {
                 next = locked(&owner.callbacks).pop_front();
-                next.is_some() || owner.terminated.load(Ordering::Relaxed)
+                next.is_some()
+                    || owner.terminated.load(Ordering::Relaxed)
+                    || *locked(&owner.with_callbacks) == 0
             })?;
-            let Some(job) = next else { return Ok(()) };
+            let Some(job) = next else { continue };
             super::results::call_back(py, &job);
             *locked(&owner.with_callbacks) -= 1;
             owner.crew.pass_on();

@@ -198,29 +198,6 @@ impl Job {
         Self { work: Some(work), ..self }
     }
 
-    /// Shows how far it is to a display, if there is one. Before anything is waited for.
-    pub(super) fn report_to(&self, display: Option<Py<PyAny>>) {
-        if let Some(display) = display {
-            let _ = self.progress.set(Progress::new(display));
-        }
-    }
-
-    /// Shows how far it is, if somebody wants to see it and has not just seen it.
-    #[inline]
-    pub(super) fn show_progress(&self, py: Python<'_>) {
-        if let Some(progress) = self.progress.get() {
-            progress.show(py, self);
-        }
-    }
-
-    /// Shows how far it came.
-    #[inline]
-    pub(super) fn end_progress(&self, py: Python<'_>) {
-        if let Some(progress) = self.progress.get() {
-            progress.end(py, self);
-        }
-    }
-
     /// What the user calls the function, for messages.
     pub(super) fn name_of_function(&self, py: Python<'_>) -> Cow<'_, str> {
         match &self.work {

@@ -3,6 +3,8 @@
 //! The thread that wants results collects them, decodes its own and looks after the workers while
 //! it waits; only calls with callbacks have a thread of their own, started with the first of them.
 
+mod bench;
+mod calling;
 mod calls;
 mod core;
 mod death;
@@ -25,6 +27,8 @@ mod wire;
 mod worker;
 
 pub(crate) use self::core::PoolCore;
+pub(crate) use bench::WorkerBench;
+pub(crate) use calling::call_task;
 pub(crate) use calls::{CallStream, Delayed};
 pub(crate) use executor::{ExecutorCore, ExecutorMap, ExecutorService};
 pub(crate) use future::{FutureBase, FutureCondition};
@@ -37,4 +41,3 @@ pub(crate) use sending::name_of;
 pub(crate) use sharing::Sharing;
 pub(crate) use stream::IMapIterator;
 pub(crate) use wire::Mode;
-pub(crate) use worker::{WorkerBench, call_task};

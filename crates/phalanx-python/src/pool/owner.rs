@@ -15,12 +15,12 @@ use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
 use super::random::{SeedOfCall, Seeds};
 use super::stream::Pace;
-use super::worker::WorkerBench;
 use crate::message::out_of_memory;
 use crate::types::shared::create_error;
 
@@ -50,6 +50,8 @@ pub(super) struct Owner {
     /// no part in collecting while there are none.
     pub(super) with_callbacks: Mutex<usize>,
     pub(super) callback_bell: Condvar,
+    /// The pool itself counts among these jobs until it is closed.
+    pub(super) is_watched: AtomicBool,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -110,6 +112,7 @@ impl Owner {
             callbacks: Mutex::default(),
             with_callbacks: Mutex::new(0),
             callback_bell: Condvar::new(),
+            is_watched: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),

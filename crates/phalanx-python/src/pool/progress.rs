@@ -62,3 +62,28 @@ impl Progress {
         }
     }
 }
+
+impl Job {
+    /// Shows how far it is to a display, if there is one. Before anything is waited for.
+    pub(super) fn report_to(&self, display: Option<Py<PyAny>>) {
+        if let Some(display) = display {
+            let _ = self.progress.set(Progress::new(display));
+        }
+    }
+
+    /// Shows how far it is, if somebody wants to see it and has not just seen it.
+    #[inline]
+    pub(super) fn show_progress(&self, py: Python<'_>) {
+        if let Some(progress) = self.progress.get() {
+            progress.show(py, self);
+        }
+    }
+
+    /// Shows how far it came.
+    #[inline]
+    pub(super) fn end_progress(&self, py: Python<'_>) {
+        if let Some(progress) = self.progress.get() {
+            progress.end(py, self);
+        }
+    }
+}

@@ -1,112 +1,29 @@
 //! The loop of a worker process.
 
 use std::cell::Cell;
-use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
-use phalanx::sync::RawLock;
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyList;
 
-use super::output::{LineWriter, write_lines};
+use super::calling::call_task;
+use super::output::write_lines;
 use super::owner::family;
-use super::random::{Streams, begin_worker};
+use super::random::Streams;
 use super::shared::decode_stashed;
 use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
-use crate::types::shared::create_error;
 
-/// A worker's place in a pool. Given to the worker's process when it is started.
-#[pyclass(frozen, module = "phalanx._core")]
-pub(crate) struct WorkerBench {
-    bench: Bench,
-    /// Held while lines are written to a descriptor that the pool's workers share.
-    output: Arc<RawLock>,
-}
-
-impl WorkerBench {
-    pub(super) fn new(bench: Bench, output: Arc<RawLock>) -> Self {
-        Self { bench, output }
-    }
-}
-
-/// What `WorkerBench::_at` takes.
-type Address = (u64, u64, u64, u64, u64);
-
-#[pymethods]
-impl WorkerBench {
-    /// The bench behind an address, in a process that was started with it.
-    #[staticmethod]
-    fn _at(board: u64, tasks: u64, mailbox: u64, seat: u64, output: u64) -> PyResult<Self> {
-        let bench = Bench::at(family()?, [board, tasks, mailbox, seat])
-            .map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
-        let output = RawLock::from_offset(output).map_err(create_error)?;
-        Ok(Self { bench, output: Arc::new(output) })
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Address)> {
-        let Self { bench, output } = slf.get();
-        let Some(place) = phalanx::process::spawning_slot() else {
-            return Err(PyRuntimeError::new_err(
-                "a worker's bench can only be passed to the worker's process when it is started",
-            ));
-        };
-        bench.hold_for(place);
-        let [a, b, c, d] = bench.address();
-        Ok((slf.get_type().getattr("_at")?, (a, b, c, d, output.share())))
-    }
-
-    /// Works until the pool closes, or for `max_tasks` tasks.
-    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None))]
-    fn run(
-        &self,
-        py: Python<'_>,
-        initializer: Option<Bound<'_, PyAny>>,
-        initargs: Option<Bound<'_, PyTuple>>,
-        max_tasks: Option<u64>,
-    ) -> PyResult<()> {
-        let mut worker = Worker::new(&self.bench)?;
-        begin_worker(py);
-        if let Some(initializer) = initializer {
-            let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
-            if let Err(error) = initializer.call1(args) {
-                worker.refuse(py, &error)?;
-                return Err(error);
-            }
-        }
-        worker.ready()?;
-        let (bench, job) = (self.bench.clone(), Rc::clone(&worker.job));
-        let is_cancelled = Rc::new(move || bench.is_cancelled(job.get()));
-        phalanx::task::watching(is_cancelled, || worker.work(py, max_tasks.unwrap_or(u64::MAX)))?;
-        self.bench.leave();
-        Ok(())
-    }
-
-    /// Writes to a descriptor that the pool's workers share, so that no line comes between another.
-    fn line_writer(&self, py: Python<'_>, fd: RawFd) -> PyResult<Py<LineWriter>> {
-        LineWriter::start(py, fd, Arc::clone(&self.output))
-    }
-
-    /// Sends a log record to the pool's owner. For the thread that holds the interpreter: it must not
-    /// come between the parts of a result.
-    fn log(&self, py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
-        let label = ResultLabel { job: 0, first: 0, kind: Kind::Log, count: 0 };
-        let mut frame = Vec::new();
-        let payloads = encode(py, record, &mut frame)?;
-        let body = outgoing(py, family()?, &frame, &payloads)?;
-        self.bench.announce(&label.pack(), body, &mut Vec::new()).map_err(out_of_memory)
-    }
-}
-
-struct Worker<'a> {
+/// A worker at work.
+pub(super) struct Worker<'a> {
     bench: &'a Bench,
     family: &'static Family,
     functions: FunctionCache,
@@ -124,7 +41,7 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(bench: &'a Bench) -> PyResult<Self> {
+    pub(super) fn new(bench: &'a Bench) -> PyResult<Self> {
         Ok(Self {
             bench,
             family: family()?,
@@ -138,7 +55,13 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
+    /// Which job's tasks are running.
+    pub(super) fn running_job(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.job)
+    }
+
+    /// Works until the pool closes, or for so many tasks.
+    pub(super) fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
         let mut left = most;
         while left > 0 {
             let Some(batch) = self.next(py)? else { break };
@@ -147,13 +70,15 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn ready(&mut self) -> PyResult<()> {
+    /// Says that it is ready for work.
+    pub(super) fn ready(&mut self) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
         self.bench.announce(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
-    fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
+    /// Says that the initializer has failed.
+    pub(super) fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
         self.publish_error(py, 0, label, error)
     }
@@ -239,13 +164,8 @@ impl<'a> Worker<'a> {
                         }
                     }
                     Mode::Apply | Mode::ApplyKeywords => {
-                        let value = begin(py, streams, span.first).and_then(|()| {
-                            if mode == Mode::Apply {
-                                call_star(function, tasks)
-                            } else {
-                                call_keywords(function, tasks)
-                            }
-                        });
+                        let value = begin(py, streams, span.first)
+                            .and_then(|()| call_task(mode, function, tasks));
                         write_lines(py)?;
                         if is_condemnable {
                             // From here on it is too late to end it.
@@ -488,40 +408,6 @@ impl<'a> Worker<'a> {
 #[inline]
 fn begin(py: Python<'_>, streams: Option<&Streams>, task: u64) -> PyResult<()> {
     streams.map_or(Ok(()), |streams| streams.begin(py, task))
-}
-
-/// Calls the function with a task of a batch of that mode.
-pub(crate) fn call_task<'py>(
-    mode: Mode,
-    function: &Bound<'py, PyAny>,
-    task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match mode {
-        Mode::Each => function.call1((task,)),
-        Mode::Star | Mode::Apply => call_star(function, task),
-        Mode::ApplyKeywords | Mode::StarKeywords => call_keywords(function, task),
-    }
-}
-
-fn call_star<'py>(
-    function: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match args.cast::<PyTuple>() {
-        Ok(args) => function.call1(args),
-        Err(_) => {
-            let args: Vec<Bound<'py, PyAny>> = args.try_iter()?.collect::<PyResult<_>>()?;
-            function.call1(PyTuple::new(function.py(), args)?)
-        }
-    }
-}
-
-fn call_keywords<'py>(
-    function: &Bound<'py, PyAny>,
-    task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let (args, kwds): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = task.extract()?;
-    function.call(args, Some(&kwds))
 }
 
 /// The error of a value that cannot be sent back.
