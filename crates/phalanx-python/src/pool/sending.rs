@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use phalanx::message::Outgoing;
 use phalanx::pool::Span;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
@@ -14,7 +15,7 @@ use super::calls::Call;
 use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
-use super::wire::{Mode, STASHED};
+use super::wire::{LEAVE, Mode, STASHED};
 use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
@@ -103,6 +104,17 @@ impl Owner {
             let answer = Answer::Raised(error);
             self.settle(job, Piece { first: 0, count: 1, answer });
         }
+    }
+
+    /// Asks so many workers to leave, when they have done what was sent before.
+    pub(super) fn dismiss(&self, count: usize) -> PyResult<()> {
+        for _ in 0..count {
+            let span = Span { job: 0, first: 0, count: 1 };
+            let nothing = Outgoing::Inline(&[]);
+            with_scratch(|scratch| self.crew.submit(span, [0, LEAVE], nothing, scratch))
+                .map_err(out_of_memory)?;
+        }
+        Ok(())
     }
 
     fn submit(

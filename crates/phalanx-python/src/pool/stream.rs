@@ -113,11 +113,12 @@ impl Stream {
             // What is ahead of calls is counted in batches.
             Some(window) if self.of_calls => window.saturating_mul(size),
             Some(window) => window,
-            None => pacer::stream_window(size, owner.seats),
+            None => pacer::stream_window(size, owner.staff.wanted()),
         } as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
+                as u64;
         loop {
             let (submitted, ahead, held) = {
                 let state = self.job.state();
@@ -297,6 +298,7 @@ impl IMapIterator {
             keeps_all: false,
             before: (0, 0),
         });
+        stream.job.state().is_stream = true;
         locked(&owner.streams).push(Arc::clone(&stream));
         Self { owner, stream, is_ordered, fails_fast: false, early: Mutex::default() }
     }
@@ -305,7 +307,7 @@ impl IMapIterator {
     fn take_next(&self) -> Option<Piece> {
         let mut state = self.stream.job.state();
         if !self.is_ordered {
-            let piece = state.pieces.pop_front()?;
+            let piece = state.pieces.pop_front().or_else(|| state.take_last())?;
             state.fetched += 1;
             return Some(piece);
         }
@@ -330,7 +332,13 @@ impl IMapIterator {
             state.fetched += 1;
             return early.pop_front().flatten();
         }
-        None
+        let last = state.take_last()?;
+        state.fetched += 1;
+        drop(state);
+        let rubbish = std::mem::take(&mut *early);
+        drop(early);
+        drop(rubbish);
+        Some(last)
     }
 
     /// How many tasks were sent, and how many of them were answered.
