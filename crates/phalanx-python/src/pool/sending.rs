@@ -122,7 +122,7 @@ impl Owner {
         py: Python<'_>,
         tag: [u64; 2],
         span: Span,
-        frame: &mut Vec<u8>,
+        frame: &[u8],
         buffers: &OutOfBand,
     ) -> PyResult<()> {
         let body = outgoing(py, self.family, frame, buffers)?;
