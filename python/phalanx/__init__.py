@@ -6,6 +6,7 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 import sys
 
 from . import context as context
+from ._core import cancelled, rng
 from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
@@ -70,6 +71,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "cancelled",
     "delayed",
     "effective_n_jobs",
     "expires_after",
@@ -78,6 +80,7 @@ __all__ = [
     "patch",
     "run",
     "register_joblib_backend",
+    "rng",
     "unpatch",
 ]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from types import GenericAlias, TracebackType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
@@ -571,6 +571,8 @@ class CallStream:
         ordered: bool = True,
         ahead: int | None = None,
         sharing: Sharing | None = None,
+        seeds: Seeds | None = None,
+        progress: Any = None,
         keeps_all: bool = False,
     ) -> Self: ...
     def collect(self, timeout: float | None = None) -> list[Any]:
@@ -649,6 +651,7 @@ class ExecutorCore:
         start: Callable[[WorkerBench], Any],
         on_demand: bool = False,
         breaks: bool = False,
+        seeds: Seeds | None = None,
         wanted: int | None = None,
     ) -> Self: ...
     def submit(
@@ -668,6 +671,7 @@ class ExecutorCore:
         chunksize: int = 1,
         buffersize: int | None = None,
         timeout: float | None = None,
+        progress: Any = None,
     ) -> ExecutorMap[_T]: ...
     def service(self) -> ExecutorService: ...
     def resize(self, wanted: int) -> None: ...
@@ -684,7 +688,7 @@ class ExecutorCore:
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
-    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any]) -> Self: ...
+    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None) -> Self: ...
     def apply(
         self,
         function: Callable[..., _T],
@@ -703,7 +707,12 @@ class PoolCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
     def imap(
         self,
@@ -712,7 +721,16 @@ class PoolCore:
         chunksize: int | None = None,
         ordered: bool = True,
         window: int | None = None,
+        progress: Any = None,
+        seeds: Seeds | None = None,
     ) -> IMapIterator[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -722,6 +740,7 @@ class PoolCore:
     def unfinished(self) -> list[int]: ...
     def queued(self) -> int: ...
     def look(self) -> None: ...
+    def watch(self) -> None: ...
     def serve_callbacks(self) -> None: ...
 
 @final
@@ -729,7 +748,7 @@ class WorkerBench:
     """A worker's place in a pool, given to the worker's process when it is started."""
 
     @staticmethod
-    def _at(board: int, tasks: int, mailbox: int, seat: int) -> WorkerBench: ...
+    def _at(board: int, tasks: int, mailbox: int, seat: int, output: int) -> WorkerBench: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
     def run(
         self,
@@ -739,6 +758,33 @@ class WorkerBench:
         idle: float | None = None,
     ) -> None:
         """Work until the pool closes, for `max_tasks` tasks, or for so many idle seconds."""
+
+    def line_writer(self, fd: int) -> LineWriter: ...
+    def log(self, record: Any) -> None: ...
+
+@final
+class LineWriter:
+    """Writes to a descriptor, whole lines at a time."""
+
+    def write(self, data: Buffer) -> int: ...
+    def flush(self) -> None: ...
+
+@final
+class Seeds:
+    """A seed, and how many calls have drawn from it."""
+
+    def __new__(cls, seed: SupportsIndex) -> Self: ...
+    def count_call(self) -> int: ...
+    def run(self, call: int, index: int, function: Callable[[], _T]) -> _T:
+        """Call `function()` here with the random numbers of a task of a call."""
+
+def rng() -> Any:
+    """Return the numpy generator of the running task."""
+
+def cancelled() -> bool:
+    """Return whether the result of the running task is not wanted any more."""
+
+def _reseed_numpy() -> None: ...
 
 # Pools of threads.
 

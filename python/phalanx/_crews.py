@@ -10,7 +10,7 @@ import threading
 import time
 import types
 
-from . import context as _context, util
+from . import _output, context as _context, util
 from ._core import PoolCore, _adopt_whole_main
 from ._inner_threads import environment, exported, forking_is_safe, limit
 
@@ -269,6 +269,7 @@ def _worker(bench, level, variables, initializer, initargs):
     global _process_level
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
     _process_level = level
     limit(variables)
     _parallel_config.forget()

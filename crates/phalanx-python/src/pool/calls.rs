@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::core::PoolCore;
 use super::job::{Answer, Callbacks, Job, Piece};
 use super::owner::Owner;
+use super::random::Seeds;
 use super::sending::name_of;
 use super::sharing::Sharing;
 use super::stream::{Fetched, IMapIterator};
@@ -171,9 +172,13 @@ impl CallStream {
 impl CallStream {
     /// Begins to send the calls of an iterable: in batches of `batch_size`, or as many together as
     /// suit what they cost; at most `ahead` batches before their results are fetched. With
-    /// `keeps_all` any number of results may lie waiting for an earlier one.
+    /// `keeps_all` any number of results may lie waiting for an earlier one. `seeds` is where their
+    /// random numbers come from, `progress` a display of how far they are.
     #[new]
-    #[pyo3(signature = (core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, keeps_all=false))]
+    #[pyo3(signature = (
+        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, seeds=None,
+        progress=None, keeps_all=false
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -183,6 +188,8 @@ impl CallStream {
         ordered: bool,
         ahead: Option<usize>,
         sharing: Option<&Bound<'_, Sharing>>,
+        seeds: Option<Py<Seeds>>,
+        progress: Option<Py<PyAny>>,
         keeps_all: bool,
     ) -> PyResult<Self> {
         let owner = core.get().owner();
@@ -190,9 +197,11 @@ impl CallStream {
         let input = calls.try_iter()?.unbind().into_any();
         let name = "a call".to_owned();
         let id = owner.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
+        let mut job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
             .with_sharing(sharing.map(|sharing| sharing.get().handle()));
+        job.seed = owner.seed_of_call(seeds.as_ref())?;
         let job = owner.enter(job, None);
+        job.report_to(progress);
         let results = IMapIterator::of_calls(
             py,
             Arc::clone(&owner),
@@ -238,6 +247,7 @@ impl CallStream {
             if !self.results.is_over() {
                 self.owner.crew.discard_queued();
             }
+            self.results.stream.end_progress(py);
             self.results.stream.abandon(py, &self.owner, &error);
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::message::Arrived;
 use phalanx::stash::Stash;
@@ -15,10 +15,12 @@ use pyo3::types::PyList;
 
 use super::calls::Call;
 use super::executor::Work;
+use super::progress::Progress;
+use super::random::SeedOfCall;
 use super::sending::name_of;
 use super::shared::SharedArguments;
 use super::sharing::Table;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
 use crate::codec::decode_exception;
 use crate::message::object;
 
@@ -36,6 +38,12 @@ pub(super) struct Job {
     callbacks: Mutex<Callbacks>,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
+    /// What the random numbers of its tasks come from.
+    pub(super) seed: Option<SeedOfCall>,
+    /// Who wants to see how far it is.
+    pub(super) progress: OnceLock<Progress>,
+    /// Tasks that have not begun are passed over once it is cancelled.
+    pub(super) is_search: AtomicBool,
     /// The callbacks, if there are any, have been called.
     is_called_back: AtomicBool,
     state: Mutex<State>,
@@ -83,6 +91,8 @@ pub(super) struct State {
     pub(super) pieces: VecDeque<Piece>,
     /// Tasks answered so far.
     pub(super) answered: u64,
+    /// Of these, errors: tasks, or batches that failed as a whole.
+    pub(super) failed: u64,
     /// Tasks in all, once known.
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
@@ -180,6 +190,9 @@ impl Job {
             has_callbacks,
             callbacks: Mutex::new(callbacks),
             work: None,
+            seed: None,
+            progress: OnceLock::new(),
+            is_search: AtomicBool::new(false),
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
@@ -224,7 +237,10 @@ impl Job {
     /// What tells a worker how to go about its tasks.
     pub(super) fn flags(&self, mode: Mode) -> u64 {
         let condemnable = if self.work.is_some() { CONDEMNABLE } else { 0 };
-        mode.flags(self.together) | condemnable
+        let is_search = self.is_search.load(Ordering::Relaxed);
+        let cancellable = if is_search { CANCELLABLE } else { 0 };
+        let seed = self.seed.as_ref().map_or(0, |seed| seed.offset() << SEED_AT);
+        mode.flags(self.together) | condemnable | cancellable | seed
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -396,6 +412,7 @@ impl Job {
         let mut state = self.state();
         state.forget_sent(piece.first, piece.count, graveyard);
         state.answered += piece.count;
+        state.failed += u64::from(piece.answer.is_error());
         if self.together && piece.answer.is_error() {
             state.failure.get_or_insert(piece);
         } else {

@@ -15,6 +15,7 @@ use super::calls::Call;
 use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
+use super::random::Seeds;
 use super::wire::{LEAVE, Mode, STASHED};
 use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
@@ -54,10 +55,26 @@ impl Owner {
         callbacks: Callbacks,
         total: Option<u64>,
     ) -> PyResult<Arc<Job>> {
+        self.open_seeded(py, callable, mode, together, callbacks, total, None)
+    }
+
+    /// Opens a job whose random numbers come from seeds of its own, if there are any.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn open_seeded(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+        mode: Mode,
+        together: bool,
+        callbacks: Callbacks,
+        total: Option<u64>,
+        seeds: Option<&Py<Seeds>>,
+    ) -> PyResult<Arc<Job>> {
         self.check_running(py)?;
         let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(id, mode, together, name_of(callable), Some(function), callbacks);
+        let mut job = Job::new(id, mode, together, name_of(callable), Some(function), callbacks);
+        job.seed = self.seed_of_call(seeds)?;
         Ok(self.enter(job, total))
     }
 
@@ -74,8 +91,9 @@ impl Owner {
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         // Its name is found when somebody asks.
         let callbacks = Callbacks::default();
-        let job = Job::new(id, mode, false, String::new(), Some(function), callbacks).of(work);
-        Ok(self.enter(job, Some(1)))
+        let mut job = Job::new(id, mode, false, String::new(), Some(function), callbacks);
+        job.seed.clone_from(&work.seed);
+        Ok(self.enter(job.of(work), Some(1)))
     }
 
     pub(super) fn enter(&self, job: Job, total: Option<u64>) -> Arc<Job> {

@@ -73,6 +73,11 @@ impl Stream {
         owner.settle(&self.job, Piece { first, count: 1, answer });
     }
 
+    /// Shows how far it came, if somebody wants to see it.
+    pub(super) fn end_progress(&self, py: Python<'_>) {
+        self.job.end_progress(py);
+    }
+
     /// Nobody will fetch any more of its results: what was not sent need not be run.
     pub(super) fn abandon(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
         self.cut(py, owner, error);
@@ -380,9 +385,11 @@ impl IMapIterator {
     /// The next result as it arrived, waiting for it.
     pub(super) fn fetch(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Fetched> {
         self.feed(py, Pace::Fetching);
+        self.stream.job.show_progress(py);
         let mut next = self.take_next();
         if next.is_none() {
             let arrived = self.owner.wait_until(py, timeout, |py| {
+                self.stream.job.show_progress(py);
                 next = self.take_next();
                 if next.is_none() {
                     self.feed(py, Pace::Waiting);
@@ -393,6 +400,9 @@ impl IMapIterator {
             if !arrived {
                 return Ok(Fetched::TimedOut);
             }
+        }
+        if next.is_none() {
+            self.stream.job.end_progress(py);
         }
         Ok(next.map_or(Fetched::Over, Fetched::Result))
     }
