@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use phalanx::cache::{Digest, Digester};
+use phalanx::cache::Digest;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCode, PyDict, PyModule, PyString, PyTuple, PyType};
 
 use super::reduce;
-use super::walk::{Walk, write_bytes};
+use super::walk::{Walk, Written, write_bytes};
 use crate::ffi::FunctionParts;
 
 /// The functions and classes that one definition spreads over, in the order in which they were met.
@@ -61,7 +61,7 @@ pub(super) fn define(callable: &Bound<'_, PyAny>) -> PyResult<(Digest, Vec<Check
         checks: Vec::new(),
         names_only: false,
     });
-    let mut all = Digester::new();
+    let mut all = Written::new();
     all.update(b"definition 1");
     // A method's object is an argument; what it does is the function's business.
     let start = match callable.getattr(intern!(py, "__func__")) {
@@ -75,7 +75,7 @@ pub(super) fn define(callable: &Bound<'_, PyAny>) -> PyResult<(Digest, Vec<Check
     }
     let mut next = 0;
     while let Some(one) = walk.definitions.as_ref().and_then(|d| d.met.get(next)).cloned() {
-        let mut own = Digester::new();
+        let mut own = Written::new();
         if let Some(parts) = FunctionParts::of(&one) {
             walk.contents_of_function(&one, &parts, &mut own)?;
         } else if let Ok(class) = one.cast::<PyType>() {
@@ -94,7 +94,7 @@ impl<'py> Walk<'py> {
         &mut self,
         function: &Bound<'py, PyAny>,
         parts: &FunctionParts<'py>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let Some(definitions) = &self.definitions else {
             if is_library(self.py(), &module_of(function))? {
@@ -119,7 +119,7 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes what a name stands for in a definition.
-    fn mention(&mut self, value: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn mention(&mut self, value: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         // What wraps a function of the program does what that function does.
         for name in [intern!(py, "__wrapped__"), intern!(py, "func")] {
@@ -176,7 +176,7 @@ impl<'py> Walk<'py> {
         &mut self,
         function: &Bound<'py, PyAny>,
         parts: &FunctionParts<'py>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         self.check(Check::Code {
             function: function.clone().unbind(),
@@ -221,7 +221,7 @@ impl<'py> Walk<'py> {
         &mut self,
         module: &Bound<'py, PyModule>,
         names: &[Bound<'py, PyAny>],
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let name = module.name()?.to_string_lossy().into_owned();
         write_bytes(b"o", name.as_bytes(), out);
@@ -254,11 +254,7 @@ impl<'py> Walk<'py> {
         Ok(value)
     }
 
-    fn contents_of_class(
-        &mut self,
-        class: &Bound<'py, PyType>,
-        out: &mut Digester,
-    ) -> PyResult<()> {
+    fn contents_of_class(&mut self, class: &Bound<'py, PyType>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         for base in class.getattr(intern!(py, "__bases__"))?.cast::<PyTuple>()?.iter() {
             self.mention_class(&base, out)?;
@@ -288,7 +284,7 @@ impl<'py> Walk<'py> {
         Ok(())
     }
 
-    fn mention_class(&mut self, class: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn mention_class(&mut self, class: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         if self.is_own(class)? {
             let place = self.meet(class);
             out.update(b"k").update(&(place as u64).to_le_bytes());
@@ -297,7 +293,7 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes what code does, wherever it stands and however its lines are broken.
-    pub(super) fn code(&mut self, code: &Bound<'py, PyCode>, out: &mut Digester) -> PyResult<()> {
+    pub(super) fn code(&mut self, code: &Bound<'py, PyCode>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         for name in ["co_code", "co_exceptiontable"] {
             if let Ok(bytes) = code.getattr(name) {
