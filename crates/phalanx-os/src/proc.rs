@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn start_time_survives_names_with_brackets() {
         let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
-        assert_eq!(parse_field(stat), Some(12345));
+        assert_eq!(parse_field(stat, 22), Some(12345));
     }
 
     #[test]

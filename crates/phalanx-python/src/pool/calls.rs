@@ -170,9 +170,11 @@ impl CallStream {
 #[pymethods]
 impl CallStream {
     /// Begins to send the calls of an iterable: in batches of `batch_size`, or as many together as
-    /// suit what they cost; at most `ahead` batches before their results are fetched.
+    /// suit what they cost; at most `ahead` batches before their results are fetched. With
+    /// `keeps_all` any number of results may lie waiting for an earlier one.
     #[new]
-    #[pyo3(signature = (core, calls, batch_size=None, ordered=true, ahead=None, sharing=None))]
+    #[pyo3(signature = (core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, keeps_all=false))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         core: &Bound<'_, PoolCore>,
@@ -181,6 +183,7 @@ impl CallStream {
         ordered: bool,
         ahead: Option<usize>,
         sharing: Option<&Bound<'_, Sharing>>,
+        keeps_all: bool,
     ) -> PyResult<Self> {
         let owner = core.get().owner();
         owner.check_running(py)?;
@@ -190,8 +193,16 @@ impl CallStream {
         let job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
             .with_sharing(sharing.map(|sharing| sharing.get().handle()));
         let job = owner.enter(job, None);
-        let results =
-            IMapIterator::of_calls(py, Arc::clone(&owner), job, input, batch_size, ordered, ahead);
+        let results = IMapIterator::of_calls(
+            py,
+            Arc::clone(&owner),
+            job,
+            input,
+            batch_size,
+            ordered,
+            ahead,
+            keeps_all,
+        );
         Ok(Self { results, owner, is_over: AtomicBool::new(false) })
     }
 
@@ -273,26 +284,6 @@ impl Delayed {
 
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         self.function.getattr(py, name)
-    }
-
-    #[getter]
-    fn __name__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__name__")
-    }
-
-    #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__qualname__")
-    }
-
-    #[getter]
-    fn __doc__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__doc__")
-    }
-
-    #[getter]
-    fn __module__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__module__")
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>,))> {

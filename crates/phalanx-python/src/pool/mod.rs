@@ -15,6 +15,7 @@ mod results;
 mod sending;
 mod shared;
 mod sharing;
+mod staff;
 mod stream;
 mod wire;
 mod worker;

@@ -17,8 +17,10 @@ use pyo3::prelude::*;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::staff::Staff;
 use super::stream::Pace;
 use super::worker::WorkerBench;
+use crate::error::twin;
 use crate::message::out_of_memory;
 
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
@@ -34,6 +36,8 @@ pub(super) struct Owner {
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Workers that have left their seats of their own accord and are about to end.
     pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
+    /// Seats whose worker is to be replaced, which has not succeeded so far.
+    pub(super) vacant: Mutex<Vec<bool>>,
     pub(super) jobs: Mutex<HashMap<u64, Arc<Job>>>,
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -56,6 +60,7 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    pub(super) staff: Staff,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,11 +75,12 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, 0, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, 0, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
     pub(super) fn with(
+        staff: Staff,
         seats: usize,
         start: Py<PyAny>,
         desk: usize,
@@ -94,6 +100,7 @@ impl Owner {
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
             leavers: Mutex::default(),
+            vacant: Mutex::new(vec![false; seats]),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -109,6 +116,7 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            staff,
         })
     }
 
@@ -130,17 +138,22 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        match &*locked(&self.broken) {
-            Some(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-            None => Ok(()),
-        }
+        let error = match &*locked(&self.broken) {
+            Some(error) => Some(error.clone_ref(py)),
+            None => None,
+        };
+        error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
-        locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench),))?;
+        self.staff.take(seat);
+        let start = || {
+            let bench = self.crew.bench(seat).map_err(out_of_memory)?;
+            locked(&self.ready)[seat] = false;
+            self.start.call1(py, (WorkerBench::new(bench),))
+        };
+        let process = start().inspect_err(|_| self.staff.free(seat))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())
@@ -303,15 +316,19 @@ impl Owner {
         let jobs: Vec<_> = locked(&self.jobs).values().cloned().collect();
         locked(&self.streams).clear();
         for job in jobs {
+            if job.end_stream(|| Answer::Raised(twin(error.value(py)))) {
+                let known = locked(&self.jobs).remove(&job.id);
+                drop(known);
+                self.crew.pass_on();
+                continue;
+            }
             let (first, count) = {
                 let mut state = job.state();
-                let submitted = state.total.unwrap_or(state.submitted);
-                // A stream that goes on gets the error in the place of its next result.
-                let total = submitted.max(state.answered + 1);
+                let total = state.total.unwrap_or(state.submitted).max(state.answered + 1);
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };
-            let answer = Answer::Raised(error.clone_ref(py));
+            let answer = Answer::Raised(twin(error.value(py)));
             self.settle(&job, Piece { first, count, answer });
         }
     }

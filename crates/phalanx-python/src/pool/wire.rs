@@ -25,6 +25,9 @@ pub(super) const STASHED: u64 = 1 << 9;
 /// is its own error.
 pub(super) const CONDEMNABLE: u64 = 1 << 10;
 
+/// Not a task: whoever takes it leaves.
+pub(super) const LEAVE: u64 = 1 << 11;
+
 impl Mode {
     pub(super) fn flags(self, together: bool) -> u64 {
         self as u64 | if together { TOGETHER } else { 0 }

@@ -1,6 +1,7 @@
 //! The loop of a worker process.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
@@ -13,7 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::owner::family;
 use super::shared::decode_stashed;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel, STASHED};
+use super::wire::{CONDEMNABLE, Kind, LEAVE, Mode, ResultLabel, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
 
@@ -52,16 +53,18 @@ impl WorkerBench {
         Ok((slf.get_type().getattr("_at")?, (a, b, c, d)))
     }
 
-    /// Works until the pool closes, or for `max_tasks` tasks.
-    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None))]
+    /// Works until the pool closes, for `max_tasks` tasks, or until there has been nothing to do for
+    /// `idle` seconds.
+    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None, idle=None))]
     fn run(
         &self,
         py: Python<'_>,
         initializer: Option<Bound<'_, PyAny>>,
         initargs: Option<Bound<'_, PyTuple>>,
         max_tasks: Option<u64>,
+        idle: Option<f64>,
     ) -> PyResult<()> {
-        let mut worker = Worker::new(&self.0)?;
+        let mut worker = Worker::new(&self.0, crate::interrupt::timeout(idle))?;
         if let Some(initializer) = initializer {
             let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
             if let Err(error) = initializer.call1(args) {
@@ -73,6 +76,10 @@ impl WorkerBench {
         let mut left = max_tasks.unwrap_or(u64::MAX);
         while left > 0 {
             let Some(batch) = worker.next(py)? else { break };
+            if batch.tag[1] & LEAVE != 0 {
+                worker.skip(batch.span)?;
+                break;
+            }
             left = left.saturating_sub(worker.run(py, batch)?);
         }
         self.0.leave();
@@ -84,6 +91,8 @@ struct Worker<'a> {
     bench: &'a Bench,
     family: &'static Family,
     functions: FunctionCache,
+    /// How long it stays without work.
+    idle: Option<Duration>,
     /// The batch as it was taken.
     batch: Vec<u8>,
     /// A result being encoded.
@@ -92,11 +101,12 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(bench: &'a Bench) -> PyResult<Self> {
+    fn new(bench: &'a Bench, idle: Option<Duration>) -> PyResult<Self> {
         Ok(Self {
             bench,
             family: family()?,
             functions: FunctionCache::default(),
+            idle,
             batch: Vec::new(),
             frame: Vec::new(),
             scratch: Vec::new(),
@@ -114,7 +124,7 @@ impl<'a> Worker<'a> {
         self.publish_error(py, 0, label, error)
     }
 
-    /// The next batch; nothing when the pool has closed.
+    /// The next batch; nothing when the pool has closed, or there has been none for too long.
     fn next(&mut self, py: Python<'_>) -> PyResult<Option<Leased>> {
         // With work waiting there is no reason to let go of the interpreter.
         let at_once = self.bench.lease(&mut self.batch, &Patience::none(), &|| false);
@@ -122,6 +132,7 @@ impl<'a> Worker<'a> {
             return Ok(batch);
         }
         let (bench, batch) = (self.bench, &mut self.batch);
+        let deadline = self.idle.map(Deadline::after);
         py.detach(|| {
             let raised = Mutex::new(None);
             let interrupted = || {
@@ -133,8 +144,9 @@ impl<'a> Worker<'a> {
                 stop
             };
             loop {
-                match bench.lease(batch, &Patience::forever(), &interrupted) {
+                match bench.lease(batch, &Patience::until(deadline), &interrupted) {
                     Ok(leased) => return Ok(leased),
+                    Err(GaveUp::TimedOut) if deadline.is_some() => return Ok(None),
                     Err(GaveUp::TimedOut | GaveUp::Interrupted) => {
                         if let Some(error) = raised.lock().ok().and_then(|mut r| r.take()) {
                             return Err(error);
