@@ -13,10 +13,13 @@ use super::reduce;
 use super::walk::{Walk, Written, write_bytes};
 use crate::ffi::FunctionParts;
 
+/// How many functions and classes one definition may spread over; what is met after that counts by its name.
+const WIDEST: usize = 2000;
+
 /// The functions and classes that one definition spreads over, in the order in which they were met.
 pub(super) struct Definitions<'py> {
-    /// The top of the name of the module that the first one is from: what has it belongs to the program.
-    package: String,
+    /// The module that the first one is from, which belongs to the program wherever it lies.
+    module: String,
     met: Vec<Bound<'py, PyAny>>,
     places: HashMap<*mut pyo3::ffi::PyObject, usize>,
     checks: Vec<Check>,
@@ -55,7 +58,7 @@ pub(super) fn define(callable: &Bound<'_, PyAny>) -> PyResult<(Digest, Vec<Check
     let py = callable.py();
     let mut walk = Walk::new(py, false);
     walk.definitions = Some(Definitions {
-        package: package(&module_of(callable)),
+        module: module_of(callable),
         met: Vec::new(),
         places: HashMap::new(),
         checks: Vec::new(),
@@ -225,7 +228,7 @@ impl<'py> Walk<'py> {
     ) -> PyResult<()> {
         let name = module.name()?.to_string_lossy().into_owned();
         write_bytes(b"o", name.as_bytes(), out);
-        let own = self.definitions.as_ref().is_some_and(|d| package(&name) == d.package);
+        let own = self.definitions.as_ref().is_some_and(|d| name == d.module);
         if !own && is_library(self.py(), &name)? {
             return Ok(());
         }
@@ -313,11 +316,12 @@ impl<'py> Walk<'py> {
 impl<'py> Definitions<'py> {
     /// Whether something is defined by the program, not by a library.
     fn is_own(&self, py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let module = module_of(obj);
-        if self.met.first().is_some_and(|first| first.is(obj)) {
+        if self.places.contains_key(&obj.as_ptr()) {
             return Ok(true);
         }
-        Ok(package(&module) == self.package && !is_builtin(&module) || !is_library(py, &module)?)
+        let module = module_of(obj);
+        let is_own = module == self.module && !is_builtin(&module) || !is_library(py, &module)?;
+        Ok(is_own && self.met.len() < WIDEST)
     }
 }
 
@@ -344,13 +348,9 @@ fn contents<'py>(cell: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 
 fn module_of(obj: &Bound<'_, PyAny>) -> String {
     let module = obj.getattr(intern!(obj.py(), "__module__")).ok();
-    module.and_then(|module| module.extract().ok()).unwrap_or_default()
-}
-
-fn package(module: &str) -> String {
-    match module.split('.').next().unwrap_or_default() {
-        "__mp_main__" => "__main__".to_owned(),
-        top => top.to_owned(),
+    match module.and_then(|module| module.extract::<String>().ok()) {
+        Some(module) if module == "__mp_main__" => "__main__".to_owned(),
+        module => module.unwrap_or_default(),
     }
 }
 
@@ -380,7 +380,7 @@ fn is_library(py: Python<'_>, module: &str) -> PyResult<bool> {
 
 fn find_library(py: Python<'_>, module: &str) -> PyResult<bool> {
     let modules = py.import("sys")?.getattr("modules")?;
-    if package(module) == "__main__" {
+    if module == "__main__" || module == "__mp_main__" {
         return Ok(false);
     }
     let Ok(found) = modules.get_item(module) else { return Ok(false) };
