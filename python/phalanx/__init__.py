@@ -6,6 +6,7 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 import sys
 
 from . import context as context
+from ._core import cancelled, rng
 from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
@@ -70,13 +71,16 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "cancelled",
     "delayed",
     "effective_n_jobs",
-    "parallel_config",
     "expires_after",
+    "get_reusable_executor",
+    "parallel_config",
     "patch",
     "run",
     "register_joblib_backend",
+    "rng",
     "unpatch",
 ]
 
@@ -129,6 +133,7 @@ _LATER = {
     "delayed": "parallel",
     "effective_n_jobs": "parallel",
     "expires_after": "memory",
+    "get_reusable_executor": "futures",
     "hash": "memory",
     "parallel_config": "parallel",
     "patch": "_patch",
@@ -198,7 +203,10 @@ if TYPE_CHECKING:
     )
     from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .futures import (
+        ProcessPoolExecutor as ProcessPoolExecutor,
+        get_reusable_executor as get_reusable_executor,
+    )
     from .jobs import run as run
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
@@ -243,7 +251,7 @@ if "joblib.parallel" in sys.modules:
 
     register(sys.modules["joblib.parallel"])
 else:
-    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():
