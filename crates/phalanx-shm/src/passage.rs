@@ -73,7 +73,8 @@ impl Hold {
     /// [`NotHeld`] when there is none, or nobody holds it.
     pub fn join(family: &'static Family, offset: u64) -> Result<Self, NotHeld> {
         let _no_end = family.housekeeping(HOUSEKEEPING).ok_or(NotHeld)?;
-        let header = object(family, offset).filter(|header| header.holders().any()).ok_or(NotHeld)?;
+        let header =
+            object(family, offset).filter(|header| header.holders().any()).ok_or(NotHeld)?;
         family.take_hold(offset, header);
         Ok(Self { family, offset })
     }
@@ -151,8 +152,7 @@ pub fn open(family: &'static Family, chunk: Chunk) -> Result<Vec<Hold>, NotHeld>
 }
 
 fn is_passage(arena: &Arena, chunk: Chunk) -> bool {
-    arena.has_passages()
-        && arena.at::<Head>(chunk.offset()).magic.load(Ordering::SeqCst) == MAGIC
+    arena.has_passages() && arena.at::<Head>(chunk.offset()).magic.load(Ordering::SeqCst) == MAGIC
 }
 
 fn for_each_named(arena: &Arena, chunk: Chunk, mut visit: impl FnMut(u64)) {

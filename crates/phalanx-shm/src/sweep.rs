@@ -107,10 +107,7 @@ fn collect(family: &Family) {
         goes_on = false;
         arena.for_each_object(|chunk| {
             let (header, offset): (&ObjectHeader, _) = (arena.at(chunk.offset()), chunk.offset());
-            if header.was_sent()
-                && !header.holders().any()
-                && !passage::is_awaited(arena, offset)
-            {
+            if header.was_sent() && !header.holders().any() && !passage::is_awaited(arena, offset) {
                 destroy(family, chunk);
                 goes_on |= arena.state_of(chunk).0 != ChunkState::Object;
                 failpoint!("sweep.collected");

@@ -10,8 +10,8 @@ use super::error::{Panicked, PoolError};
 use super::ledger::{Answer, Content, Piece};
 use super::serve::{pop_record, push_record};
 use super::team::Team;
-use crate::wire::apart::Lent;
 use crate::wire;
+use crate::wire::apart::Lent;
 
 /// A call that is open in the ledger until this is dropped.
 #[derive(Debug)]

@@ -211,7 +211,8 @@ fn send_with_bytes<T, C: Codec<T>, E>(
         Ok(chunk) => chunk,
         Err(memory) => {
             let bytes = view(&memory);
-            return send_copies(family, frame, &bytes, &[], put).or_else(|why| give_back(&bytes, why));
+            return send_copies(family, frame, &bytes, &[], put)
+                .or_else(|why| give_back(&bytes, why));
         }
     };
     let mut message = Some(Outgoing::Handed(Handed::new(family, frame, chunk, whole)));
