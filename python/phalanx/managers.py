@@ -294,8 +294,8 @@ class BaseManager:
             try:
                 link = None if tls is None else tls.__dict__.get("connection")
                 if link is not None and link.is_ours:
-                    link.control("shutdown")
-                else:
+                    link.shut_down(shutdown_timeout)
+                elif not util._is_stopped(process.pid):
                     conn = _Client(address, authkey=authkey)
                     try:
                         dispatch(conn, None, "shutdown")

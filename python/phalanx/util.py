@@ -423,6 +423,15 @@ def _flush_std_streams():
             pass
 
 
+def _is_stopped(pid):
+    """Return whether a process is stopped: it exists, and answers nobody."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 def _args_from_interpreter_flags():
     """Return the options that give another interpreter this one's flags, warnings and `-X`."""
     flags = sys.flags
