@@ -295,12 +295,14 @@ class BaseManager:
                 link = None if tls is None else tls.__dict__.get("connection")
                 if link is not None and link.is_ours:
                     link.shut_down(shutdown_timeout)
-                elif not util._is_stopped(process.pid):
-                    conn = _Client(address, authkey=authkey)
-                    try:
-                        dispatch(conn, None, "shutdown")
-                    finally:
-                        conn.close()
+                else:
+                    # One that is stopped would let us wait for ever: its end is an answer, too.
+                    with util._unless_in_time(shutdown_timeout, process.kill):
+                        conn = _Client(address, authkey=authkey)
+                        try:
+                            dispatch(conn, None, "shutdown")
+                        finally:
+                            conn.close()
             except Exception:
                 pass
             process.join(timeout=shutdown_timeout)

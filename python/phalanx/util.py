@@ -423,13 +423,20 @@ def _flush_std_streams():
             pass
 
 
-def _is_stopped(pid):
-    """Return whether a process is stopped: it exists, and answers nobody."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return False
+class _unless_in_time:
+    """Calls a function if the body of the `with` statement takes longer than so many seconds."""
+
+    def __init__(self, seconds, function):
+        from threading import Timer
+
+        self._timer = Timer(seconds, function)
+        self._timer.daemon = True
+
+    def __enter__(self):
+        self._timer.start()
+
+    def __exit__(self, *_):
+        self._timer.cancel()
 
 
 def _args_from_interpreter_flags():

@@ -28,15 +28,16 @@ import support  # noqa: E402
 import watchdog  # noqa: E402
 
 ROUND_LIMIT = 90.0
-FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "signal": signal.SIGUSR2}
+FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "signal": signal.SIGWINCH}
 
 
 class Saboteur(threading.Thread):
     """Harms processes of a round at random times, until it is told to stop."""
 
-    def __init__(self, choose: random.Random, totals: Counter, kills: bool):
+    def __init__(self, choose: random.Random, totals: Counter):
         super().__init__(daemon=True)
-        self.choose, self.totals, self.kills = choose, totals, kills
+        self.choose, self.totals = choose, totals
+        self.most_kills = 1000
         self.over = threading.Event()
         self.victims: list[int] = []
         self.killed: set[int] = set()
@@ -44,7 +45,8 @@ class Saboteur(threading.Thread):
 
     def run(self):
         while not self.over.wait(self.choose.uniform(0.0005, 0.03)):
-            fault = self.choose.choice(["kill", "stop", "signal"] if self.kills else ["stop", "signal"])
+            may_kill = len(self.killed) < self.most_kills
+            fault = self.choose.choice(["kill", "stop", "signal"] if may_kill else ["stop", "signal"])
             with self.lock:
                 victims = [pid for pid in self.victims or support.children() if support.runs(pid)]
                 if not victims:
@@ -89,9 +91,9 @@ class Alarm:
                 os._exit(1)
 
 
-def interrupted_by_usr2():
+def catch_signals():
     """Children inherit a handler that does nothing: system calls are interrupted all the same."""
-    signal.signal(signal.SIGUSR2, lambda *_: None)
+    signal.signal(signal.SIGWINCH, lambda *_: None)
 
 
 def main() -> int:
@@ -104,7 +106,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     choose, totals, rounds, alarm = random.Random(seed), Counter(), Counter(), Alarm()
     faulthandler.enable()
-    interrupted_by_usr2()
+    catch_signals()
     support.warm_up()
     print(f"soak: seed {seed}, {options.minutes:g} minutes", flush=True)
     end = time.monotonic() + 60 * options.minutes
@@ -116,7 +118,7 @@ def main() -> int:
         alarm.what = f"scene {name}, round {sum(rounds.values())}, its seed {number}, soak's seed {seed}"
         alarm.deadline = time.monotonic() + ROUND_LIMIT
         before = support.Resources.now()
-        saboteur = Saboteur(random.Random(number), totals, kills=True)
+        saboteur = Saboteur(random.Random(number), totals)
         try:
             totals["operations"] += soak_scenes.SCENES[name](random.Random(number + 1), saboteur)
         except Exception:

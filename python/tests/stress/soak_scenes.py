@@ -252,7 +252,8 @@ def pools(choose, saboteur):
     context = mp.get_context(choose.choice(support.START_METHODS))
     tasks = [(n, choose.choice([0, 1, 100, 10_000, 1 << 20])) for n in range(choose.randrange(20, 400))]
     how = choose.choice(["apply_async", "imap", "imap_unordered", "executor"])
-    lost = 0
+    # Workers that are killed one after another before they are ready are none of a pool that works.
+    saboteur.most_kills, lost = 5, 0
     if how == "executor":
         with mp.ProcessPoolExecutor(3, context) as executor:
             calls = [executor.submit(work, task) for task in tasks]
@@ -278,13 +279,15 @@ def pools(choose, saboteur):
 
 
 def settle(tasks, gets, shuffled=False):
-    lost, seen = 0, set()
+    lost, seen, last = 0, set(), None
     for (number, size), get in zip(tasks, gets, strict=True):
         try:
             said, body = get()
-        except mp.WorkerDiedError:
-            lost += 1
+        except mp.WorkerDiedError as error:
+            lost, last = lost + 1, error
             continue
+        except StopIteration:
+            raise AssertionError(f"the results end early; the last error: {last}") from None
         if not shuffled and (said != number or len(body) != size):
             raise AssertionError(f"task {number} has the result of task {said}")
         if body != payload(len(body), said) or said in seen:
@@ -297,6 +300,7 @@ def ends_of_pools(choose, saboteur):
     """A pool ends, however that comes about, whatever its workers are going through."""
     context = mp.get_context("fork")
     pool = context.Pool(choose.randrange(1, 5))
+    saboteur.most_kills = 3
     saboteur.start()
     results = [pool.apply_async(work, ((n, 1000),)) for n in range(choose.randrange(200))]
     stream = pool.imap(work, ((n, 10) for n in range(1000)))
