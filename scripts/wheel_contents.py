@@ -17,10 +17,14 @@ def complaints(file: str, names: list[str], metadata: str, tag: str) -> list[str
     extensions = [name for name in names if name.endswith(".so")]
     if len(extensions) != 1 or not extensions[0].startswith("phalanx/_core."):
         found.append(f"it should hold one extension module, phalanx/_core, not {extensions}")
+    if not any(re.fullmatch(r"phalanx-[^/]+\.data/scripts/phalanx", name) for name in names):
+        found.append("it lacks the command phalanx")
     strays = [
         n
         for n in names
-        if not re.match(r"phalanx/|phalanx-[^/]+\.dist-info/", n) or "/tests/" in n or n.endswith(".pyc")
+        if not re.match(r"phalanx/|phalanx-[^/]+\.(dist-info/|data/scripts/phalanx$)", n)
+        or "/tests/" in n
+        or n.endswith(".pyc")
     ]
     found += [f"it should not hold {name}" for name in strays]
     found += [

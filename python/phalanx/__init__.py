@@ -6,10 +6,12 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 import sys
 
 from . import context as context
+from ._core import cancelled, rng
 from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -59,14 +61,26 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
+    "Memory",
     "OwnerDiedError",
+    "Parallel",
     "ProcessPoolExecutor",
     "Program",
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "cancelled",
+    "delayed",
+    "effective_n_jobs",
+    "expires_after",
+    "get_reusable_executor",
+    "parallel_config",
     "patch",
+    "run",
+    "register_joblib_backend",
+    "rng",
     "unpatch",
 ]
 
@@ -110,14 +124,36 @@ SUBWARNING = 25
 if "__main__" in sys.modules:
     sys.modules["__mp_main__"] = sys.modules["__main__"]
 
+#: What is imported when it is first asked for, and the module that has it.
+_LATER = {
+    "Memory": "memory",
+    "Parallel": "parallel",
+    "ProcessPoolExecutor": "futures",
+    "Program": "program",
+    "delayed": "parallel",
+    "effective_n_jobs": "parallel",
+    "expires_after": "memory",
+    "get_reusable_executor": "futures",
+    "hash": "memory",
+    "parallel_config": "parallel",
+    "patch": "_patch",
+    "register_joblib_backend": "_joblib_entry",
+    "unpatch": "_patch",
+    "run": "jobs",
+}
+
 _SUBMODULES = frozenset(
     {
+        "backends",
         "connection",
         "dummy",
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
+        "parallel",
+        "memory",
         "pool",
         "popen_fork",
         "popen_forkserver",
@@ -139,12 +175,16 @@ _SUBMODULES = frozenset(
 TYPE_CHECKING = False  # For type checkers it is true.
 if TYPE_CHECKING:
     from . import (
+        backends as backends,
         connection as connection,
         dummy as dummy,
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
+        memory as memory,
+        parallel as parallel,
         pool as pool,
         popen_fork as popen_fork,
         popen_forkserver as popen_forkserver,
@@ -161,8 +201,20 @@ if TYPE_CHECKING:
         synchronize as synchronize,
         util as util,
     )
+    from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .futures import (
+        ProcessPoolExecutor as ProcessPoolExecutor,
+        get_reusable_executor as get_reusable_executor,
+    )
+    from .jobs import run as run
+    from .memory import Memory as Memory, expires_after as expires_after, hash as hash
+    from .parallel import (
+        Parallel as Parallel,
+        delayed as delayed,
+        effective_n_jobs as effective_n_jobs,
+        parallel_config as parallel_config,
+    )
     from .program import Program as Program
 else:
 
@@ -171,24 +223,35 @@ else:
         if name in _SUBMODULES:
             __import__(f"{__name__}.{name}")
             return sys.modules[f"{__name__}.{name}"]
-        if name == "Program":
-            from .program import Program
-
-            return globals().setdefault(name, Program)
-        if name == "ProcessPoolExecutor":
-            from .futures import ProcessPoolExecutor
-
-            return globals().setdefault(name, ProcessPoolExecutor)
+        if name in _LATER:
+            module = __import__(f"{__name__}.{_LATER[name]}", fromlist=(name,))
+            return globals().setdefault(name, getattr(module, name))
         if name == "reducer":
             return _default_context.reducer
-        if name in ("patch", "unpatch"):
-            from . import _patch
-
-            return globals().setdefault(name, getattr(_patch, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 del TYPE_CHECKING
+
+
+class _JoblibEntry:
+    """Tells joblib of phalanx's backend when it is imported later."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "joblib.parallel":
+            return None
+        from ._joblib_entry import spec_of
+
+        return spec_of(name, path)
+
+
+if "joblib.parallel" in sys.modules:
+    from ._joblib_entry import register
+
+    register(sys.modules["joblib.parallel"])
+else:
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():

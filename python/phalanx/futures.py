@@ -23,16 +23,16 @@ from concurrent.futures import (
     as_completed as as_completed,
     wait as wait,
 )
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, LOGGER, RUNNING
+from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import context as _context, util
-from ._core import ExecutorCore
+from . import _output, _progress, context as _context, util
+from ._core import ExecutorCore, FutureBase, Seeds
 from .errors import WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from ._core import ExecutorService
@@ -55,6 +55,7 @@ __all__ = [
     "ThreadPoolExecutor",
     "TimeoutError",
     "as_completed",
+    "get_reusable_executor",
     "wait",
 ]
 
@@ -85,50 +86,17 @@ def _timed_out(name: str, seconds: float) -> TaskTimeoutError:
     return TaskTimeoutError(f"{name} ran longer than its time limit of {seconds:g} s, and was ended")
 
 
-class Future(_Future["_T"]):
-    """A `concurrent.futures.Future` whose call can also be cancelled while it runs."""
+class Future(FutureBase, _Future["_T"]):
+    """A `concurrent.futures.Future` whose call can also be cancelled while it runs.
 
-    _service: "ExecutorService | None" = None
+    >>> with ProcessPoolExecutor(2) as executor:
+    ...     future = executor.submit(pow, 2, 10)
+    ...     isinstance(future, concurrent.futures.Future), future.result()
+    (True, 1024)
+    """
 
-    def cancel(self, *, running: bool = False) -> bool:
-        """Cancel the call if it has not begun; returns whether it is cancelled.
-
-        With `running=True` a call that runs is ended too: its worker process is asked to end, and
-        killed if it has not a second later. Other calls are not affected.
-        """
-        if super().cancel():
-            return True
-        service = self._service
-        if not running or service is None or not service.stop(self):
-            return False
-        with self._condition:
-            if self._state != RUNNING:
-                return False
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
-        return True
-
-    def _finish(self, result, exception=None):
-        """Do as `set_result` and `set_exception`, quickly where nobody waits."""
-        condition = self._condition
-        with condition:
-            if self._state != RUNNING:
-                raise InvalidStateError(f"{self._state}: {self!r}")
-            self._result = result
-            self._exception = exception
-            self._state = FINISHED
-            for waiter in self._waiters:
-                if exception is None:
-                    waiter.add_result(self)
-                else:
-                    waiter.add_exception(self)
-            if condition._waiters:  # type: ignore[attr-defined]
-                condition.notify_all()
-        if self._done_callbacks:  # type: ignore[attr-defined]
-            self._invoke_callbacks()  # type: ignore[attr-defined]
+    # The state is the base's: what the standard library's `__init__` makes is not there.
+    __init__ = object.__init__
 
 
 class _Options(Executor):
@@ -158,6 +126,10 @@ class ProcessPoolExecutor(Executor):
     `TaskWorkerDiedError` while everything else goes on; `"break"`, as in the standard library, that
     every call raises `BrokenProcessPool` from then on.
 
+    With a `seed` each call has random numbers of its own, the same in every run: those of `random`, of
+    numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
+    by the handlers of this process.
+
     >>> with ProcessPoolExecutor(2) as executor:
     ...     future = executor.submit(pow, 2, 10)
     ...     future.result(), list(executor.map(abs, [-1, -2]))
@@ -173,6 +145,8 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: "int | None" = None,
         on_worker_death: str = "isolate",
+        seed: "int | None" = None,
+        logs: bool = False,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
@@ -195,30 +169,41 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child)
-        breaks = on_worker_death == "break"
-        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks)
+        self._log_levels = None
+        if logs:
+            from . import _logs
+
+            self._log_levels = _logs.levels()
+        self._seeds = None if seed is None else Seeds(seed)
+        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
+        return ExecutorCore(self._max_workers, starter, on_demand, breaks, self._seeds)
 
     # Calls
 
     def submit(self, fn: "Callable[..., _T]", /, *args: "Any", **kwargs: "Any") -> "Future[_T]":
         """Let a worker call `fn(*args, **kwargs)`; returns a future at once."""
-        return self._submit(fn, args, kwargs)
-
-    def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        future: Future[Any] = Future()
         try:
-            self._core.submit(future, fn, args, kwargs, timeout, retries, priority)
+            return self._core.submit(fn, args, kwargs)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
-        future._service = self._service
-        return future
+
+    def _submit(self, fn, args, kwargs, timeout, retries, priority):
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            return self._core.submit(fn, args, kwargs, timeout, retries, priority)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
 
     def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "_Options":
         """Return an executor that submits to this one with options for each call.
@@ -244,12 +229,14 @@ class ProcessPoolExecutor(Executor):
         timeout: "float | None" = None,
         chunksize: int = 1,
         buffersize: "int | None" = None,
+        progress: "Any" = False,
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
         All input is read at once, unless `buffersize` says how many calls may be ahead of the results
         that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
-        they cost.
+        they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
+        a bar of tqdm or rich.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -263,8 +250,11 @@ class ProcessPoolExecutor(Executor):
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
+        display = None
+        if progress is not False and progress is not None:
+            display = _progress.display(progress, _progress.length_of(calls))
         try:
-            return self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
@@ -353,14 +343,19 @@ def _own_context(context, max_tasks):
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
-    def __init__(self, context, initializer, initargs, max_tasks):
+    def __init__(
+        self, context, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None
+    ):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks)
+        self.args = (initializer, initargs, max_tasks, log_levels, idle, environment)
+        self.environment = environment
 
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
+        if self.environment:
+            process._environment = self.environment
         process.start()
         return process
 
@@ -379,12 +374,19 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks):
+def _worker(bench, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
+    if environment:
+        os.environ.update(environment)
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
+    if log_levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, log_levels)
     try:
-        bench.run(initializer, tuple(initargs), max_tasks)
+        bench.run(initializer, tuple(initargs), max_tasks, idle)
     except KeyboardInterrupt:
         # The parent was interrupted too, and says so; one report is enough.
         util.debug("worker interrupted")
@@ -393,6 +395,114 @@ def _worker(bench, initializer, initargs, max_tasks):
             raise
         os._exit(1)  # It has been logged.
 
+
+# One executor for a whole process.
+
+
+class _ReusableExecutor(ProcessPoolExecutor):
+    """An executor whose workers come with the work and leave after a while without."""
+
+    # How many workers it can be resized to; each more costs some bytes and a look now and then.
+    _LEAST_SEATS = 16
+
+    def __init__(self, max_workers, terms):
+        context, self._idle, initializer, initargs, self._environment = self._terms = terms
+        super().__init__(max_workers, context, initializer, initargs)
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
+        starter = _Starter(
+            self._mp_context,
+            self._initializer,
+            self._initargs,
+            max_tasks,
+            self._log_levels,
+            self._idle,
+            self._environment,
+        )
+        return ExecutorCore(self._seats, starter, on_demand, breaks, self._seeds, self._max_workers)
+
+    def _suits(self, max_workers, terms, reuse):
+        """Whether it can go on for somebody who wants this."""
+        if reuse is False or self._is_shut_down or self._core.broken is not None:
+            return False
+        return max_workers <= self._seats and (reuse is True or _equal(terms, self._terms))
+
+    def _resize(self, max_workers):
+        if max_workers != self._max_workers:
+            self._core.resize(max_workers)
+            self._max_workers = max_workers
+
+
+def _equal(terms, others):
+    try:
+        return bool(terms == others)
+    except Exception:  # Arrays among the arguments of initializers do not say whether they are equal.
+        return False
+
+
+_reusable: "_ReusableExecutor | None" = None
+_reusable_lock = threading.Lock()
+
+
+def get_reusable_executor(
+    max_workers: "int | None" = None,
+    *,
+    context: "Any" = None,
+    timeout: "float | None" = 10,
+    kill_workers: bool = False,
+    reuse: "bool | str" = "auto",
+    initializer: "Callable[..., object] | None" = None,
+    initargs: "tuple[Any, ...]" = (),
+    env: "Mapping[str, str] | None" = None,
+) -> ProcessPoolExecutor:
+    """Return the executor that this process shares, making it when there is none.
+
+    Its workers leave after `timeout` seconds without work (`None`: never), and come back with work; a
+    call with another `max_workers` resizes it, and no task is lost by that. It is made anew when it has
+    been shut down or is broken, when `context`, `timeout`, `initializer`, `initargs` or `env` differ
+    (with `reuse=True` they are left as they were), and with `reuse=False`. The one before is shut down
+    then: this call waits until what it was given is done, or ends its workers with `kill_workers=True`.
+    `env` is added to the environment of the workers, where they are started afresh before they import
+    anything.
+
+    >>> executor = get_reusable_executor(2)
+    >>> list(executor.map(abs, [-1, -2]))
+    [1, 2]
+    >>> get_reusable_executor(2) is executor
+    True
+    """
+    global _reusable
+    if reuse not in (True, False, "auto"):
+        raise ValueError(f"reuse must be True, False or 'auto', not {reuse!r}")
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be positive or None, not {timeout!r}")
+    context = _own_context(context, None)
+    terms = (context, timeout, initializer, initargs, None if env is None else dict(env))
+    with _reusable_lock:
+        before = _reusable
+        if max_workers is None:
+            keeps_size = before is not None and reuse is True
+            max_workers = before._max_workers if keeps_size else context.cpu_count() or 1
+        if before is not None and before._suits(max_workers, terms, reuse):
+            before._resize(max_workers)
+            return before
+        executor = _reusable = _ReusableExecutor(max_workers, terms)
+    if before is not None:
+        if kill_workers and not before._is_shut_down:
+            before.kill_workers()
+        before.shutdown()
+    return executor
+
+
+def _forget_reusable():
+    global _reusable, _reusable_lock
+    _reusable, _reusable_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_reusable)
 
 # The end of the program: what was submitted is done, as in the standard library.
 

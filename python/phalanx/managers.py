@@ -1,15 +1,15 @@
 """Managers: objects in a process of their own that any number of others can use, by proxies.
 
-The server is an event loop of the engine with a thread for each client; see `_server`. Objects of the
+The server is an event loop of the engine with a thread for each client; see `_managers.server`. Objects of the
 ordinary kinds lie in shared memory and are used there by relatives of the server, which are then a
-hundred times as fast; see `_managed`. The messages of server and clients are those of
+hundred times as fast; see `_managers.managed`. The messages of server and clients are those of
 `multiprocessing`, so either side may be of that library.
 """
 
 from array import array
 
 from . import process, util
-from ._container_proxies import (
+from ._managers.containers import (
     BaseListProxy as BaseListProxy,
     DictProxy as DictProxy,
     ListProxy as ListProxy,
@@ -17,7 +17,17 @@ from ._container_proxies import (
     SetProxy as SetProxy,
     ValueProxy as ValueProxy,
 )
-from ._managed import (
+from ._managers.links import (
+    ProcessLocalSet as ProcessLocalSet,
+    RemoteError as RemoteError,
+    Token as Token,
+    _control,
+    _thread_local,
+    _unlink,
+    convert_to_error as convert_to_error,
+    dispatch as dispatch,
+)
+from ._managers.managed import (
     Array as Array,
     ManagedBoundedSemaphore,
     ManagedDict,
@@ -34,31 +44,25 @@ from ._managed import (
     make_barrier,
     make_condition,
 )
-from ._proxies import (
+from ._managers.proxies import (
     AcquirerProxy as AcquirerProxy,
     ArrayProxy as ArrayProxy,
-    AutoProxy as AutoProxy,
     BarrierProxy as BarrierProxy,
     BasePoolProxy as BasePoolProxy,
-    BaseProxy as BaseProxy,
     ConditionProxy as ConditionProxy,
     EventProxy as EventProxy,
     IteratorProxy as IteratorProxy,
-    MakeProxyType as MakeProxyType,
     PoolProxy as PoolProxy,
-    ProcessLocalSet as ProcessLocalSet,
+)
+from ._managers.proxy import (
+    AutoProxy as AutoProxy,
+    BaseProxy as BaseProxy,
+    MakeProxyType as MakeProxyType,
     RebuildProxy as RebuildProxy,
-    RemoteError as RemoteError,
-    Token as Token,
-    _control,
     _link_is_ours,
     _paid_proxy,
-    _thread_local,
-    _unlink,
-    convert_to_error as convert_to_error,
-    dispatch as dispatch,
 )
-from ._server import (
+from ._managers.server import (
     Server as Server,
     SharedMemoryServer as SharedMemoryServer,
     _SharedMemoryTracker as _SharedMemoryTracker,

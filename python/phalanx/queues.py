@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from .context import BaseContext
+    from .errors import ShutDown as ShutDown
 
     _T = TypeVar("_T")
 
@@ -22,10 +23,12 @@ __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        if name in ("Empty", "Full"):
+        if name in ("Empty", "Full", "ShutDown"):
             import queue
 
-            return getattr(queue, name)
+            from . import errors
+
+            return getattr(queue, name, None) or getattr(errors, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

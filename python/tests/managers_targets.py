@@ -215,3 +215,11 @@ if __name__ == "__main__":
     import ast
 
     globals()[sys.argv[1]](sys.argv[2], ast.literal_eval(sys.argv[3]), bytes.fromhex(sys.argv[4]))
+
+
+def try_and_tell(attempt, args, answers):
+    answers.put("begin")
+    try:
+        answers.put(attempt(*args))
+    except Exception as error:
+        answers.put(type(error).__name__)

@@ -13,6 +13,22 @@ pub const SIGTERM: i32 = libc::SIGTERM;
 /// The number of the signal that no process survives.
 pub const SIGKILL: i32 = libc::SIGKILL;
 
+/// The number of the signal that tells of a terminal's end.
+pub const SIGHUP: i32 = libc::SIGHUP;
+/// The number of the signal that lets a stopped process go on.
+pub const SIGCONT: i32 = libc::SIGCONT;
+
+/// Whether this process ignores the signal, as those do that were started with `nohup`.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks for the present action, which all zeros are a value of; changes nothing.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub struct SignalSet(libc::sigset_t);

@@ -72,7 +72,7 @@ fn object(out: &mut String, arena: &Arena, chunk: Chunk) -> fmt::Result {
         return writeln!(out, "object {:#x}: of no known kind", chunk.offset());
     };
     let mut holders: String =
-        header.holders().take(32).map(|slot| format!(" {}", slot.raw())).collect();
+        header.holders().each().take(32).map(|slot| format!(" {}", slot.raw())).collect();
     if holders.is_empty() {
         holders.push_str(" nobody");
     }

@@ -119,7 +119,6 @@ impl EngineLock {
     }
 
     /// Takes the lock if it is free, as [`EngineLock::guard`].
-    #[cfg(not(loom))]
     #[inline]
     pub(crate) fn try_guard(&self, me: SlotId) -> Option<Guard<'_>> {
         self.try_lock(me).then(|| Guard(self))
@@ -174,6 +173,10 @@ pub(crate) struct Guard<'a>(&'a EngineLock);
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
+        #[cfg(loom)]
+        if crate::failpoint::model::is_dying() {
+            return;
+        }
         self.0.unlock();
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `failpoint!("ring.put.written")` compiles to nothing without the feature `failpoints`. With
 //! it, a process in which `arm` named that step sends itself SIGKILL (or SIGSTOP) there.
+//!
+//! Under loom the same steps are where a thread of a model can stop for good ([`model`]).
 
 /// Marks a step between two writes to shared memory.
 #[macro_export]
@@ -9,6 +11,8 @@ macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
         $crate::failpoint::reached($name);
+        #[cfg(loom)]
+        $crate::failpoint::model::step();
     };
 }
 
@@ -57,3 +61,45 @@ mod armed {
 
 #[cfg(feature = "failpoints")]
 pub use armed::{arm, disarm, reached};
+
+/// Deaths of a model's threads: one stops at the step that it was told, as if its process had been killed
+/// there, and runs no destructor that would tidy up.
+#[cfg(loom)]
+pub mod model {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    struct Died;
+
+    loom::thread_local! {
+        static LEFT: Cell<Option<u32>> = Cell::new(None);
+    }
+
+    /// Runs `work` up to its step number `nth`, the first being 0. True if it came that far, and died.
+    ///
+    /// What `work` drops as it dies must do nothing that the model checker sees.
+    pub fn dies_at(nth: u32, work: impl FnOnce()) -> bool {
+        LEFT.with(|left| left.set(Some(nth)));
+        let end = catch_unwind(AssertUnwindSafe(work));
+        LEFT.with(|left| left.set(None));
+        match end {
+            Ok(()) => false,
+            Err(payload) if payload.is::<Died>() => true,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// A step between two writes.
+    pub fn step() {
+        match LEFT.with(Cell::get) {
+            Some(0) => resume_unwind(Box::new(Died)),
+            Some(n) => LEFT.with(|left| left.set(Some(n - 1))),
+            None => {}
+        }
+    }
+
+    /// Whether this thread is dying: then what it holds stays held.
+    pub fn is_dying() -> bool {
+        std::thread::panicking()
+    }
+}

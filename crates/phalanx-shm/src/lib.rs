@@ -9,12 +9,14 @@
 pub mod alloc_error;
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg_attr(loom, allow(dead_code))]
+pub mod bell;
 // Under loom, those who use the next two are left out.
 #[cfg(not(loom))]
 pub mod cells;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod chunk_word;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 pub mod containers;
 #[cfg(not(loom))]
 pub mod dump;
@@ -27,12 +29,16 @@ pub mod family;
 pub mod frozen;
 #[cfg(not(loom))]
 pub mod guarded;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
+mod holders;
+#[cfg_attr(loom, allow(dead_code))]
 pub mod leases;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(not(loom))]
 pub mod object;
+#[cfg(not(loom))]
+pub mod passage;
 pub mod patience;
 pub mod peers;
 pub mod ring;

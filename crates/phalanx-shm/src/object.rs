@@ -20,9 +20,9 @@ use std::ops::Deref;
 use crate::arena::{AllocError, Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
+use crate::holders::Holders;
 use crate::peers::{Peers, SlotId};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::table::MAX_PROCESSES;
 use crate::view::ShmSafe;
 
 /// What an object is, so that the sweep knows how to repair and destroy it.
@@ -77,16 +77,15 @@ impl ObjectKind {
     }
 }
 
-const WORDS: usize = MAX_PROCESSES / 64;
-
 /// What an object's chunk begins with.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct ObjectHeader {
     kind: AtomicU32,
-    unused: AtomicU32,
+    /// Not zero once a message may have named the object.
+    sent: AtomicU32,
     len: AtomicU64,
-    holders: [AtomicU64; WORDS],
+    holders: Holders,
 }
 
 /// Bytes before an object's own.
@@ -101,48 +100,22 @@ impl ObjectHeader {
         ObjectKind::from_raw(self.kind.load(Ordering::Acquire))
     }
 
-    pub(crate) fn is_held_by(&self, slot: SlotId) -> bool {
-        let (word, bit) = place(slot);
-        self.holders[word].load(Ordering::Acquire) & bit != 0
+    pub(crate) fn mark_as_sent(&self) {
+        self.sent.store(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn hold(&self, slot: SlotId) {
-        let (word, bit) = place(slot);
-        self.holders[word].fetch_or(bit, Ordering::AcqRel);
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst) != 0
     }
 
-    pub(crate) fn unhold(&self, slot: SlotId) {
-        let (word, bit) = place(slot);
-        self.holders[word].fetch_and(!bit, Ordering::AcqRel);
-    }
-
-    fn is_held_only_by(&self, slot: SlotId) -> bool {
-        let (word, bit) = place(slot);
-        let only = |(n, held): (usize, &AtomicU64)| {
-            held.load(Ordering::Acquire) == if n == word { bit } else { 0 }
-        };
-        self.holders.iter().enumerate().all(only)
-    }
-
-    /// All who hold the object.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = SlotId> {
-        let held = |n: &usize| self.holders[n / 64].load(Ordering::Acquire) & (1 << (n % 64)) != 0;
-        (1..MAX_PROCESSES).filter(held).filter_map(|n| SlotId::from_raw(n as u16))
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// How many bytes lie behind the object.
     pub(crate) fn tail_len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
     }
-
-    pub(crate) fn is_held(&self) -> bool {
-        self.holders.iter().any(|word| word.load(Ordering::Acquire) != 0)
-    }
-}
-
-fn place(slot: SlotId) -> (usize, u64) {
-    let n = usize::from(slot.raw()) % MAX_PROCESSES;
-    (n / 64, 1 << (n % 64))
 }
 
 /// What can be put into the arena as an object: a header of atomics, perhaps with a tail of bytes.
@@ -210,12 +183,11 @@ impl<T: SharedObject> Shared<T> {
     fn publish(family: &'static Family, chunk: Chunk, tail: usize) -> Self {
         let me = family.me();
         let header: &ObjectHeader = family.arena().at(chunk.offset());
-        for word in &header.holders {
-            word.store(0, Ordering::Relaxed);
-        }
+        header.holders.clear();
         header.len.store(tail as u64, Ordering::Relaxed);
+        header.sent.store(0, Ordering::Relaxed);
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
-        header.hold(me);
+        header.holders.add(me);
         let object = (ChunkState::Object, None);
         failpoint!("object.create.held");
         let done = family.arena().transition(chunk, (ChunkState::Owned, Some(me)), object);
@@ -236,7 +208,7 @@ impl<T: SharedObject> Shared<T> {
             return Err(NotHeld);
         }
         let header: &ObjectHeader = family.arena().at(offset);
-        let is_ours = || header.kind() == Some(T::KIND) && header.is_held_by(family.me());
+        let is_ours = || header.kind() == Some(T::KIND) && header.holders.has(family.me());
         if !family.note_hold_if(offset, is_ours) {
             return Err(NotHeld);
         }
@@ -257,7 +229,7 @@ impl<T: SharedObject> Shared<T> {
 
     /// Gives another process a hold, before the object's offset is sent to it.
     pub fn hold_for(&self, slot: SlotId) {
-        self.family.arena().at::<ObjectHeader>(self.offset).hold(slot);
+        self.family.arena().at::<ObjectHeader>(self.offset).holders.add(slot);
     }
 
     /// Length of the bytes behind the object.
@@ -298,12 +270,12 @@ impl<T: SharedObject> Shared<T> {
         }
         let header: &ObjectHeader = arena.at(offset);
         if header.kind() != Some(T::KIND)
-            || !header.is_held()
+            || !header.holders.any()
             || !is_it(arena.at(offset + HEADER_LEN as u64))
         {
             return Err(NotHeld);
         }
-        header.hold(family.me());
+        header.holders.add(family.me());
         Self::from_offset(family, offset)
     }
 }
@@ -420,10 +392,10 @@ impl Shared<Bytes> {
         let _no_end = family.housekeeping(patience).ok_or(NotHeld)?;
         let (found, _, _) = Bytes::peek(family, offset).ok_or(NotHeld)?;
         let header: &ObjectHeader = family.arena().at(offset);
-        if found != tag || !header.is_held() {
+        if found != tag || !header.holders.any() {
             return Err(NotHeld);
         }
-        header.hold(family.me());
+        header.holders.add(family.me());
         Self::from_offset(family, offset)
     }
 
@@ -443,7 +415,7 @@ impl Shared<Bytes> {
         let header: &ObjectHeader = family.arena().at(offset);
         let take = || {
             let owned = (ChunkState::Owned, Some(me));
-            header.is_held_only_by(me)
+            header.holders.has_only(me)
                 && family.arena().transition(chunk, (ChunkState::Object, None), owned)
         };
         if !family.end_hold_if(offset, take) {

@@ -1,5 +1,8 @@
 //! What a shared structure may ask about the processes it is shared by.
 
+/// How many processes can share one arena at a time.
+pub const MAX_PROCESSES: usize = 2048;
+
 /// The number of a process's place in the process table; never 0, which stands for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(u16);

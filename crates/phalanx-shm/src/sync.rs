@@ -31,9 +31,11 @@ pub(crate) fn nap(time: std::time::Duration) {
     std::thread::sleep(time);
 }
 
-/// Under loom time does not pass.
+/// Under loom time does not pass, but others get their turn.
 #[cfg(loom)]
-pub(crate) fn nap(_time: std::time::Duration) {}
+pub(crate) fn nap(_time: std::time::Duration) {
+    loom::thread::yield_now();
+}
 
 /// Keeps a load from being moved before an earlier `SeqCst` read-modify-write of another word.
 /// Nothing on x86-64, where such a write is a full barrier; loom takes `SeqCst` accesses for

@@ -15,8 +15,7 @@ use crate::slot::{Generation, Name, Slot, Stage, State};
 use crate::sync::{AtomicU32, AtomicU64, Deadline, Ordering};
 use crate::view::ShmSafe;
 
-/// How many processes can share one arena at a time.
-pub const MAX_PROCESSES: usize = 2048;
+pub use crate::peers::MAX_PROCESSES;
 
 /// How long a reserved place waits for its process to appear once nobody can vouch for it.
 const NASCENT_NS: u64 = 60_000_000_000;

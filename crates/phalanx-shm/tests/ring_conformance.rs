@@ -207,6 +207,42 @@ fn payloads_change_hands<G: Ground>() {
     assert_eq!(take(&back, G::memory(0)), b"done");
 }
 
+/// What was put before a ring is closed is taken by those who wait; then they, and those who put, are told.
+fn closes<G: Ground>() {
+    const COUNT: u32 = 500;
+    let (ring, back) = (G::ring(4), G::ring(0));
+    let mut workers: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+    for who in 1..=2 {
+        let (ring, back) = (ring.clone(), back.clone());
+        workers.push(Box::new(move || {
+            let mut out = Vec::new();
+            while ring.take(G::memory(who), &mut out, &Patience::forever()).is_ok() {
+                put(&back, G::memory(who), &out);
+                out.clear();
+            }
+            assert!(ring.is_closed());
+        }));
+    }
+    let closer = ring.clone();
+    workers.push(Box::new(move || {
+        let memory = G::memory(3);
+        for n in 0..COUNT {
+            put(&closer, memory, &n.to_le_bytes());
+        }
+        closer.close(memory, &Patience::forever()).unwrap();
+        let refused = closer.put(memory, Record::Inline(b"late"), &Patience::forever());
+        assert_eq!(refused, Err(PutError::GaveUp(GaveUp::TimedOut)));
+    }));
+    G::together(workers);
+    let memory = G::memory(0);
+    let mut seen: Vec<u32> = (0..back.len(memory))
+        .map(|_| u32::from_le_bytes(take(&back, memory).try_into().unwrap()))
+        .collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..COUNT));
+    assert!(ring.is_empty(memory));
+}
+
 fn notes_before_it_takes<G: Ground>() {
     let (ring, memory) = (G::ring(0), G::memory(0));
     for n in 0..3_u8 {
@@ -270,6 +306,8 @@ macro_rules! conformance {
         fn payloads_change_hands() { let _dog = super::Watchdog::start(60); super::payloads_change_hands::<$ground>(); }
         #[test]
         fn notes_before_it_takes() { let _dog = super::Watchdog::start(60); super::notes_before_it_takes::<$ground>(); }
+        #[test]
+        fn closes() { let _dog = super::Watchdog::start(60); super::closes::<$ground>(); }
         #[test]
         fn is_a_queue() { let _dog = super::Watchdog::start(60); super::is_a_queue::<$ground>(); }
     } )* };

@@ -69,6 +69,8 @@
 //! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
+//! | [`seed`] | seeds for streams of random numbers, one for each task |
+//! | [`cache`] | computed values on disk, which many processes share: each computed once, none returned damaged |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
 //! | [`message`] | what queues and pipes carry: short frames, and chunks that are handed over uncopied |
@@ -76,6 +78,7 @@
 //! | [`error`] | small errors that give back what was handed in, and one above all |
 //! | [`plain`] | values that programs in different languages understand, and `serde` to and from them |
 //! | [`remote`] | typed messages to and from programs that are no relatives, over sockets |
+//! | [`jobs`] | commands in parallel: other people's programs and scripts, so many at a time |
 //! | [`program`] | other programs as children, in whatever language, which share queues, locks and values |
 //! | [`entry`] | programs that start themselves again: [`#[phalanx::main]`](macro@main) |
 //!
@@ -105,11 +108,13 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod cache;
 pub mod channel;
 pub mod connection;
 pub mod diagnosis;
 pub mod entry;
 pub mod error;
+pub mod jobs;
 pub mod manager;
 pub mod message;
 pub mod named;
@@ -121,6 +126,7 @@ pub mod process;
 pub mod program;
 pub mod queue;
 pub mod remote;
+pub mod seed;
 pub mod serve;
 pub mod stash;
 pub mod sync;

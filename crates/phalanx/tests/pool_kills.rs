@@ -19,9 +19,10 @@ use phalanx_shm::failpoint;
 use phalanx_shm::family::Family;
 use pool_support::{Counters, kill, pause, until, watchdog};
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "src/pool/worker.rs",
-    "../phalanx-shm/src/leases.rs",
+    "../phalanx-shm/src/leases/board.rs",
+    "../phalanx-shm/src/leases/signing.rs",
     "../phalanx-shm/src/ring/put.rs",
     "../phalanx-shm/src/ring/take.rs",
 ];

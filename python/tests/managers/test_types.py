@@ -328,3 +328,41 @@ def test_a_childs_reference_keeps_the_object(ctx):
         process.join()
         assert process.exitcode == 0
         assert list(holder["results"]) == ["held"]
+
+
+def test_a_queue_that_is_shut_down(ctx):
+    from phalanx.queues import ShutDown
+
+    with ctx.Manager() as manager:
+        items, bounded, answers = manager.Queue(), manager.Queue(1), manager.Queue()
+        args = [(items.get, (), answers), (bounded.put, ("late",), answers)]
+        bounded.put("first")
+        waiting = [ctx.Process(target=targets.try_and_tell, args=each) for each in args]
+        for process in waiting:
+            process.start()
+        assert answers.get(timeout=60) == answers.get(timeout=60) == "begin"
+        items.shutdown()
+        bounded.shutdown()
+        assert answers.get(timeout=60) == answers.get(timeout=60) == "ShutDown"
+        for process in waiting:
+            process.join()
+        # What was there can still be had.
+        assert bounded.get() == "first"
+        for attempt in (bounded.get, bounded.get_nowait, lambda: bounded.put(1), items.get):
+            with pytest.raises(ShutDown):
+                attempt()
+        assert ShutDown is getattr(queue, "ShutDown", ShutDown)
+
+
+def test_a_queue_that_is_shut_down_at_once_forgets_what_is_in_it(manager):
+    from phalanx.queues import ShutDown
+
+    items = manager.JoinableQueue()
+    for n in range(3):
+        items.put(n)
+    items.get()
+    items.task_done()
+    items.shutdown(immediate=True)
+    items.join()
+    with pytest.raises(ShutDown):
+        items.get()

@@ -37,10 +37,12 @@ pub(crate) use decode::decode;
 pub(crate) use encode::{Main, OutOfBand, encode, encode_part, encode_with};
 pub(crate) use exception::{decode_exception, encode_exception};
 pub(crate) use frame::frame_buffers;
-pub(crate) use function::{_adopts_main, FunctionCache, adopt_global, begin_adopting, ship};
+pub(crate) use function::{
+    _adopts_main, FunctionCache, adopt_global, begin_adopting, begin_adopting_all, ship,
+};
 pub(crate) use pickler::{encode_whole, load_whole, set_main_by_value};
 pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,
     _codec_loads, _codec_ship,
 };
-pub(crate) use reducers::{register_inherited, register_reducer};
+pub(crate) use reducers::{register_inherited, register_reducer, register_shared, sharing};

@@ -95,6 +95,18 @@ impl Payload {
         // another process' death changes nothing.
         read(unsafe { std::slice::from_raw_parts(self.data, self.len) })
     }
+
+    /// Calls `read` with the bytes of several, under the same conditions.
+    pub(crate) fn with_all<R>(payloads: &[Self], read: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let slices: Vec<&[u8]> = payloads
+            .iter()
+            .filter(|payload| payload.len > 0)
+            // SAFETY: each `data` is valid for `len` bytes while the payload lives, which is longer than
+            // `read` runs. Heap of this process only: another process' death changes nothing.
+            .map(|payload| unsafe { std::slice::from_raw_parts(payload.data, payload.len) })
+            .collect();
+        read(&slices)
+    }
 }
 
 impl Drop for Payload {

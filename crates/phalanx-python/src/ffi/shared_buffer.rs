@@ -16,15 +16,15 @@ pub(crate) struct SharedBuffer(Source);
 enum Source {
     /// In memory that was sent to this process alone.
     Own(SharedSlice),
-    /// In a private view of memory that several were given.
-    Stashed(StashView),
+    /// In a private view of memory that several were given, and whether it is only to be read.
+    Stashed(StashView, bool),
 }
 
 impl Source {
     fn place(&self) -> (*mut u8, usize) {
         match self {
             Self::Own(slice) => (slice.address(), slice.len()),
-            Self::Stashed(view) => (view.address(), view.len()),
+            Self::Stashed(view, _) => (view.address(), view.len()),
         }
     }
 }
@@ -34,8 +34,8 @@ impl SharedBuffer {
         Self(Source::Own(slice))
     }
 
-    pub(crate) fn stashed(view: StashView) -> Self {
-        Self(Source::Stashed(view))
+    pub(crate) fn stashed(view: StashView, is_read_only: bool) -> Self {
+        Self(Source::Stashed(view, is_read_only))
     }
 
     /// Calls `read` with the bytes, which nobody but this process can reach.
@@ -64,10 +64,12 @@ impl SharedBuffer {
         let (address, len) = slf.get().0.place();
         let len = ffi::Py_ssize_t::try_from(len)?;
         let address = address.cast::<c_void>();
+        let read_only = c_int::from(matches!(slf.get().0, Source::Stashed(_, true)));
         // SAFETY: `view` is CPython's to fill, and the view takes a reference to this object, which
         // keeps the memory. Whoever writes there writes to memory that stays mapped and backed as
         // long as this process lives, whatever other processes do.
-        let done = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), address, len, 0, flags) };
+        let done =
+            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), address, len, read_only, flags) };
         if done == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens when a worker ends, and when all have to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         if left {
             // It has said everything that it had to say, and ends while others work on.
             owner.bury(py, seat);
+            owner.staff.has_left();
             locked(&owner.leavers).push(process);
         } else {
             process.call_method0(py, intern!(py, "join"))?;
@@ -66,8 +68,10 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
                 }
             }
         }
-        if !needs_nobody(owner) {
+        if !needs_nobody(owner) && owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
             refill(owner, py, seat)?;
+        } else {
+            owner.staff.free(seat);
         }
     }
     Ok(())
@@ -145,8 +149,12 @@ fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death
 
 /// Sends tasks again that were sent already and that no worker has begun.
 pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u64, count: u64) {
-    let Some((tasks, place)) = job.state().place_of(py, first) else { return };
-    owner.send(py, job, first, tasks.bind(py), place..place + count as usize, false);
+    if let Some(work) = &job.work {
+        return owner.send_work(py, job, work);
+    }
+    let Some(place) = job.state().place_of(py, first) else { return };
+    let part = place.at..place.at + count as usize;
+    owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
 /// What is known of the memory that a worker had; nothing of one that is no process of ours.
@@ -198,20 +206,23 @@ impl Death {
 
     /// The error of the task that was running.
     fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
-        let place = job.state().place_of(py, task);
-        let args = place.and_then(|(tasks, place)| {
-            let task = tasks.bind(py).get_item(place).ok()?;
+        let called = job.state().place_of(py, task).and_then(|place| place.call);
+        let args = job.task(py, task).and_then(|task| {
             let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
             short.extract::<String>().ok()
         });
+        let name = match &called {
+            Some(call) => Cow::Borrowed(call.name.as_str()),
+            None => job.name_of_function(py),
+        };
         let call = match args {
             Some(args) if args.starts_with('(') => {
                 // One argument: as it is written in a call.
                 let args = args.strip_suffix(",)").map_or(args.clone(), |args| format!("{args})"));
-                format!("{}{args}", job.name)
+                format!("{name}{args}")
             }
-            Some(args) => format!("{}({args})", job.name),
-            None => job.name.clone(),
+            Some(args) => format!("{name}({args})"),
+            None => name.into_owned(),
         };
         let message = format!(
             "worker {} (pid {}) {} while it ran task {task}, {call}{}; no other task is affected",

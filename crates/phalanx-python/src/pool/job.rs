@@ -1,19 +1,26 @@
 //! One call of a pool's method: its tasks, and what has come back of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::message::Arrived;
+use phalanx::stash::Stash;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::calls::Call;
 use super::executor::Work;
+use super::progress::Progress;
+use super::random::SeedOfCall;
+use super::sending::name_of;
 use super::shared::SharedArguments;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
+use super::sharing::Table;
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
 use crate::codec::decode_exception;
 use crate::message::object;
 
@@ -23,19 +30,28 @@ pub(super) struct Job {
     pub(super) mode: Mode,
     /// Results of a batch travel together.
     pub(super) together: bool,
-    /// What the user calls the function, for messages.
+    /// What the user calls the function; nothing, if it is an executor's call.
     pub(super) name: String,
-    pub(super) function: Arc<Shared<Bytes>>,
+    /// What its tasks call, unless each batch says so itself.
+    pub(super) function: Option<Arc<Shared<Bytes>>>,
     has_callbacks: bool,
     callbacks: Mutex<Callbacks>,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
+    /// What the random numbers of its tasks come from.
+    pub(super) seed: Option<SeedOfCall>,
+    /// Who wants to see how far it is.
+    pub(super) progress: OnceLock<Progress>,
+    /// Tasks that have not begun are passed over once it is cancelled.
+    pub(super) is_search: AtomicBool,
     /// The callbacks, if there are any, have been called.
     is_called_back: AtomicBool,
     state: Mutex<State>,
     outcome: Mutex<Option<Outcome>>,
     /// What the items of a `map` have in common.
     pub(super) shared: Mutex<SharedArguments>,
+    /// Where large arguments are stored once for all tasks.
+    pub(super) sharing: Option<Arc<Table>>,
     /// The values of a `map` as far as they have been decoded.
     values: Mutex<Option<Py<PyList>>>,
 }
@@ -75,6 +91,8 @@ pub(super) struct State {
     pub(super) pieces: VecDeque<Piece>,
     /// Tasks answered so far.
     pub(super) answered: u64,
+    /// Of these, errors: tasks, or batches that failed as a whole.
+    pub(super) failed: u64,
     /// Tasks in all, once known.
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
@@ -101,6 +119,10 @@ pub(super) struct Batch {
     pub(super) offset: usize,
     /// How many of them have not been answered.
     pub(super) left: u64,
+    /// What they call, if the job does not say.
+    pub(super) call: Option<Arc<Call>>,
+    /// Large arguments of theirs in shared memory.
+    pub(super) stashes: Vec<Arc<Stash>>,
 }
 
 /// An answer as it arrived, not decoded.
@@ -154,7 +176,7 @@ impl Job {
         mode: Mode,
         together: bool,
         name: String,
-        function: Arc<Shared<Bytes>>,
+        function: Option<Arc<Shared<Bytes>>>,
         callbacks: Callbacks,
     ) -> Self {
         let has_callbacks = !callbacks.is_empty();
@@ -168,17 +190,43 @@ impl Job {
             has_callbacks,
             callbacks: Mutex::new(callbacks),
             work: None,
+            seed: None,
+            progress: OnceLock::new(),
+            is_search: AtomicBool::new(false),
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
             shared: Mutex::default(),
+            sharing: None,
             values: Mutex::default(),
         }
+    }
+
+    /// The job with a place for large arguments.
+    pub(super) fn with_sharing(self, sharing: Option<Arc<Table>>) -> Self {
+        Self { sharing, ..self }
     }
 
     /// The job as an attempt at an executor's call.
     pub(super) fn of(self, work: Arc<Work>) -> Self {
         Self { work: Some(work), ..self }
+    }
+
+    /// What the user calls the function, for messages.
+    pub(super) fn name_of_function(&self, py: Python<'_>) -> Cow<'_, str> {
+        match &self.work {
+            Some(work) => Cow::Owned(name_of(work.function.bind(py))),
+            None => Cow::Borrowed(&self.name),
+        }
+    }
+
+    /// A task that has been sent and not answered.
+    pub(super) fn task<'py>(&self, py: Python<'py>, task: u64) -> Option<Bound<'py, PyAny>> {
+        if let Some(work) = &self.work {
+            return Some(work.task.bind(py).clone());
+        }
+        let place = self.state().place_of(py, task)?;
+        place.tasks.bind(py).get_item(place.at).ok()
     }
 
     /// Whether somebody is to be told when it is done.
@@ -187,9 +235,12 @@ impl Job {
     }
 
     /// What tells a worker how to go about its tasks.
-    pub(super) fn flags(&self) -> u64 {
+    pub(super) fn flags(&self, mode: Mode) -> u64 {
         let condemnable = if self.work.is_some() { CONDEMNABLE } else { 0 };
-        self.mode.flags(self.together) | condemnable
+        let is_search = self.is_search.load(Ordering::Relaxed);
+        let cancellable = if is_search { CANCELLABLE } else { 0 };
+        let seed = self.seed.as_ref().map_or(0, |seed| seed.offset() << SEED_AT);
+        mode.flags(self.together) | condemnable | cancellable | seed
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -361,6 +412,7 @@ impl Job {
         let mut state = self.state();
         state.forget_sent(piece.first, piece.count, graveyard);
         state.answered += piece.count;
+        state.failed += u64::from(piece.answer.is_error());
         if self.together && piece.answer.is_error() {
             state.failure.get_or_insert(piece);
         } else {
@@ -394,11 +446,27 @@ impl State {
         }
     }
 
-    /// Where a task lies: a list and the place in it.
-    pub(super) fn place_of(&self, py: Python<'_>, task: u64) -> Option<(Py<PyList>, usize)> {
+    /// Where a task lies.
+    pub(super) fn place_of(&self, py: Python<'_>, task: u64) -> Option<Place> {
         let batch = self.sent.iter().find(|batch| batch.holds(task))?;
-        Some((batch.tasks.clone_ref(py), batch.offset + (task - batch.first) as usize))
+        let at = batch.offset + (task - batch.first) as usize;
+        Some(Place { tasks: batch.tasks.clone_ref(py), at, call: batch.call.clone() })
     }
+
+    /// Keeps what a batch that holds this task refers to.
+    pub(super) fn keep_stashes(&mut self, task: u64, stashes: Vec<Arc<Stash>>) {
+        if let Some(batch) = self.sent.iter_mut().rev().find(|batch| batch.holds(task)) {
+            batch.stashes.extend(stashes);
+        }
+    }
+}
+
+/// Where a task lies that was sent.
+pub(super) struct Place {
+    pub(super) tasks: Py<PyList>,
+    pub(super) at: usize,
+    /// What it calls, if its job does not say.
+    pub(super) call: Option<Arc<Call>>,
 }
 
 impl Batch {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phalanx::pool::Crew;
+use phalanx::sync::RawLock;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -14,14 +15,19 @@ use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::random::{SeedOfCall, Seeds};
+use super::staff::Staff;
 use super::stream::Pace;
-use super::worker::WorkerBench;
 use crate::error::twin;
 use crate::message::out_of_memory;
+use crate::types::shared::create_error;
 
+/// Enough of a desk that calls can be cancelled; nothing is laid there.
+pub(super) const DESK: usize = 64;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
 
@@ -48,6 +54,8 @@ pub(super) struct Owner {
     /// no part in collecting while there are none.
     pub(super) with_callbacks: Mutex<usize>,
     pub(super) callback_bell: Condvar,
+    /// The pool itself counts among these jobs until it is closed.
+    pub(super) is_watched: AtomicBool,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -59,6 +67,11 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    pub(super) staff: Staff,
+    /// Held while lines are written, by this pool's workers.
+    output: Arc<RawLock>,
+    /// What random numbers come from, if that was asked for.
+    pub(super) seeds: Option<Py<Seeds>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,11 +86,12 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, 0, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
     pub(super) fn with(
+        staff: Staff,
         seats: usize,
         start: Py<PyAny>,
         desk: usize,
@@ -105,6 +119,7 @@ impl Owner {
             callbacks: Mutex::default(),
             with_callbacks: Mutex::new(0),
             callback_bell: Condvar::new(),
+            is_watched: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
@@ -113,7 +128,20 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            staff,
+            output: Arc::new(RawLock::new().map_err(create_error)?),
+            seeds: None,
         })
+    }
+
+    /// The same with random numbers of its own for each task, from the seed of `seeds`.
+    pub(super) fn seeded(self, seeds: Option<Py<Seeds>>) -> Self {
+        Self { seeds, ..self }
+    }
+
+    /// What the random numbers of the next call come from: its own seeds, or the pool's.
+    pub(super) fn seed_of_call(&self, own: Option<&Py<Seeds>>) -> PyResult<Option<SeedOfCall>> {
+        own.or(self.seeds.as_ref()).map(|seeds| seeds.get().next_call(&self.crew)).transpose()
     }
 
     /// Whether this process made the pool.
@@ -143,9 +171,13 @@ impl Owner {
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
-        locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench),))?;
+        self.staff.take(seat);
+        let start = || {
+            let bench = self.crew.bench(seat).map_err(out_of_memory)?;
+            locked(&self.ready)[seat] = false;
+            self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))
+        };
+        let process = start().inspect_err(|_| self.staff.free(seat))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())

@@ -21,7 +21,9 @@ use crate::message::out_of_memory;
 /// Lists longer than this are not searched.
 const SEARCHED: usize = 65_536;
 /// Bytes of a stash's address in front of a frame.
-const ADDRESS: usize = 24;
+pub(super) const ADDRESS: usize = 24;
+/// Set in a stash's length: whoever gets the value may only read it.
+pub(super) const READ_ONLY: u64 = 1 << 63;
 
 /// What the items of a call share, and where it is stored.
 #[derive(Default)]
@@ -124,9 +126,11 @@ pub(super) fn decode_stashed(
     }
     let mut buffers = Vec::with_capacity(count);
     for at in (0..count).map(|index| 8 + index * ADDRESS) {
-        let address: StashAddress = [word(at)?, word(at + 8)?, word(at + 16)?];
+        let len = word(at + 16)?;
+        let address: StashAddress = [word(at)?, word(at + 8)?, len & !READ_ONLY];
         let view = StashView::open(family, address).map_err(os_error)?;
-        buffers.push(Py::new(py, SharedBuffer::stashed(view))?.into_any());
+        let is_read_only = len & READ_ONLY != 0;
+        buffers.push(Py::new(py, SharedBuffer::stashed(view, is_read_only))?.into_any());
     }
     decode(py, &bytes[8 + count * ADDRESS..], buffers)
 }

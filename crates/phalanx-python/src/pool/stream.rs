@@ -41,6 +41,12 @@ pub(super) struct Stream {
     window: Option<usize>,
     /// The results may pile up: only tasks without an answer hold it back.
     pub(super) is_eager: bool,
+    /// The items say what they call.
+    of_calls: bool,
+    /// Any number of results may lie waiting for an earlier one.
+    keeps_all: bool,
+    /// What the pool's tasks had cost before, and how many there were.
+    before: (u64, u64),
 }
 
 impl Stream {
@@ -65,6 +71,11 @@ impl Stream {
         };
         let answer = Answer::Raised(error.clone_ref(py));
         owner.settle(&self.job, Piece { first, count: 1, answer });
+    }
+
+    /// Shows how far it came, if somebody wants to see it.
+    pub(super) fn end_progress(&self, py: Python<'_>) {
+        self.job.end_progress(py);
     }
 
     /// Nobody will fetch any more of its results: what was not sent need not be run.
@@ -100,11 +111,19 @@ impl Stream {
     /// Returns whether there may be more input.
     fn read(&self, py: Python<'_>, owner: &Owner, input: &Bound<'_, PyAny>, pace: Pace) -> bool {
         let (busy, tasks) = owner.crew.work_done();
+        let (busy, tasks) =
+            (busy.saturating_sub(self.before.0), tasks.saturating_sub(self.before.1));
         let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window = self.window.unwrap_or_else(|| pacer::stream_window(size, owner.seats)) as u64;
+        let window = match self.window {
+            // What is ahead of calls is counted in batches.
+            Some(window) if self.of_calls => window.saturating_mul(size),
+            Some(window) => window,
+            None => pacer::stream_window(size, owner.staff.wanted()),
+        } as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
+                as u64;
         loop {
             let (submitted, ahead, held) = {
                 let state = self.job.state();
@@ -115,7 +134,8 @@ impl Stream {
                 let unanswered = state.submitted - state.answered;
                 (state.submitted, if pace == Pace::Fetching { held } else { unanswered }, held)
             };
-            if ahead >= window || (pace == Pace::Waiting && held >= most_held) {
+            let is_full = pace == Pace::Waiting && held >= most_held && !self.keeps_all;
+            if ahead >= window || is_full {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
@@ -128,7 +148,9 @@ impl Stream {
                 // It was cut meanwhile.
                 return false;
             }
-            if !batch.is_empty()
+            if self.of_calls {
+                owner.send_calls(py, &self.job, &batch);
+            } else if !batch.is_empty()
                 && let Ok(batch) = PyList::new(py, batch)
             {
                 self.job.state().submitted += batch.len() as u64;
@@ -193,6 +215,8 @@ pub(crate) struct IMapIterator {
     owner: Arc<Owner>,
     pub(super) stream: Arc<Stream>,
     is_ordered: bool,
+    /// An error is fetched as soon as it is there.
+    fails_fast: bool,
     /// Results that arrived before their turn, by distance from the next one.
     early: Mutex<VecDeque<Option<Piece>>>,
 }
@@ -228,6 +252,37 @@ impl IMapIterator {
         iterator
     }
 
+    /// The results of calls that the items describe, each a function with its arguments. `ahead`
+    /// limits how many batches may be ahead of the results that were fetched.
+    #[expect(clippy::too_many_arguments, reason = "what a stream is")]
+    pub(super) fn of_calls(
+        py: Python<'_>,
+        owner: Arc<Owner>,
+        job: Arc<Job>,
+        input: Py<PyAny>,
+        chunksize: Option<usize>,
+        is_ordered: bool,
+        ahead: Option<usize>,
+        keeps_all: bool,
+    ) -> Self {
+        let stream = Arc::new(Stream {
+            job,
+            input: Mutex::new(Some(input)),
+            is_feeding: AtomicBool::new(false),
+            chunksize: chunksize.filter(|size| *size > 1),
+            window: ahead,
+            is_eager: false,
+            of_calls: true,
+            keeps_all,
+            before: owner.crew.work_done(),
+        });
+        locked(&owner.streams).push(Arc::clone(&stream));
+        let iterator =
+            Self { owner, stream, is_ordered, fails_fast: true, early: Mutex::default() };
+        iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
+        iterator
+    }
+
     fn over(
         owner: Arc<Owner>,
         job: Arc<Job>,
@@ -244,10 +299,13 @@ impl IMapIterator {
             chunksize: chunksize.filter(|size| *size > 1),
             window,
             is_eager,
+            of_calls: false,
+            keeps_all: false,
+            before: (0, 0),
         });
         stream.job.state().is_stream = true;
         locked(&owner.streams).push(Arc::clone(&stream));
-        Self { owner, stream, is_ordered, early: Mutex::default() }
+        Self { owner, stream, is_ordered, fails_fast: false, early: Mutex::default() }
     }
 
     /// The next result, if it is there.
@@ -260,6 +318,10 @@ impl IMapIterator {
         }
         let mut early = locked(&self.early);
         while let Some(piece) = state.pieces.pop_front() {
+            if self.fails_fast && piece.answer.is_error() {
+                state.fetched += 1;
+                return Some(piece);
+            }
             let place = (piece.first - state.fetched) as usize;
             if place == 0 && early.front().is_none_or(Option::is_none) {
                 early.pop_front();
@@ -284,7 +346,13 @@ impl IMapIterator {
         Some(last)
     }
 
-    fn is_over(&self) -> bool {
+    /// How many tasks were sent, and how many of them were answered.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = self.stream.job.state();
+        (state.submitted, state.answered)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
         let state = self.stream.job.state();
         state.total.is_some_and(|total| state.fetched >= total)
     }
@@ -317,9 +385,11 @@ impl IMapIterator {
     /// The next result as it arrived, waiting for it.
     pub(super) fn fetch(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Fetched> {
         self.feed(py, Pace::Fetching);
+        self.stream.job.show_progress(py);
         let mut next = self.take_next();
         if next.is_none() {
             let arrived = self.owner.wait_until(py, timeout, |py| {
+                self.stream.job.show_progress(py);
                 next = self.take_next();
                 if next.is_none() {
                     self.feed(py, Pace::Waiting);
@@ -330,6 +400,9 @@ impl IMapIterator {
             if !arrived {
                 return Ok(Fetched::TimedOut);
             }
+        }
+        if next.is_none() {
+            self.stream.job.end_progress(py);
         }
         Ok(next.map_or(Fetched::Over, Fetched::Result))
     }

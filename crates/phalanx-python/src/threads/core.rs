@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::hub::{Batch, Hub};
 use super::job::{Job, Shape};
-use super::stream::ThreadIterator;
+use super::stream::{Pace, ThreadIterator};
 use crate::pool::{ApplyResult, Callbacks, MapResult, Mode};
 
 /// A pool of threads, as its owner holds it.
@@ -126,7 +126,8 @@ impl ThreadCore {
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.
-    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None))]
+    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None, fails_fast=false, keeps_all=false))]
+    #[allow(clippy::too_many_arguments)]
     fn imap(
         &self,
         py: Python<'_>,
@@ -135,12 +136,14 @@ impl ThreadCore {
         chunksize: Option<usize>,
         ordered: bool,
         window: Option<usize>,
+        fails_fast: bool,
+        keeps_all: bool,
     ) -> PyResult<ThreadIterator> {
         let job = self.open(function, Mode::Each, Shape::Stream, Callbacks::default(), None)?;
         let iterator = iterable.try_iter()?.unbind().into_any();
         let size = chunksize.unwrap_or(1).max(1);
         let window = window.unwrap_or_else(|| pacer::stream_window(size, self.seats));
-        Ok(ThreadIterator::start(py, job, iterator, size, window, ordered))
+        Ok(ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast, keeps_all))
     }
 
     /// No more calls.
@@ -158,7 +161,7 @@ impl ThreadCore {
     fn join(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let Some(input) = self.hub.state().inputs.first().cloned() else { break };
-            input.read(py, &self.hub, true);
+            input.read(py, &self.hub, Pace::Closing);
             // Another thread may be reading it; it needs the interpreter too.
             py.detach(std::thread::yield_now);
             py.check_signals()?;

@@ -3,11 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
 use super::hub::{Batch, Hub};
 use super::job::Job;
+
+/// Windows of a stream whose results may lie waiting for an earlier one.
+const HELD: usize = 16;
 
 /// The input of a stream, and how it is cut.
 pub(super) struct Input {
@@ -17,12 +21,25 @@ pub(super) struct Input {
     is_read: AtomicBool,
     chunksize: usize,
     window: usize,
+    /// The most tasks whose results may lie waiting for an earlier one.
+    most_held: usize,
+}
+
+/// What holds the reading of a stream back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Results that nobody has fetched.
+    Fetching,
+    /// Somebody waits for the next result, which is not there: tasks without an answer, so that one
+    /// long task leaves no thread without work.
+    Waiting,
+    /// Nothing: the pool is about to close.
+    Closing,
 }
 
 impl Input {
-    /// Reads input until `window` tasks are ahead of what was fetched, or, if the pool is about to
-    /// close, to its end.
-    pub(super) fn read(self: &Arc<Self>, py: Python<'_>, hub: &Hub, to_the_end: bool) {
+    /// Reads input until enough tasks are ahead, by the measure of `pace`.
+    pub(super) fn read(self: &Arc<Self>, py: Python<'_>, hub: &Hub, pace: Pace) {
         if self.is_read.swap(true, Ordering::Acquire) {
             return;
         }
@@ -32,28 +49,40 @@ impl Input {
         };
         let mut goes_on = iterator.is_some();
         while let (true, Some(iterator)) = (goes_on, &iterator) {
-            let ahead = {
+            let is_enough = {
                 let state = self.job.state();
                 if state.total.is_some() {
                     goes_on = false;
                 }
-                state.submitted - state.fetched
+                let held = state.submitted - state.fetched;
+                match pace {
+                    Pace::Fetching => held >= self.window,
+                    Pace::Waiting => {
+                        held - state.pieces.len() >= self.window || held >= self.most_held
+                    }
+                    Pace::Closing => false,
+                }
             };
-            if !goes_on || (ahead >= self.window && !to_the_end) {
+            if !goes_on || is_enough {
                 break;
             }
             goes_on = self.send(py, hub, iterator.bind(py));
         }
         if !goes_on {
-            let ended = self.iterator.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let mut state = hub.state();
-            let known = state.inputs.iter().position(|input| Arc::ptr_eq(input, self));
-            let known = known.map(|at| state.inputs.remove(at));
-            drop(state);
-            drop((ended, known));
-            hub.wake();
+            self.end(hub);
         }
         self.is_read.store(false, Ordering::Release);
+    }
+
+    /// Reads no more of it.
+    fn end(self: &Arc<Self>, hub: &Hub) {
+        let ended = self.iterator.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut state = hub.state();
+        let known = state.inputs.iter().position(|input| Arc::ptr_eq(input, self));
+        let known = known.map(|at| state.inputs.remove(at));
+        drop(state);
+        drop((ended, known));
+        hub.wake();
     }
 
     /// Sends a batch; returns whether there may be more input.
@@ -105,9 +134,12 @@ pub(crate) struct ThreadIterator {
     job: Arc<Job>,
     input: Arc<Input>,
     is_ordered: bool,
+    /// An error is fetched as soon as it is there.
+    fails_fast: bool,
 }
 
 impl ThreadIterator {
+    #[expect(clippy::too_many_arguments, reason = "what a stream is")]
     pub(super) fn start(
         py: Python<'_>,
         job: Arc<Job>,
@@ -115,6 +147,8 @@ impl ThreadIterator {
         chunksize: usize,
         window: usize,
         is_ordered: bool,
+        fails_fast: bool,
+        keeps_all: bool,
     ) -> Self {
         let input = Arc::new(Input {
             job: Arc::clone(&job),
@@ -122,17 +156,18 @@ impl ThreadIterator {
             is_read: AtomicBool::new(false),
             chunksize,
             window: window.max(chunksize),
+            most_held: if keeps_all { usize::MAX } else { HELD * window.max(chunksize) },
         });
         let hub = Arc::clone(&job.hub);
         hub.state().inputs.push(Arc::clone(&input));
-        input.read(py, &hub, false);
-        Self { hub, job, input, is_ordered }
+        input.read(py, &hub, Pace::Fetching);
+        Self { hub, job, input, is_ordered, fails_fast }
     }
 
     fn take_next(&self) -> Option<PyResult<Py<PyAny>>> {
         let mut state = self.job.state();
         let turn = state.fetched;
-        let at = state.pieces.iter().position(|piece| !self.is_ordered || piece.0 == turn)?;
+        let at = state.pieces.iter().position(|piece| self.is_next(piece, turn))?;
         state.fetched += 1;
         state.pieces.remove(at).map(|piece| piece.1)
     }
@@ -141,14 +176,35 @@ impl ThreadIterator {
     fn is_there(&self) -> bool {
         let state = self.job.state();
         state.total.is_some_and(|total| state.fetched >= total)
-            || state.pieces.iter().any(|piece| !self.is_ordered || piece.0 == state.fetched)
+            || state.pieces.iter().any(|piece| self.is_next(piece, state.fetched))
+    }
+
+    fn is_next(&self, piece: &(usize, PyResult<Py<PyAny>>), turn: usize) -> bool {
+        !self.is_ordered || piece.0 == turn || (self.fails_fast && piece.1.is_err())
+    }
+
+    /// Whether the threads have little left to do while the next result is not there.
+    fn is_short(&self) -> bool {
+        let state = self.job.state();
+        let held = state.submitted - state.fetched;
+        state.total.is_none()
+            && !self.input.is_read.load(Ordering::Relaxed)
+            && 2 * (held - state.pieces.len()) <= self.input.window
+            && held < self.input.most_held
     }
 
     fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        self.input.read(py, &self.hub, false);
-        let timeout = crate::interrupt::timeout(timeout);
-        if !self.hub.wait_until(py, timeout, || self.is_there())? {
-            return Err(crate::pool::timed_out(py));
+        self.input.read(py, &self.hub, Pace::Fetching);
+        let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
+        loop {
+            let timeout = deadline.map(Deadline::remaining);
+            if !self.hub.wait_until(py, timeout, || self.is_there() || self.is_short())? {
+                return Err(crate::pool::timed_out(py));
+            }
+            if self.is_there() {
+                break;
+            }
+            self.input.read(py, &self.hub, Pace::Waiting);
         }
         self.take_next().unwrap_or_else(|| Err(PyStopIteration::new_err(())))
     }
@@ -162,6 +218,17 @@ impl ThreadIterator {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.next_within(py, None)
+    }
+
+    /// Reads no more input.
+    fn stop(&self) {
+        self.input.end(&self.hub);
+    }
+
+    /// How many tasks were sent, and how many of them have ended.
+    fn counts(&self) -> (usize, usize) {
+        let state = self.job.state();
+        (state.submitted, state.fetched + state.pieces.len())
     }
 
     /// The next result; `TimeoutError` if it is not there after `timeout` seconds.

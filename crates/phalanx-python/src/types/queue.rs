@@ -212,6 +212,13 @@ impl Queue {
         Err(PyValueError::new_err("task_done() called too many times"))
     }
 
+    /// Refuse what is put from now on; with `immediate` throw away what is there.
+    fn _shut_down(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
+        let engine = self.engine()?;
+        let _ = interrupt::waiting(py, None, |patience| engine.shut_down(immediate, &patience))?;
+        Ok(())
+    }
+
     /// Wait until every object ever put has been dealt with.
     fn _join(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.engine()?;
@@ -235,6 +242,7 @@ fn put(
     match engine.try_put(&mut message) {
         Ok(()) => Ok(()),
         Err(PutError::OutOfMemory(e)) => Err(message::out_of_memory(e)),
+        Err(PutError::GaveUp(_)) if engine.is_shut_down() => Err(shut_down(py)),
         Err(PutError::GaveUp(_)) => wait_to_put(py, engine, &mut message, block, timeout),
     }
 }
@@ -252,6 +260,7 @@ fn wait_to_put(
         match interrupt::waiting(py, limit, |patience| engine.put(message, &patience))? {
             Ok(()) => return Ok(()),
             Err(PutError::OutOfMemory(e)) => return Err(message::out_of_memory(e)),
+            Err(PutError::GaveUp(_)) if engine.is_shut_down() => return Err(shut_down(py)),
             Err(PutError::GaveUp(_)) => {}
         }
     }
@@ -289,7 +298,20 @@ fn wait_to_get(
             return Ok(message);
         }
     }
+    if engine.is_shut_down() {
+        // What was put before the end is still to be had.
+        return engine.try_take(frame).map_err(|_| shut_down(py));
+    }
     Err(raise(py, "Empty"))
+}
+
+#[cold]
+fn shut_down(py: Python<'_>) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    match CLASS.import(py, "phalanx.queues", "ShutDown") {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
 }
 
 /// The exception of that name of the module `queue`, which is imported only now.

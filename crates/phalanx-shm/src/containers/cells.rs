@@ -19,6 +19,7 @@ pub trait Cells: Memory {
     fn capacity(&self, chunk: u64) -> usize;
 }
 
+#[cfg(not(loom))]
 mod on_arena {
     use super::Cells;
     use crate::arena::Chunk;

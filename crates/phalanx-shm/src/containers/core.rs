@@ -21,6 +21,9 @@ const RUN: u64 = 2;
 /// The table changes from `old` to `new`.
 const TABLE: u64 = 3;
 
+/// Said of what no holder of the lock can have written.
+pub(super) const DAMAGED: &str = "a shared container was damaged by another process";
+
 static SPIN: Spin = Spin::for_locks();
 
 /// How often a container has been changed. Equal versions: nothing has changed in between.
@@ -84,10 +87,7 @@ impl Core {
             None => self.lock.guard(memory, patience)?,
         };
         let table = self.table.load(Ordering::Relaxed);
-        assert!(
-            Table::is_sound(memory, table),
-            "a shared container was damaged by another process"
-        );
+        assert!(Table::is_sound(memory, table), "{DAMAGED}");
         if self.journal.load(Ordering::Relaxed) != IDLE {
             self.recover(memory, derive);
         }
@@ -117,7 +117,8 @@ impl Core {
     #[inline]
     pub(super) fn is_still(&self, version: Version) -> bool {
         fence(Ordering::Acquire);
-        self.journal.load(Ordering::Relaxed) == IDLE
+        // Acquire: a journal that was disarmed since comes with the version that it made.
+        self.journal.load(Ordering::Acquire) == IDLE
             && self.changes.load(Ordering::Relaxed) == version
     }
 
@@ -159,7 +160,9 @@ impl Core {
 
     #[inline]
     fn disarm(&self) {
-        self.changes.store(self.changes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        // Release: who reads the new version without the lock has to see the change itself too, or it
+        // would follow old words to chunks that are used for something else by now.
+        self.changes.store(self.changes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
         self.journal.store(IDLE, Ordering::Release);
         // What the next change writes into the journal stays behind this.
         fence(Ordering::AcqRel);
@@ -175,7 +178,8 @@ impl Core {
         new: u64,
         derive: impl FnOnce(),
     ) {
-        let word = &self.table(memory).rows[row];
+        let rows = self.table(memory).rows;
+        let word = rows.get(row).unwrap_or_else(|| panic!("{DAMAGED}"));
         let old = word.load(Ordering::Relaxed);
         self.arm(ROW, row, old, new);
         failpoint!("containers.row.armed");
@@ -207,7 +211,8 @@ impl Core {
         derive: impl FnOnce(),
     ) {
         let Some((head, rest)) = records.split_first() else { return };
-        let rows = &self.table(memory).rows[first..][..records.len()];
+        let rows = self.table(memory).rows.get(first..).and_then(|rows| rows.get(..records.len()));
+        let rows = rows.unwrap_or_else(|| panic!("{DAMAGED}"));
         self.arm(RUN, first, records.len() as u64, *head);
         failpoint!("containers.run.armed");
         for (row, record) in rows[1..].iter().zip(rest) {

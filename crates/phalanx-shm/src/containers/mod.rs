@@ -5,6 +5,8 @@ mod cells;
 mod core;
 mod glimpse;
 mod list;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod map;
 mod record;
 mod rows;

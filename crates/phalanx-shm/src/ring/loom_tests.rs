@@ -40,7 +40,7 @@ impl HeapChunk {
     }
 }
 
-struct Heap(Me);
+pub(crate) struct Heap(pub(crate) Me);
 
 impl Peers for Heap {
     fn me(&self) -> SlotId {
@@ -112,7 +112,7 @@ impl Memory for Heap {
     }
 }
 
-fn new_ring(limit: u32) -> Arc<Ring> {
+pub(crate) fn new_ring(limit: u32) -> Arc<Ring> {
     let ring = Arc::new(Ring::zeroed());
     ring.prepare(&Heap(Me(1)), limit).expect("memory");
     ring

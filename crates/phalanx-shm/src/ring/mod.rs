@@ -1,11 +1,13 @@
 //! A many-to-many queue of records, unbounded or bounded, that survives the death of any process at
 //! any instruction. The algorithm and its repair are told in `README.md` beside this file.
 
+mod closing;
 mod glimpse;
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;
 mod memory;
 mod put;
+mod quick;
 mod repair;
 mod segment;
 mod several;
@@ -13,8 +15,9 @@ mod take;
 
 pub use memory::Memory;
 pub use put::{PutError, Record};
+pub use quick::{SHORT_MAX, Short};
 pub use segment::{FIRST_CAPACITY, SEGMENT_HEADER, Segment};
-pub use take::Taken;
+pub use take::{Noted, Taken};
 
 use crate::alloc_error::AllocError;
 use crate::engine_lock::EngineLock;
@@ -71,7 +74,8 @@ pub struct Ring {
     all_done: EventCount,
     limit: AtomicU32,
     done: AtomicU32,
-    pad: [AtomicU32; 11],
+    closed: AtomicU32,
+    pad: [AtomicU32; 10],
 }
 
 // SAFETY: atomics only.
@@ -90,6 +94,7 @@ impl Ring {
             all_done: EventCount::new(),
             limit: AtomicU32::new(0),
             done: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
             pad: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }

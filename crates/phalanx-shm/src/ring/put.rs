@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::segment::{Header, Mark, Segment, next_capacity, units_for};
+use super::segment::{Header, Mark, Segment, TINY_MAX, next_capacity, units_for};
 use super::{Memory, PAYLOAD, Ring, SEGMENT, SEGMENT_HEADER};
 use crate::alloc_error::AllocError;
 use crate::failpoint;
@@ -11,6 +11,9 @@ use crate::spin::Spin;
 use crate::sync::Ordering;
 
 static SPIN: Spin = Spin::new();
+/// For more room than the next record needs.
+static PLENTY: Spin = Spin::seldom();
+const PLENTY_OF_ROOM: u32 = 256;
 
 /// What is put.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +73,8 @@ impl From<GaveUp> for PutError {
 
 impl Ring {
     /// Puts a record, waiting for room if the ring has a limit. It counts from the moment it is
-    /// published: the calling process may die at once and nothing is lost.
+    /// published: the calling process may die at once and nothing is lost. A ring that is closed is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`PutError`]; the ring is unchanged then.
@@ -86,9 +90,26 @@ impl Ring {
         if let Record::Inline(bytes) | Record::Labelled { label: bytes, .. } = record {
             assert!(bytes.len() <= super::INLINE_MAX, "too many bytes for an inline record");
         }
+        if let Record::Inline(bytes) = record
+            && self.put_at_once(memory, bytes)
+        {
+            return Ok(());
+        }
+        self.put_patiently(memory, record, patience)
+    }
+
+    fn put_patiently(
+        &self,
+        memory: &impl Memory,
+        record: Record<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<(), PutError> {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
+            if self.is_closed() {
+                return Err(PutError::GaveUp(GaveUp::TimedOut));
+            }
             let done =
                 if self.is_full_for_us(memory) { None } else { Some(self.append(memory, record)) };
             // The unlock is a full barrier: the published tail is visible before we look for
@@ -125,6 +146,17 @@ impl Ring {
         self.is_full(memory)
     }
 
+    /// Busy-waits for more room than the next record needs, though not for long; whether there is.
+    ///
+    /// Who goes on as soon as there is room for one waits again for the next, and each look takes the
+    /// consumers' line out of their hands.
+    pub fn spin_for_plenty_of_room(&self, memory: &impl Memory) -> bool {
+        let limit = self.limit();
+        let enough = limit.saturating_sub((limit / 4).clamp(1, PLENTY_OF_ROOM));
+        let plenty = || self.len(memory) <= enough as usize || self.is_closed();
+        PLENTY.until(|| plenty().then_some(())).is_some()
+    }
+
     pub(super) fn wait_for_room(
         &self,
         memory: &impl Memory,
@@ -134,8 +166,8 @@ impl Ring {
         if patience.is_none() {
             return Err(GaveUp::TimedOut);
         }
-        let room = || (!self.is_full(memory)).then_some(());
-        if SPIN.until(room).is_some() {
+        let room = || (!self.is_full(memory) || self.is_closed()).then_some(());
+        if self.spin_for_plenty_of_room(memory) || SPIN.until(room).is_some() {
             return Ok(());
         }
         let ticket = self.not_full.register();
@@ -161,14 +193,17 @@ impl Ring {
     ) -> Result<(), AllocError> {
         let payload;
         let (header, bytes, chunk) = match record {
-            Record::Inline(bytes) => (Header::Inline(bytes.len() as u32), bytes, None),
+            Record::Inline(bytes) => {
+                let (header, bytes) = inline(bytes);
+                (header, bytes, None)
+            }
             Record::Payload { chunk, len } => {
                 payload = payload_record(chunk, len, &[]);
-                (Header::Payload(0), &payload[..], Some(chunk))
+                (Header::Payload(0).pack(), &payload[..], Some(chunk))
             }
             Record::Labelled { label, chunk, len } => {
                 payload = payload_record(chunk, len, label);
-                (Header::Payload(label.len() as u32), &payload[..], Some(chunk))
+                (Header::Payload(label.len() as u32).pack(), &payload[..], Some(chunk))
             }
         };
         let units = units_for(bytes.len());
@@ -181,7 +216,7 @@ impl Ring {
             tail = segment.tail();
         }
         let size = segment.units();
-        let mut index = tail.position % size;
+        let mut index = tail.position & (size - 1);
         let mut next = tail;
         if units > size - index {
             memory.write(at, byte(index), Header::Pad.pack(), &[]);
@@ -199,7 +234,7 @@ impl Ring {
             assert!(ours, "the chunk of a payload must belong to the process that puts it");
             failpoint!("ring.put.attached");
         }
-        memory.write(at, byte(index), header.pack(), bytes);
+        memory.write(at, byte(index), header, bytes);
         failpoint!("ring.put.written");
         // PUBLISH: read with Acquire by `Segment::tail` in `take`.
         segment.tail.store(next.advanced(units).pack(), Ordering::Release);
@@ -255,6 +290,15 @@ impl Ring {
     }
 }
 
+/// The header of an inline record, and what follows it.
+#[inline]
+pub(super) fn inline(bytes: &[u8]) -> (u64, &[u8]) {
+    match bytes.len() {
+        0..=TINY_MAX => (Header::pack_tiny(bytes), &[]),
+        len => (Header::Inline(len as u32).pack(), bytes),
+    }
+}
+
 fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(16 + label.len());
     record.extend_from_slice(&chunk.to_le_bytes());
@@ -265,9 +309,9 @@ fn payload_record(chunk: u64, len: u64, label: &[u8]) -> Vec<u8> {
 
 /// Whether a record of so many units fits between tail and head of a segment of `size`.
 #[inline]
-fn fits(size: u32, head: u32, tail: Mark, units: u32) -> bool {
+pub(super) fn fits(size: u32, head: u32, tail: Mark, units: u32) -> bool {
     let used = tail.position.wrapping_sub(head);
-    let index = tail.position % size;
+    let index = tail.position & (size - 1);
     let to_end = size - index;
     let pad = if units > to_end { to_end } else { 0 };
     // In 64 bits, so that nothing overflows whatever a damaged segment says.

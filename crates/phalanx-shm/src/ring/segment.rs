@@ -104,11 +104,23 @@ impl Mark {
     }
 }
 
+/// A record of so few bytes is its own header.
+pub(super) const TINY_MAX: usize = 7;
+
+/// The bytes of a tiny record; those behind the first `len` are of no consequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiny {
+    pub(super) len: usize,
+    pub(super) bytes: [u8; 8],
+}
+
 /// What a record's header word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
     /// Nothing more in this lap.
     Pad,
+    /// These bytes, and nothing follows.
+    Tiny(Tiny),
     /// So many bytes follow.
     Inline(u32),
     /// A chunk's offset and the length of its payload follow, 16 bytes, and a label of so many.
@@ -121,10 +133,39 @@ impl Header {
             Self::Pad => 1,
             Self::Inline(len) => 2 | u64::from(len) << 32,
             Self::Payload(label) => 3 | u64::from(label) << 32,
+            Self::Tiny(Tiny { len, bytes }) => {
+                TINY | (len as u64) << 4 | u64::from_le_bytes(bytes) << 8
+            }
         }
     }
 
+    /// The word of a tiny record, at most [`TINY_MAX`] bytes, without a copy of a length that is not
+    /// known to the compiler.
+    #[inline]
+    pub(super) fn pack_tiny(bytes: &[u8]) -> u64 {
+        let len = bytes.len();
+        let word = match (bytes.first_chunk(), bytes.last_chunk()) {
+            // Overlapping bytes are the same in both.
+            (Some(first), Some(last)) => {
+                let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+                first | last << ((len - 4) * 8)
+            }
+            _ if len == 0 => 0,
+            _ => {
+                let at = |n: usize| u64::from(bytes[n]) << (n * 8);
+                at(0) | at(len / 2) | at(len - 1)
+            }
+        };
+        TINY | (len as u64) << 4 | word << 8
+    }
+
+    #[inline]
     pub(super) fn unpack(word: u64) -> Option<Self> {
+        if word & 15 == TINY {
+            let len = (word >> 4 & 15) as usize;
+            let bytes = (word >> 8).to_le_bytes();
+            return (len <= TINY_MAX).then_some(Self::Tiny(Tiny { len, bytes }));
+        }
         match word as u32 {
             1 => Some(Self::Pad),
             2 => Some(Self::Inline((word >> 32) as u32)),
@@ -134,7 +175,28 @@ impl Header {
     }
 }
 
-/// Units that a record with `len` bytes takes, its header included.
+/// The low four bits of a tiny record; its length is in the next four.
+const TINY: u64 = 4;
+
+/// Units that a record with `len` bytes behind its header takes, the header included.
 pub(super) const fn units_for(len: usize) -> u32 {
     1 + len.div_ceil(8) as u32
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiny_records_of_every_length_are_read_as_they_were_written() {
+        for len in 0..=TINY_MAX {
+            let bytes: Vec<u8> = (0..len).map(|n| 0x91 + n as u8 * 7).collect();
+            let word = Header::pack_tiny(&bytes);
+            let Some(Header::Tiny(tiny)) = Header::unpack(word) else { panic!("{word:#x}") };
+            assert_eq!(tiny.bytes[..tiny.len], bytes);
+            assert_eq!(Header::Tiny(tiny).pack(), word);
+        }
+        assert_eq!(Header::unpack(TINY | 8 << 4), None);
+        assert_eq!(Header::unpack(0), None);
+    }
 }

@@ -40,6 +40,9 @@ impl Ring {
         let mut slices = Slices::for_users();
         loop {
             let side = self.put.lock.guard(memory, patience)?;
+            if self.is_closed() {
+                return Err(PutError::GaveUp(GaveUp::TimedOut));
+            }
             let (mut count, mut failure) = (0, None);
             while count < records.min(AT_ONCE) && !self.is_full_for_us(memory) {
                 if let Err(e) = self.append(memory, Record::Inline(record(count))) {

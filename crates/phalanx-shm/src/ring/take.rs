@@ -8,7 +8,7 @@ use crate::patience::{GaveUp, Patience, Slices};
 use crate::spin::Spin;
 use crate::sync::{Deadline, Ordering};
 
-static SPIN: Spin = Spin::for_streams();
+static SPIN: Spin = Spin::new();
 
 /// Sleeps longer than this many slices count as idleness.
 const IDLE_SLICES: u32 = 4;
@@ -35,7 +35,8 @@ pub enum Taken {
 }
 
 impl Ring {
-    /// Takes the oldest record, waiting for one if there is none.
+    /// Takes the oldest record, waiting for one if there is none. A ring that is closed and empty is not
+    /// waited for: [`GaveUp::TimedOut`].
     ///
     /// # Errors
     /// [`GaveUp`]; nothing has been taken then.
@@ -61,9 +62,34 @@ impl Ring {
         patience: &Patience<'_>,
         note: &mut dyn FnMut(Noted<'_>),
     ) -> Result<Taken, GaveUp> {
+        if self.has_more(memory)
+            && let Some(side) = self.get.lock.try_guard(memory.me())
+        {
+            let taken = self.remove(memory, out, note);
+            drop(side);
+            failpoint!("ring.take.unlocked");
+            if let Some(taken) = taken {
+                if self.limit() != 0 {
+                    self.not_full.notify_one();
+                }
+                return Ok(taken);
+            }
+        }
+        self.take_patiently(memory, out, patience, note)
+    }
+
+    fn take_patiently(
+        &self,
+        memory: &impl Memory,
+        out: &mut Vec<u8>,
+        patience: &Patience<'_>,
+        note: &mut dyn FnMut(Noted<'_>),
+    ) -> Result<Taken, GaveUp> {
         let mut slices = Slices::for_users();
         let mut sleeps = 0;
         loop {
+            // Before the look at the ring: what was put before it was closed is seen then.
+            let is_closed = self.is_closed();
             if self.has_more(memory) || !self.is_empty(memory) {
                 let side = self.get.lock.guard(memory, patience)?;
                 let taken = self.remove(memory, out, note);
@@ -76,11 +102,12 @@ impl Ring {
                     return Ok(taken);
                 }
             }
-            if patience.is_none() {
+            if patience.is_none() || is_closed {
                 return Err(GaveUp::TimedOut);
             }
-            let arrived = || (!self.is_empty(memory)).then_some(());
-            if sleeps > 0 || SPIN.until(arrived).is_none() {
+            let is_there = || !self.is_empty(memory) || self.is_closed();
+            let arrived = || is_there().then_some(());
+            if sleeps > 0 || !SPIN.until_some(is_there, || self.len(memory)) {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));
@@ -105,7 +132,7 @@ impl Ring {
     /// Whether the consumers know of a record that nobody has taken, without a look at the tail. Only
     /// a hint: another one may take it meanwhile.
     #[inline]
-    fn has_more(&self, memory: &impl Memory) -> bool {
+    pub(super) fn has_more(&self, memory: &impl Memory) -> bool {
         let at = self.get.segment.load(Ordering::Acquire);
         self.get.other.of(at).is_some_and(|tail| tail != memory.segment(at).head().position)
     }
@@ -185,7 +212,7 @@ impl Ring {
     ) -> Taken {
         let size = segment.units();
         let mut next = head;
-        let mut index = head.position % size;
+        let mut index = head.position & (size - 1);
         let mut header = Header::unpack(memory.read_word(at, byte(index)));
         if header == Some(Header::Pad) {
             next.position = next.position.wrapping_add(size - index);
@@ -204,6 +231,14 @@ impl Ring {
                 segment.head.store(next.advanced(units).pack(), Ordering::Release);
                 failpoint!("ring.take.taken");
                 self.expect_another(memory, at, size, next.advanced(units).position, units);
+                Taken::Inline
+            }
+            Some(Header::Tiny(tiny)) => {
+                out.extend_from_slice(&tiny.bytes[..tiny.len]);
+                note(Noted { ordinal: head.count, bytes: &out[from..] });
+                failpoint!("ring.take.read");
+                segment.head.store(next.advanced(1).pack(), Ordering::Release);
+                failpoint!("ring.take.taken");
                 Taken::Inline
             }
             Some(Header::Payload(label)) => {
@@ -238,7 +273,7 @@ impl Ring {
             return;
         }
         let known = self.get.other.of(at).map_or(0, |tail| tail.wrapping_sub(position));
-        let index = position % size;
+        let index = position & (size - 1);
         let units = units.min(EXPECTED_UNITS).min(known).min(size - index);
         memory.expect(at, byte(index), units as usize * 8);
     }

@@ -320,9 +320,9 @@ fn steps() -> BTreeSet<String> {
     fn collect(folder: &Path, steps: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).expect("the sources are there") {
             let path = entry.expect("readable").path();
-            // The words and the pool's leases have matrices of their own; the macro's own page names
-            // a step as an example.
-            let others = ["words", "leases.rs", "failpoint.rs"];
+            // The words, the pool's leases and the pipe's bell have matrices of their own; the macro's own
+            // page names a step as an example.
+            let others = ["words", "leases", "bell", "failpoint.rs"];
             let other = others.iter().any(|name| path.ends_with(name));
             if path.is_dir() && !other {
                 collect(&path, steps);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
-use phalanx_shm::leases::{Lease, LeaseBoard, Seat, Span, Staged};
+use phalanx_shm::leases::{Cost, Lease, LeaseBoard, Span, Staged};
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::ring::Ring;
@@ -257,10 +257,10 @@ impl Crew {
         }
         let chair = self.board.seat(seat);
         let left = chair.is_leaving();
-        let lease = self.lease_that_counts(chair);
-        let settled = lease.map_or(0, |lease| match (lease.promise, &mailbox) {
-            (Some(promise), Some(mailbox)) if was_put(mailbox, promise.ordinal) => promise.settles,
-            _ => lease.settled,
+        let lease =
+            chair.lease_that_counts(|ordinal| self.tasks.ring().is_taken(self.family(), ordinal));
+        let settled = lease.map_or(0, |lease| {
+            lease.settled_by(|ordinal| mailbox.as_ref().is_some_and(|m| was_put(m, ordinal)))
         });
         let (settled, staged) = match &lease {
             Some(lease) => self.clear_desk(seat, lease, settled),
@@ -271,21 +271,8 @@ impl Crew {
             let (lost, again, unpublished) = (None, None, None);
             return Ended { lost, again, unpublished, staged, begun: false, left };
         };
-        let part = |from: u32, to: u32| {
-            (from < to).then(|| Span {
-                job: lease.span.job,
-                first: lease.span.first + u64::from(from),
-                count: to - from,
-            })
-        };
-        Ended {
-            lost: part(lease.finished.max(settled), lease.begun),
-            again: part(lease.begun.max(settled), lease.span.count),
-            unpublished: part(settled, lease.finished),
-            staged,
-            begun: lease.begun > 0,
-            left,
-        }
+        let Cost { unpublished, lost, again } = lease.cost(settled);
+        Ended { lost, again, unpublished, staged, begun: lease.begun > 0, left }
     }
 
     /// The results on a desk that count, and how many tasks of the batch are settled with them.
@@ -306,16 +293,6 @@ impl Crew {
         let first = lease.span.first + u64::from(from);
         let span = Span { job: lease.span.job, first, count: until - from };
         (until, Some((span, results)))
-    }
-
-    /// The lease of a seat whose worker has died, unless it died before it got the record.
-    fn lease_that_counts(&self, chair: &Seat) -> Option<Lease> {
-        let lease = chair.lease()?;
-        if !self.tasks.ring().is_taken(self.family(), lease.ordinal) {
-            return None;
-        }
-        // Whoever took the record instead struck out this lease before it did.
-        chair.lease().filter(|again| again.ordinal == lease.ordinal)
     }
 
     /// Lets workers go when they have done everything that was sent.

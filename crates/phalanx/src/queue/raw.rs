@@ -13,7 +13,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::object::{NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{PutError, Ring};
+use phalanx_shm::ring::{PutError, Ring, Short};
 use phalanx_shm::spin::Spin;
 
 use super::doorbell::Bell;
@@ -125,6 +125,24 @@ impl RawQueue {
         Ok(Incoming::new(self.family(), taken))
     }
 
+    /// Puts a message that is nothing but a frame, if that can be done at once; if not, that says nothing
+    /// about why. See [`Ring::put_at_once`].
+    #[inline]
+    pub(crate) fn put_at_once(&self, frame: &[u8]) -> bool {
+        self.ring.put_at_once(self.family(), frame)
+    }
+
+    /// Takes the oldest message if it is a short one and that can be done at once; if not, that says nothing
+    /// about why. See [`Ring::take_at_once`].
+    #[inline]
+    pub(crate) fn take_at_once(&self, frame: &mut Short) -> Option<usize> {
+        let taken = self.ring.take_at_once(self.family(), frame)?;
+        if self.bell.is_ringing() && self.is_empty() {
+            self.bell.silence();
+        }
+        Some(taken)
+    }
+
     /// Puts short messages, waiting for room for the first; the others as far as there is room then.
     /// Returns how many were put. Cheaper than one by one.
     ///
@@ -201,7 +219,7 @@ impl RawQueue {
     /// # Errors
     /// [`GaveUp`].
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let arrived = || (!self.is_empty()).then_some(());
+        let arrived = || (!self.is_empty() || self.is_shut_down()).then_some(());
         if arrived().is_some() {
             return Ok(());
         }
@@ -251,6 +269,26 @@ impl RawQueue {
     #[must_use]
     pub fn limit(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.ring.limit())
+    }
+
+    /// Shuts the queue down: what is in it can still be taken, nothing more can be put. A take from a queue
+    /// that is shut down and empty gives up at once. With `now` what is in it is thrown away too, and
+    /// counted as dealt with.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when another process was in the middle of a put for as long as `patience` allowed.
+    pub fn shut_down(&self, now: bool, patience: &Patience<'_>) -> Result<(), GaveUp> {
+        self.ring.close(self.family(), patience)?;
+        while now && self.try_take(&mut Vec::new()).is_ok() {
+            let _ = self.task_done();
+        }
+        Ok(())
+    }
+
+    /// Whether the queue has been shut down.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.ring.is_closed()
     }
 
     /// Counts one taken message as dealt with. False if as many have been counted as were put.

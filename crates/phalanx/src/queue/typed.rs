@@ -15,7 +15,7 @@ use super::batch::{Batch, take_many};
 use crate::error::{CreateError, RecvError, SendError};
 use crate::wait::Doorbell;
 use crate::wire::handle::passed_by_offset;
-use crate::wire::transfer::{receive, send};
+use crate::wire::transfer::{receive, receive_short, send, send_short};
 use crate::wire::{Codec, DecodeError, Postcard};
 
 /// A queue of values between processes: any number of them put, any number take, first in, first out.
@@ -173,6 +173,9 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// [`SendError::Full`] and others; the queue is unchanged.
     #[inline]
     pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
+        if self.put_short(&value) {
+            return Ok(());
+        }
         let family = self.raw.family();
         Ok(send::<T, C, _>(family, value, |message| self.raw.try_put(message))?)
     }
@@ -199,6 +202,18 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// As for [`Queue::put`], [`SendError::Full`], and [`SendError::Interrupted`].
     #[inline]
     pub fn put_with(&self, value: T, patience: &Patience<'_>) -> Result<(), SendError<T>> {
+        if self.put_short(&value) {
+            return Ok(());
+        }
+        self.put_any(value, patience)
+    }
+
+    #[inline]
+    fn put_short(&self, value: &T) -> bool {
+        send_short::<T, C, _>(value, |frame| self.raw.put_at_once(frame).then_some(())).is_some()
+    }
+
+    fn put_any(&self, value: T, patience: &Patience<'_>) -> Result<(), SendError<T>> {
         let family = self.raw.family();
         Ok(send::<T, C, _>(family, value, |message| self.raw.put(message, patience))?)
     }
@@ -239,6 +254,9 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// As for [`Queue::take`].
     #[inline]
     pub fn try_take(&self) -> Result<Option<T>, RecvError> {
+        if let Some(taken) = self.take_short() {
+            return taken.map(Some).map_err(RecvError::Decode);
+        }
         let taken = receive::<T, C, GaveUp>(|frame| Ok(self.raw.try_take(frame).ok()));
         Ok(taken?)
     }
@@ -265,6 +283,18 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// As for [`Queue::take`], [`RecvError::Empty`], and [`RecvError::Interrupted`].
     #[inline]
     pub fn take_with(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
+        if let Some(taken) = self.take_short() {
+            return taken.map_err(RecvError::Decode);
+        }
+        self.take_any(patience)
+    }
+
+    #[inline]
+    fn take_short(&self) -> Option<Result<T, DecodeError>> {
+        receive_short::<T, C>(|frame| self.raw.take_at_once(frame))
+    }
+
+    fn take_any(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
         let taken = receive::<T, C, GaveUp>(|frame| self.raw.take(frame, patience).map(Some))?;
         taken.ok_or(RecvError::Empty)
     }

@@ -34,18 +34,22 @@
 //!
 //! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
 //! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
-//! child a holder, and decoding in the child gives it the handle. At any other time encoding one is an
+//! child a holder, and decoding in the child gives it the handle. In messages of queues, pipes and
+//! channels, and in arguments of tasks, they travel by themselves. At any other time encoding one is an
 //! error, because nobody would keep the object alive until it is decoded.
 
 pub(crate) mod apart;
 pub(crate) mod error;
 pub(crate) mod handle;
+mod luggage;
 mod outside;
 pub(crate) mod tickets;
 pub(crate) mod transfer;
 
+use std::mem::needs_drop;
 use std::sync::Arc;
 
+use phalanx_shm::ring::{SHORT_MAX, Short};
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +85,19 @@ pub trait Codec<T> {
     #[doc(hidden)]
     const OUTSIDE: bool = false;
 
+    /// Whether frames are mostly short, and consist of nothing but their bytes: then they are tried
+    /// without all that other values may need.
+    #[doc(hidden)]
+    const SHORT: bool = false;
+
+    /// Writes the frame of a value to `out`, if it is short; returns how long it is. Only where
+    /// [`Codec::SHORT`] says that this can be.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_short(_value: &T, _out: &mut Short) -> Option<usize> {
+        None
+    }
+
     /// Appends the frame of a value to `out`.
     ///
     /// # Errors
@@ -110,6 +127,13 @@ pub enum Postcard {}
 
 impl<T: Message> Codec<T> for Postcard {
     const OUTSIDE: bool = true;
+    /// What owns something, such as a handle or shared bytes, has to be dropped.
+    const SHORT: bool = !needs_drop::<T>() && size_of::<T>() <= SHORT_MAX;
+
+    #[inline]
+    fn encode_short(value: &T, out: &mut Short) -> Option<usize> {
+        postcard::to_slice(value, out).ok().map(|frame| frame.len())
+    }
 
     #[inline]
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -134,7 +158,7 @@ impl<T: Message> Codec<T> for Postcard {
 /// [`EncodeError`] when the value's own `Serialize` refuses, or the value is a handle that can only be
 /// passed to a child while it is being started.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let _scope = Scope::outside();
+    let (_scope, _luggage) = (Scope::outside(), luggage::Luggage::refuse());
     append(value, out)
 }
 

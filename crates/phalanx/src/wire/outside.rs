@@ -50,6 +50,12 @@ thread_local! {
     static ARRIVED: RefCell<Option<Source>> = const { RefCell::new(None) };
 }
 
+/// Whether the calling thread is not in the middle of a message.
+#[inline]
+pub(super) fn is_idle() -> bool {
+    MODE.get() == Mode::No
+}
+
 /// Sets the mode until it is dropped. A scope within a scope, by a `Serialize` that itself sends
 /// something, leaves what the outer one has collected alone.
 pub(super) struct Scope {

@@ -23,6 +23,16 @@ pub(crate) fn begin_adopting() {
     ADOPTING.store(true, Ordering::Relaxed);
 }
 
+/// The same, and everything that `__main__` holds by now follows the sender too: this process was made
+/// as a copy of the sender, and none of it was set by what it runs itself.
+#[pyfunction]
+#[pyo3(name = "_adopt_whole_main")]
+pub(crate) fn begin_adopting_all(py: Python<'_>) -> PyResult<()> {
+    begin_adopting();
+    let main = py.import("sys")?.getattr("modules")?.get_item("__main__")?;
+    adopted(py).update(main.getattr("__dict__")?.cast::<PyDict>()?.as_mapping())
+}
+
 /// Whether functions of the sender's `__main__` join that of this process.
 #[pyfunction]
 pub(crate) fn _adopts_main() -> bool {

@@ -21,7 +21,7 @@ mod known;
 mod ship;
 mod value;
 
-pub(crate) use adopt::{_adopts_main, adopt as adopt_global, begin_adopting};
+pub(crate) use adopt::{_adopts_main, adopt as adopt_global, begin_adopting, begin_adopting_all};
 pub(crate) use cache::FunctionCache;
 pub(crate) use ship::ship;
 

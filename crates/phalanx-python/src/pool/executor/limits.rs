@@ -13,6 +13,7 @@ use phalanx_shm::sync::Deadline;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::super::future::FutureBase;
 use super::super::job::{Answer, Job, Piece};
 use super::super::owner::{Owner, locked};
 use super::engine::{Engine, cancelled};
@@ -54,8 +55,7 @@ impl Engine {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         let is_late = began != 0 && Deadline::now().as_nanos().saturating_sub(began) > limit_ns;
         if is_late && self.owner.crew.began_at(seat) == began && self.end(py, seat, &lease) {
-            let name = &job.name;
-            let error = late(py, name, limit);
+            let error = late(py, &job.name_of_function(py), limit);
             if let Some(work) = &job.work {
                 work.cost_a_worker();
             }
@@ -94,7 +94,8 @@ impl Engine {
     }
 
     /// Ends the call of a future, wherever it is. Returns whether there was one without an answer.
-    pub(super) fn stop(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> bool {
+    pub(in super::super) fn stop(&self, future: &Bound<'_, FutureBase>) -> bool {
+        let py = future.py();
         if !self.owner.is_mine() {
             return false;
         }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::super::future::FutureBase;
+use super::super::random::SeedOfCall;
 use super::super::wire::Mode;
 
 /// A task that costs so many workers is not tried again.
@@ -24,12 +25,14 @@ pub(super) struct Terms {
 
 /// One call.
 pub(in super::super) struct Work {
-    pub(super) function: Py<PyAny>,
+    pub(in super::super) function: Py<PyAny>,
     /// What the function is called with, as the mode says.
-    pub(super) task: Py<PyAny>,
+    pub(in super::super) task: Py<PyAny>,
     pub(super) mode: Mode,
     pub(super) terms: Terms,
-    future: Py<PyAny>,
+    future: Py<FutureBase>,
+    /// What its random numbers come from, however often it is tried.
+    pub(in super::super) seed: Option<SeedOfCall>,
     /// Its future says that it is being run.
     has_begun: AtomicBool,
     /// Somebody asked for its end.
@@ -44,7 +47,7 @@ impl Work {
         task: Py<PyAny>,
         mode: Mode,
         terms: Terms,
-        future: Py<PyAny>,
+        future: Py<FutureBase>,
     ) -> Self {
         Self {
             function,
@@ -52,6 +55,7 @@ impl Work {
             mode,
             terms,
             future,
+            seed: None,
             has_begun: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             tries: AtomicU32::new(0),
@@ -59,8 +63,13 @@ impl Work {
         }
     }
 
+    /// The call with random numbers of its own.
+    pub(super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
+        Self { seed, ..self }
+    }
+
     /// Whether it is the call of a future.
-    pub(super) fn is_of(&self, future: &Bound<'_, PyAny>) -> bool {
+    pub(super) fn is_of(&self, future: &Bound<'_, FutureBase>) -> bool {
         self.future.as_ptr() == future.as_ptr()
     }
 
@@ -69,30 +78,25 @@ impl Work {
         if self.has_begun.swap(true, Ordering::AcqRel) {
             return !self.is_stopped();
         }
-        let begun = self.future.call_method0(py, intern!(py, "set_running_or_notify_cancel"));
-        match begun.and_then(|begun| begun.is_truthy(py)) {
-            Ok(goes_on) => goes_on,
-            Err(error) => {
-                error.write_unraisable(py, Some(self.future.bind(py)));
-                false
-            }
-        }
+        FutureBase::begin(self.future.bind(py)).unwrap_or_else(|error| {
+            error.write_unraisable(py, Some(self.future.bind(py)));
+            false
+        })
     }
 
     /// Its turn has come at once: nobody has seen its future so far, let alone cancelled it.
-    pub(super) fn begin_unseen(&self, py: Python<'_>) -> bool {
-        let running = intern!(py, "RUNNING");
-        let begun = self.future.setattr(py, intern!(py, "_state"), running).is_ok();
-        self.has_begun.store(begun, Ordering::Release);
-        begun
+    pub(super) fn begin_unseen(&self) {
+        self.future.get().begin_unseen();
+        self.has_begun.store(true, Ordering::Release);
     }
 
     /// Cancels it if its turn has not come, and tells those who wait for it.
     pub(super) fn cancel(&self, py: Python<'_>) {
         let cancel = || -> PyResult<()> {
-            self.future.call_method0(py, intern!(py, "cancel"))?;
+            let future = self.future.bind(py);
+            FutureBase::cancel_if_pending(future)?;
             if !self.has_begun.swap(true, Ordering::AcqRel) {
-                self.future.call_method0(py, intern!(py, "set_running_or_notify_cancel"))?;
+                FutureBase::begin(future)?;
             }
             Ok(())
         };
@@ -127,13 +131,8 @@ impl Work {
         if self.is_stopped() {
             return;
         }
-        let told = match outcome {
-            Ok(value) => self.future.call_method1(py, intern!(py, "_finish"), (value,)),
-            Err(error) => {
-                let error = error.into_value(py);
-                self.future.call_method1(py, intern!(py, "_finish"), (py.None(), error))
-            }
-        };
+        let outcome = outcome.map_err(|error| error.into_value(py).into_any());
+        let told = FutureBase::finish(self.future.bind(py), outcome);
         if let Err(error) = told {
             // Somebody else has completed it.
             error.write_unraisable(py, Some(self.future.bind(py)));

@@ -1,0 +1,125 @@
+//! What to run.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// A command to be run: a program with its arguments, or a line for the shell.
+///
+/// ```
+/// use phalanx::jobs::Job;
+///
+/// let job = Job::new("gzip").arg("--keep").arg("a file").directory("/tmp").env("LANG", "C");
+/// assert_eq!(job.to_string(), "gzip --keep 'a file'");
+/// assert_eq!(Job::shell("ls | wc -l").to_string(), "ls | wc -l");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a job does nothing before a runner runs it"]
+pub struct Job {
+    pub(super) program: OsString,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) changes: Vec<(OsString, Option<OsString>)>,
+    pub(super) directory: Option<PathBuf>,
+    name: Option<OsString>,
+}
+
+impl Job {
+    /// A program: a path, or a name that is looked for along `PATH`.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            changes: Vec::new(),
+            directory: None,
+            name: None,
+        }
+    }
+
+    /// A line that `/bin/sh` runs.
+    pub fn shell(line: impl AsRef<OsStr>) -> Self {
+        let line = line.as_ref();
+        Self::new("/bin/sh").arg("-c").arg(line).named(line)
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.changes.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Removes a variable from its environment.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.changes.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// Sets its working directory.
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// What it is called in logs and messages, in place of its command line.
+    pub fn named(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.name = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// Its name, or else its command line with what the shell would need quoted.
+    #[must_use]
+    pub fn name(&self) -> OsString {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let mut line = quoted(&self.program);
+        for argument in &self.arguments {
+            line.push(" ");
+            line.push(quoted(argument));
+        }
+        line
+    }
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name().to_string_lossy())
+    }
+}
+
+/// The word as a shell takes it for one word: in quotes if need be.
+///
+/// ```
+/// assert_eq!(phalanx::jobs::quoted("it's".as_ref()), r"'it'\''s'");
+/// assert_eq!(phalanx::jobs::quoted("plain.txt".as_ref()), "plain.txt");
+/// ```
+#[must_use]
+pub fn quoted(word: &OsStr) -> OsString {
+    let bytes = word.as_bytes();
+    let plain =
+        |&byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte) || byte >= 0x80;
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return word.to_owned();
+    }
+    let mut quoted = vec![b'\''];
+    for &byte in bytes {
+        match byte {
+            b'\'' => quoted.extend_from_slice(br"'\''"),
+            _ => quoted.push(byte),
+        }
+    }
+    quoted.push(b'\'');
+    OsString::from_vec(quoted)
+}

@@ -1,0 +1,98 @@
+//! How a job ended.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use phalanx_os::wait::ExitStatus;
+
+use super::{Captured, Job};
+
+/// A job that will not be run any more, how it ended and what it wrote.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its place among the jobs of the run; the first is 1.
+    pub sequence: u64,
+    /// What was run.
+    pub job: Job,
+    /// How it ended.
+    pub ending: Ending,
+    /// How often it was run.
+    pub attempts: u32,
+    /// When its last attempt began; when it was passed over, if it was never run.
+    pub started: SystemTime,
+    /// How long its last attempt took.
+    pub duration: Duration,
+    /// What its last attempt wrote to its standard output, as far as that was [captured](super::Output).
+    pub stdout: Captured,
+    /// What it wrote to its standard error.
+    pub stderr: Captured,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, or by a signal that was not the runner's.
+    Ended(ExitStatus),
+    /// The runner ended it, because its time was over.
+    TimedOut(ExitStatus),
+    /// The runner ended it, because the run was stopped.
+    Stopped(ExitStatus),
+    /// It could not be started: why, and the code that a shell gives for that, 127 for a program that
+    /// does not exist and 126 for any other reason.
+    NotStarted(String, u8),
+    /// The run was stopped before its turn came.
+    NotRun,
+    /// The log says that it has succeeded in an earlier run.
+    Skipped,
+}
+
+impl Ending {
+    /// Whether the job has done what it should: it ended with the code 0, in this run or an earlier one.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Ended(ExitStatus::Code(0)) | Self::Skipped)
+    }
+
+    /// The status that the kernel gave it; `None` if it was not run.
+    #[must_use]
+    pub fn status(&self) -> Option<ExitStatus> {
+        match self {
+            Self::Ended(status) | Self::TimedOut(status) | Self::Stopped(status) => Some(*status),
+            Self::NotStarted(..) | Self::NotRun | Self::Skipped => None,
+        }
+    }
+
+    /// The exit code, or the negative number of the signal; -1 of a job whose code does not tell how it
+    /// ended. `None` if it was not run.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            Self::Ended(status) => Some(status.as_exitcode()),
+            // It may have ended in good order when it was asked to.
+            Self::TimedOut(status) | Self::Stopped(status) => {
+                Some(status.as_exitcode()).filter(|&code| code != 0).or(Some(-1))
+            }
+            Self::NotStarted(_, code) => Some(i32::from(*code)),
+            Self::Skipped => Some(0),
+            Self::NotRun => None,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = |f: &mut fmt::Formatter<'_>, status: &ExitStatus| match status {
+            ExitStatus::Code(code) => write!(f, "exit code {code}"),
+            ExitStatus::Signal(signal) => write!(f, "signal {signal}"),
+            ExitStatus::Unknown => f.write_str("unknown exit code"),
+        };
+        match self {
+            Self::Ended(status) => by(f, status),
+            Self::TimedOut(status) => f.write_str("timed out, ").and_then(|()| by(f, status)),
+            Self::Stopped(status) => f.write_str("stopped, ").and_then(|()| by(f, status)),
+            Self::NotStarted(why, _) => f.write_str(why),
+            Self::NotRun => f.write_str("not run"),
+            Self::Skipped => f.write_str("done before"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How to run jobs.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::feed::{Feed, from_iter};
+use super::run::Run;
+use super::{Halt, Job, Outcome, RunError, Watch};
+
+/// What becomes of what jobs write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// It is kept, each job's apart: see [`Outcome::stdout`].
+    #[default]
+    Captured,
+    /// The [`Watch`] gets whole lines as they are written.
+    Lines,
+    /// Nothing.
+    Discarded,
+    /// It goes to the files `SEQUENCE.out` and `SEQUENCE.err` of a folder, which is made if need be.
+    Folder(PathBuf),
+}
+
+/// Runs jobs, so many at a time.
+#[derive(Clone, Debug)]
+#[must_use = "`run` runs the jobs"]
+pub struct Runner {
+    pub(super) limit: usize,
+    pub(super) timeout: Option<Duration>,
+    pub(super) grace: Duration,
+    pub(super) retries: u32,
+    pub(super) halt: Halt,
+    pub(super) output: Output,
+    pub(super) log: Option<PathBuf>,
+    pub(super) resume: bool,
+    pub(super) dry: bool,
+    pub(super) environment: Option<Vec<(OsString, OsString)>>,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self {
+            limit: phalanx_os::cpu::usable(),
+            timeout: None,
+            grace: Duration::from_secs(5),
+            retries: 0,
+            halt: Halt::Never,
+            output: Output::Captured,
+            log: None,
+            resume: false,
+            dry: false,
+            environment: None,
+        }
+    }
+}
+
+impl Runner {
+    /// A runner of as many jobs at a time as there are processors for this process.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many jobs run at a time; none counts as one. While the kernel refuses so many processes
+    /// or descriptors, there are fewer.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.max(1);
+        self
+    }
+
+    /// Sets how long a job may take; then its whole process group gets `SIGTERM`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long after `SIGTERM` a group that has not ended gets `SIGKILL`: five seconds if not set.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets how often a job that has failed is run again.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets what failed jobs do to the rest.
+    pub fn halt(mut self, halt: Halt) -> Self {
+        self.halt = halt;
+        self
+    }
+
+    /// Sets what becomes of what jobs write.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Sets a file to which each job that has ended is written, in the format of GNU parallel's job logs.
+    /// With `resume`, jobs that have succeeded according to what it says are skipped, and it is gone on
+    /// with; a job is known by its command line. Without, it begins anew.
+    pub fn log(mut self, path: impl AsRef<Path>, resume: bool) -> Self {
+        self.log = Some(path.as_ref().to_owned());
+        self.resume = resume;
+        self
+    }
+
+    /// Sets that nothing is started or written: each job's outcome is [`NotRun`](super::Ending::NotRun), or
+    /// [`Skipped`](super::Ending::Skipped) if the log says so.
+    pub fn dry_run(mut self, dry: bool) -> Self {
+        self.dry = dry;
+        self
+    }
+
+    /// Sets the whole environment of the jobs, in place of this process's.
+    pub fn environment<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let own = |(name, value): (N, V)| (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment = Some(variables.into_iter().map(own).collect());
+        self
+    }
+
+    /// Runs the jobs, and returns how each of them ended, in their order.
+    ///
+    /// # Errors
+    /// [`RunError`], when the log cannot be used or the kernel refuses what the runner needs for itself. A
+    /// job that fails is no error.
+    pub fn run(&self, jobs: impl IntoIterator<Item = Job>) -> Result<Vec<Outcome>, RunError> {
+        struct All(Vec<Outcome>);
+        impl Watch for All {
+            fn ended(&mut self, outcome: Outcome) {
+                self.0.push(outcome);
+            }
+        }
+        let mut all = All(Vec::new());
+        self.run_watched(&mut from_iter(jobs), &mut all)?;
+        all.0.sort_by_key(|outcome| outcome.sequence);
+        Ok(all.0)
+    }
+
+    /// Runs the jobs of a feed and tells a watcher what happens. Returns when every job has ended.
+    ///
+    /// # Errors
+    /// As for [`Runner::run`], and when the feed fails.
+    pub fn run_watched(&self, feed: &mut dyn Feed, watch: &mut dyn Watch) -> Result<(), RunError> {
+        Run::new(self, feed, watch)?.all()
+    }
+}

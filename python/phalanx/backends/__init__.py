@@ -1,0 +1,1 @@
+"""phalanx as a backend of other packages."""

@@ -1,0 +1,417 @@
+"""Calls run beside each other, with the interface of joblib's `Parallel`.
+
+The work is done by `phalanx._core.CallStream`; this module has the names, the defaults and what is
+printed.
+"""
+
+import functools
+import itertools
+import math
+import sys
+import time
+import warnings
+
+from . import _crews, _memory_maps, _progress
+from ._core import CallStream, Seeds, Sharing, delayed as delayed
+from ._parallel_config import (
+    UNSET,
+    ahead_of,
+    bytes_of,
+    chosen,
+    cpu_count as cpu_count,
+    effective_n_jobs as effective_n_jobs,
+    jobs_of,
+    parallel_backend as parallel_backend,
+    parallel_config as parallel_config,
+    resolve,
+)
+
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from typing_extensions import Self
+
+__all__ = [
+    "Parallel",
+    "cpu_count",
+    "delayed",
+    "effective_n_jobs",
+    "parallel_backend",
+    "parallel_config",
+]
+
+_PRE_DISPATCH = "2 * n_jobs"
+_ALL_AHEAD = sys.maxsize // 2
+
+
+class Parallel:
+    """Runs calls in worker processes, or in threads, and returns their results.
+
+    `Parallel(n_jobs=2)(delayed(f)(x) for x in xs)` is `[f(x) for x in xs]`, two calls at a time. The
+    parameters are joblib's; the worker processes stay for the next call.
+
+    - `n_jobs`: how many calls run beside each other; -1 stands for all processors, -2 for all but
+      one. With 1, the default, they run here, one after the other.
+    - `return_as`: `"list"`, `"generator"` (an iterator, in order) or `"generator_unordered"` (as they
+      come). Generators read their input only as far as their results are taken.
+    - `timeout`: seconds that a result may take once it is waited for, or `TimeoutError` is raised.
+    - `pre_dispatch`: how many batches may be on their way, `"all"` or an expression of `n_jobs`.
+    - `batch_size`: how many calls travel together; `"auto"` goes by what they cost.
+    - `max_nbytes`, `mmap_mode`: arrays of that size and larger are stored in shared memory once for
+      all calls. Workers can only read them; with `mmap_mode="c"` each can change its own.
+    - `prefer="threads"`, `require="sharedmem"`: run the calls in threads of this process.
+    - `verbose`: how much to print of the progress.
+    - `inner_max_num_threads`: how many threads BLAS and OpenMP use in each worker.
+    - `seed`: random numbers of its own for each task, the same in every run: those of `random`, of
+      numpy's global generator, and of `phalanx.rng()`. Not for threads.
+    - `progress`: show how far a call is: `True`, a description, or a bar of tqdm or rich.
+    - `initializer`, `initargs`: called in each worker when it starts. `idle_worker_timeout`: seconds
+      after which workers leave that have nothing to do.
+
+    The first error ends a call: it is raised here, and what runs beside it is ended with its worker.
+
+    >>> Parallel(n_jobs=2)(delayed(pow)(n, 2) for n in range(4))
+    [0, 1, 4, 9]
+    """
+
+    def __init__(
+        self,
+        n_jobs: "Any" = UNSET["n_jobs"],
+        backend: "Any" = UNSET["backend"],
+        return_as: str = "list",
+        verbose: "Any" = UNSET["verbose"],
+        timeout: "float | None" = None,
+        pre_dispatch: "int | str" = _PRE_DISPATCH,
+        batch_size: "int | str" = "auto",
+        temp_folder: "Any" = UNSET["temp_folder"],
+        max_nbytes: "Any" = UNSET["max_nbytes"],
+        mmap_mode: "Any" = UNSET["mmap_mode"],
+        prefer: "Any" = UNSET["prefer"],
+        require: "Any" = UNSET["require"],
+        inner_max_num_threads: "Any" = UNSET["inner_max_num_threads"],
+        seed: "int | None" = None,
+        progress: "Any" = False,
+        **backend_params: "Any",
+    ) -> None:
+        if return_as not in ("list", "generator", "generator_unordered"):
+            raise ValueError(
+                'Expected `return_as` parameter to be a string equal to "list","generator" or '
+                f'"generator_unordered", but got {return_as} instead.'
+            )
+        if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size > 0):
+            raise ValueError(f"batch_size must be 'auto' or a positive integer, got: {batch_size!r}")
+        self._kind = resolve(backend, prefer, require)
+        self.n_jobs = self._jobs_asked(n_jobs)
+        jobs_of(self.n_jobs, self._kind) if self.n_jobs else None
+        self.return_as = return_as
+        self.return_generator = return_as != "list"
+        self.return_ordered = return_as != "generator_unordered"
+        self.verbose = chosen("verbose", verbose)
+        self.timeout = timeout
+        self.pre_dispatch = pre_dispatch
+        self.batch_size: Any = batch_size
+        self._max_nbytes = bytes_of(chosen("max_nbytes", max_nbytes))
+        self._mmap_mode = chosen("mmap_mode", mmap_mode)
+        self._inner_threads = chosen("inner_max_num_threads", inner_max_num_threads)
+        self._params = _checked({**chosen("backend_params", UNSET["backend_params"]), **backend_params})
+        if hasattr(backend, "get_start_method"):
+            self._params["context"] = backend
+        self._seeds = None if seed is None else Seeds(seed)
+        self._progress = None if progress is False else progress
+        self.n_tasks: int | None = None
+        self._results: Any = None
+        self._done = 0
+        self._is_running = False
+        self._is_managed = False
+        self._crew: Any = None
+        self._start_time = 0.0
+
+    def _jobs_asked(self, n_jobs):
+        asked = chosen("n_jobs", UNSET["n_jobs"] if n_jobs is None else n_jobs)
+        if asked is None:
+            return 1
+        try:
+            return int(asked)
+        except ValueError:
+            raise ValueError("n_jobs could not be converted to int") from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n_jobs={self.n_jobs})"
+
+    def __enter__(self) -> "Self":
+        self._is_managed = True
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._is_managed = False
+        if self._is_running and self._results is not None:
+            self._results.stop()
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            self._release(crew)
+
+    # A call
+
+    def __call__(self, iterable: "Iterable[Any]") -> "Any":
+        """Run `(function, args, kwargs)` triples, as `delayed` makes them; return their results."""
+        if self._is_running:
+            raise RuntimeError(
+                "This Parallel instance is already running !"
+                + " Before submitting new tasks, you must wait for the completion of all the previous "
+                "tasks, or clean all references to the output generator." * self.return_generator
+            )
+        self._is_running = True
+        self._done = 0
+        self._results = None
+        try:
+            self.n_tasks = len(iterable)  # type: ignore[arg-type]
+        except TypeError:
+            self.n_tasks = None
+        self._start_time = time.monotonic()
+        try:
+            workers = self._effective_n_jobs()
+            if self._seeds is not None and self._kind == "threads":
+                raise ValueError("a seed needs worker processes: threads share the generators of theirs")
+            if workers == 1:
+                if self.timeout is not None:
+                    warnings.warn(
+                        "The backend class 'SequentialBackend' does not support timeout. You have set "
+                        f"'timeout={self.timeout}' in Parallel but the 'timeout' parameter will not be "
+                        "used.",
+                        stacklevel=2,
+                    )
+                outputs = self._one_by_one(iterable)
+            elif self.return_generator or self._is_watched() or self._kind == "threads":
+                outputs = self._beside_each_other(iterable, workers)
+            else:
+                return self._all_at_once(iterable, workers)
+        except BaseException:
+            self._is_running = False
+            raise
+        if not self.return_generator:
+            next(outputs)
+            return list(outputs)
+        # Its first step begins the work, and makes sure that its last will be taken.
+        next(outputs)
+        return outputs
+
+    def _is_watched(self):
+        shown_here = self._kind == "threads" and self._progress is not None
+        return self.verbose or shown_here or type(self).print_progress is not Parallel.print_progress
+
+    def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
+        seeds, call = self._seeds, 0 if self._seeds is None else self._seeds.count_call()
+        display = _progress.paced(self._display())
+        try:
+            yield None
+            if self.batch_size != "auto" and self.batch_size > 1:
+                iterable = _in_batches(iterable, self.batch_size)
+            for function, args, kwargs in iterable:
+                if seeds is None:
+                    value = function(*args, **kwargs)
+                else:
+                    run = functools.partial(function, *args, **kwargs)
+                    value = seeds.run(call, self._done, run)
+                self._done += 1
+                self.print_progress()
+                display(self._done, self.n_tasks, False)
+                yield value
+        finally:
+            display(self._done, self.n_tasks, True)
+            self._is_running = False
+            self.print_progress()
+
+    def _all_at_once(self, iterable, workers):
+        crew = self._take(workers)
+        results = None
+        try:
+            self._results = results = self._stream(crew, iterable, workers)
+            return results.collect(self.timeout)
+        finally:
+            self._finish(crew, results)
+
+    def _beside_each_other(self, iterable, workers):
+        crew = self._take(workers)
+        results = None
+        display = _progress.paced(self._display() if self._kind == "threads" else None)
+        try:
+            self._print(f"Using {self._kind} with {workers} concurrent workers.")
+            self._results = results = self._stream(crew, iterable, workers)
+            yield None
+            while True:
+                try:
+                    value = results.next(self.timeout)
+                except StopIteration:
+                    break
+                self._done += 1
+                self.print_progress()
+                display(self._done, self.n_tasks, False)
+                yield value
+            self._is_running = False
+            self.print_progress()
+        except GeneratorExit:
+            self._warn_of_waste()
+            raise
+        finally:
+            display(self._done, self.n_tasks, True)
+            self._finish(crew, results)
+
+    def _stream(self, crew, iterable, workers):
+        ahead: Any = None
+        if self.pre_dispatch == "all":
+            iterable = list(iterable)
+            ahead = _ALL_AHEAD if self._kind == "threads" else None
+        elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
+            ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)
+        size = None if self.batch_size == "auto" else self.batch_size
+        keeps_all = not self.return_generator
+        if self._kind == "threads":
+            window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
+            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
+        sharing = None
+        if self._max_nbytes is not None and self._mmap_mode is not None:
+            sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
+            _memory_maps.share()
+        ordered, display = self.return_ordered, self._display()
+        return CallStream(
+            crew.core, iterable, size, ordered, ahead, sharing, self._seeds, display, keeps_all=keeps_all
+        )
+
+    def _effective_n_jobs(self):
+        return jobs_of(self.n_jobs, self._kind)
+
+    def _display(self):
+        if self._progress is None:
+            return None
+        return _progress.display(self._progress, self.n_tasks)
+
+    # Its workers
+
+    def _take(self, workers):
+        crew, self._crew = self._crew, None
+        if crew is not None and not crew.core.closed and crew.is_current():
+            return crew
+        if crew is not None:
+            crew.end()
+        return _crews.take(self._key(workers))
+
+    def _key(self, workers):
+        if self._kind == "threads":
+            return _crews.Key("threads", workers)
+        params = self._params
+        context = params.get("context")
+        return _crews.Key(
+            "processes",
+            workers,
+            self._inner_threads,
+            None if context is None else context.get_start_method(),
+            params.get("initializer"),
+            tuple(params.get("initargs", ())),
+            params.get("idle_worker_timeout", _crews.IDLE_SECONDS),
+        )
+
+    def _finish(self, crew, results):
+        """Give the workers back, or end them if there is work left that nobody wants."""
+        self._is_running = False
+        sent, answered = (1, 0) if results is None else results.counts()
+        if results is not None:
+            results.stop()
+        if sent != answered:
+            crew.end()
+        elif self._is_managed:
+            self._crew = crew
+        else:
+            self._release(crew)
+
+    @staticmethod
+    def _release(crew):
+        _crews.give_back(crew)
+
+    # What is told of it
+
+    @property
+    def n_dispatched_tasks(self) -> int:
+        """How many tasks were sent."""
+        return self._done if self._results is None else self._results.counts()[0]
+
+    @property
+    def n_completed_tasks(self) -> int:
+        """How many tasks have ended."""
+        return self._done if self._results is None else self._results.counts()[1]
+
+    def print_progress(self) -> None:
+        """Print how far the call is, as far as `verbose` asks for it. May be overridden."""
+        if not self.verbose:
+            return
+        elapsed = time.monotonic() - self._start_time
+        done = self._done
+        if not self._is_running or done == self.n_tasks:
+            self._print(f"Done {done:3d} out of {done:3d} | elapsed: {_short_time(elapsed)} finished")
+            return
+        if self.verbose <= 10 and done > 0 and not _is_worth_telling(done, self.verbose):
+            return
+        if self.n_tasks:
+            left = elapsed / max(done, 1) * (self.n_tasks - done)
+            self._print(
+                f"Done {done:3d} out of {self.n_tasks:3d} | elapsed: {_short_time(elapsed)} "
+                f"remaining: {_short_time(left)}"
+            )
+        else:
+            self._print(f"Done {done:3d} tasks      | elapsed: {_short_time(elapsed)}")
+
+    def _print(self, message):
+        if self.verbose:
+            stream = sys.stderr if self.verbose < 50 else sys.stdout
+            stream.write(f"[{self}]: {message}\n")
+
+    def _warn_of_waste(self):
+        sent, answered = self._results.counts()
+        parts = []
+        if unused := answered - self._done:
+            parts.append(f"{unused} tasks have been successfully executed  but not used.")
+        if sent > answered:
+            parts.append(
+                f"{sent - answered} tasks which were still being processed by the workers have been "
+                "cancelled."
+            )
+        if parts:
+            advice = (
+                "You could benefit from adjusting the input task iterator to limit unnecessary "
+                "computation time."
+            )
+            warnings.warn(" Additionally, ".join(parts) + " " + advice, stacklevel=2)
+
+
+def _in_batches(iterable, size):
+    """Read so many items at a time."""
+    iterator = iter(iterable)
+    while batch := list(itertools.islice(iterator, size)):
+        yield from batch
+
+
+def _call(task):
+    function, args, kwargs = task
+    return function(*args, **kwargs)
+
+
+def _checked(params):
+    known = {"initializer", "initargs", "idle_worker_timeout", "context"}
+    if wrong := params.keys() - known:
+        raise TypeError(f"Parallel got an unexpected keyword argument {min(wrong)!r}")
+    initializer = params.get("initializer")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    return params
+
+
+def _is_worth_telling(done, verbose):
+    """Return whether to tell of so many tasks: ever more seldom, often with a high verbosity."""
+    step = 0.5 * (11 - verbose) ** 2
+    return int(math.sqrt(done / step)) != int(math.sqrt((done + 1) / step))
+
+
+def _short_time(seconds):
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes:4.0f}min" if minutes >= 1 else f"{seconds:5.1f}s"
