@@ -276,9 +276,7 @@ def test_killed_writers_among_items_of_all_sizes(default_ctx, largest):
     """Every item that was put arrives once, whole, in its producer's order."""
     queue, put = default_ctx.Queue(), default_ctx.RawArray("q", 3)
     sizes = [*SIZES, largest]
-    writers = [
-        default_ctx.Process(target=put_and_count, args=(queue, put, tag, sizes)) for tag in range(3)
-    ]
+    writers = [default_ctx.Process(target=put_and_count, args=(queue, put, tag, sizes)) for tag in range(3)]
     for process in writers:
         process.start()
     seen = [0] * 3

@@ -23,9 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import soak_scenes  # noqa: E402
-import support  # noqa: E402
-import watchdog  # noqa: E402
+import soak_scenes
+import support
+import watchdog
 
 ROUND_LIMIT = 90.0
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "signal": signal.SIGWINCH}

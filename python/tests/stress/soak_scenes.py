@@ -342,7 +342,7 @@ def managers(choose, saboteur):
             number = int(key.rpartition("-")[2])
             if value != payload(number, number):
                 raise AssertionError(f"{key} is damaged")
-        if sum(key.startswith("mine-") for key in shared.keys()) != 100:
+        if sum(key.startswith("mine-") for key in list(shared)) != 100:
             raise AssertionError("an entry is lost")
         del shared
     return 400
