@@ -72,8 +72,9 @@ __all__ = [
     "cancelled",
     "delayed",
     "effective_n_jobs",
-    "parallel_config",
     "expires_after",
+    "get_reusable_executor",
+    "parallel_config",
     "patch",
     "register_joblib_backend",
     "rng",
@@ -129,6 +130,7 @@ _LATER = {
     "delayed": "parallel",
     "effective_n_jobs": "parallel",
     "expires_after": "memory",
+    "get_reusable_executor": "futures",
     "hash": "memory",
     "parallel_config": "parallel",
     "patch": "_patch",
@@ -195,7 +197,10 @@ if TYPE_CHECKING:
     )
     from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .futures import (
+        ProcessPoolExecutor as ProcessPoolExecutor,
+        get_reusable_executor as get_reusable_executor,
+    )
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,
@@ -239,7 +244,7 @@ if "joblib.parallel" in sys.modules:
 
     register(sys.modules["joblib.parallel"])
 else:
-    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():

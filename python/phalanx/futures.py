@@ -32,7 +32,7 @@ from .errors import WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from ._core import ExecutorService
@@ -55,6 +55,7 @@ __all__ = [
     "ThreadPoolExecutor",
     "TimeoutError",
     "as_completed",
+    "get_reusable_executor",
     "wait",
 ]
 
@@ -168,26 +169,32 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        log_levels = None
-        if logs:
-            from . import _logs
-
-            log_levels = _logs.levels()
-        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child, log_levels)
-        seeds = None if seed is None else Seeds(seed)
-        breaks = on_worker_death == "break"
-        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks, seeds)
+        self._seeds = None if seed is None else Seeds(seed)
+        self._log_levels = _log_levels() if logs else None
+        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        starter = _Starter(
+            self._mp_context, self._initializer, self._initargs, max_tasks, log_levels=self._log_levels
+        )
+        return ExecutorCore(self._max_workers, starter, on_demand, breaks, seeds=self._seeds)
 
     # Calls
 
     def submit(self, fn: "Callable[..., _T]", /, *args: "Any", **kwargs: "Any") -> "Future[_T]":
         """Let a worker call `fn(*args, **kwargs)`; returns a future at once."""
-        return self._submit(fn, args, kwargs)
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            return self._core.submit(fn, args, kwargs)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
 
-    def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
+    def _submit(self, fn, args, kwargs, timeout, retries, priority):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         try:
@@ -331,17 +338,28 @@ def _own_context(context, max_tasks):
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
 
 
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
+
+
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
-    def __init__(self, context, initializer, initargs, max_tasks, log_levels=None):
+    def __init__(
+        self, context, initializer, initargs, max_tasks, idle=None, environment=None, log_levels=None
+    ):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks, log_levels)
+        self.args = (initializer, initargs, max_tasks, idle, environment, log_levels)
+        self.environment = environment
 
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
+        if self.environment:
+            process._environment = self.environment
         process.start()
         return process
 
@@ -360,8 +378,10 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks, log_levels=None):
+def _worker(bench, initializer, initargs, max_tasks, idle=None, environment=None, log_levels=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
+    if environment:
+        os.environ.update(environment)
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
     _output.share(bench)
@@ -370,7 +390,7 @@ def _worker(bench, initializer, initargs, max_tasks, log_levels=None):
 
         _logs.forward(bench, log_levels)
     try:
-        bench.run(initializer, tuple(initargs), max_tasks)
+        bench.run(initializer, tuple(initargs), max_tasks, idle)
     except KeyboardInterrupt:
         # The parent was interrupted too, and says so; one report is enough.
         util.debug("worker interrupted")
@@ -379,6 +399,108 @@ def _worker(bench, initializer, initargs, max_tasks, log_levels=None):
             raise
         os._exit(1)  # It has been logged.
 
+
+# One executor for a whole process.
+
+
+class _ReusableExecutor(ProcessPoolExecutor):
+    """An executor whose workers come with the work and leave after a while without."""
+
+    # How many workers it can be resized to; each more costs some bytes and a look now and then.
+    _LEAST_SEATS = 16
+
+    def __init__(self, max_workers, terms):
+        context, self._idle, initializer, initargs, self._environment = self._terms = terms
+        super().__init__(max_workers, context, initializer, initargs)
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
+        starter = _Starter(
+            self._mp_context, self._initializer, self._initargs, max_tasks, self._idle, self._environment
+        )
+        return ExecutorCore(self._seats, starter, on_demand, breaks, self._max_workers)
+
+    def _suits(self, max_workers, terms, reuse):
+        """Whether it can go on for somebody who wants this."""
+        if reuse is False or self._is_shut_down or self._core.broken is not None:
+            return False
+        return max_workers <= self._seats and (reuse is True or _equal(terms, self._terms))
+
+    def _resize(self, max_workers):
+        if max_workers != self._max_workers:
+            self._core.resize(max_workers)
+            self._max_workers = max_workers
+
+
+def _equal(terms, others):
+    try:
+        return bool(terms == others)
+    except Exception:  # Arrays among the arguments of initializers do not say whether they are equal.
+        return False
+
+
+_reusable: "_ReusableExecutor | None" = None
+_reusable_lock = threading.Lock()
+
+
+def get_reusable_executor(
+    max_workers: "int | None" = None,
+    *,
+    context: "Any" = None,
+    timeout: "float | None" = 10,
+    kill_workers: bool = False,
+    reuse: "bool | str" = "auto",
+    initializer: "Callable[..., object] | None" = None,
+    initargs: "tuple[Any, ...]" = (),
+    env: "Mapping[str, str] | None" = None,
+) -> ProcessPoolExecutor:
+    """Return the executor that this process shares, making it when there is none.
+
+    Its workers leave after `timeout` seconds without work (`None`: never), and come back with work; a
+    call with another `max_workers` resizes it, and no task is lost by that. It is made anew when it has
+    been shut down or is broken, when `context`, `timeout`, `initializer`, `initargs` or `env` differ
+    (with `reuse=True` they are left as they were), and with `reuse=False`. The one before is shut down
+    then: this call waits until what it was given is done, or ends its workers with `kill_workers=True`.
+    `env` is added to the environment of the workers, where they are started afresh before they import
+    anything.
+
+    >>> executor = get_reusable_executor(2)
+    >>> list(executor.map(abs, [-1, -2]))
+    [1, 2]
+    >>> get_reusable_executor(2) is executor
+    True
+    """
+    global _reusable
+    if reuse not in (True, False, "auto"):
+        raise ValueError(f"reuse must be True, False or 'auto', not {reuse!r}")
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be positive or None, not {timeout!r}")
+    context = _own_context(context, None)
+    terms = (context, timeout, initializer, initargs, None if env is None else dict(env))
+    with _reusable_lock:
+        before = _reusable
+        if max_workers is None:
+            keeps_size = before is not None and reuse is True
+            max_workers = before._max_workers if keeps_size else context.cpu_count() or 1
+        if before is not None and before._suits(max_workers, terms, reuse):
+            before._resize(max_workers)
+            return before
+        executor = _reusable = _ReusableExecutor(max_workers, terms)
+    if before is not None:
+        if kill_workers and not before._is_shut_down:
+            before.kill_workers()
+        before.shutdown()
+    return executor
+
+
+def _forget_reusable():
+    global _reusable, _reusable_lock
+    _reusable, _reusable_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_reusable)
 
 # The end of the program: what was submitted is done, as in the standard library.
 

@@ -5,12 +5,13 @@ printed.
 """
 
 import functools
+import itertools
 import math
 import sys
 import time
 import warnings
 
-from . import _crews, _progress
+from . import _crews, _memory_maps, _progress
 from ._core import CallStream, Seeds, Sharing, delayed as delayed
 from ._parallel_config import (
     UNSET,
@@ -110,7 +111,7 @@ class Parallel:
         self.verbose = chosen("verbose", verbose)
         self.timeout = timeout
         self.pre_dispatch = pre_dispatch
-        self.batch_size = batch_size
+        self.batch_size: Any = batch_size
         self._max_nbytes = bytes_of(chosen("max_nbytes", max_nbytes))
         self._mmap_mode = chosen("mmap_mode", mmap_mode)
         self._inner_threads = chosen("inner_max_num_threads", inner_max_num_threads)
@@ -170,12 +171,19 @@ class Parallel:
             self.n_tasks = None
         self._start_time = time.monotonic()
         try:
-            workers = jobs_of(self.n_jobs, self._kind)
+            workers = self._effective_n_jobs()
             if self._seeds is not None and self._kind == "threads":
                 raise ValueError("a seed needs worker processes: threads share the generators of theirs")
             if workers == 1:
+                if self.timeout is not None:
+                    warnings.warn(
+                        "The backend class 'SequentialBackend' does not support timeout. You have set "
+                        f"'timeout={self.timeout}' in Parallel but the 'timeout' parameter will not be "
+                        "used.",
+                        stacklevel=2,
+                    )
                 outputs = self._one_by_one(iterable)
-            elif self.return_generator or self._is_watched():
+            elif self.return_generator or self._is_watched() or self._kind == "threads":
                 outputs = self._beside_each_other(iterable, workers)
             else:
                 return self._all_at_once(iterable, workers)
@@ -190,14 +198,15 @@ class Parallel:
         return outputs
 
     def _is_watched(self):
-        shown_here = self._kind == "threads" and self._progress is not None
-        return self.verbose or shown_here or type(self).print_progress is not Parallel.print_progress
+        return self.verbose or type(self).print_progress is not Parallel.print_progress
 
     def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
         seeds, call = self._seeds, 0 if self._seeds is None else self._seeds.count_call()
         display = _progress.paced(self._display())
         try:
             yield None
+            if self.batch_size != "auto" and self.batch_size > 1:
+                iterable = _in_batches(iterable, self.batch_size)
             for function, args, kwargs in iterable:
                 if seeds is None:
                     value = function(*args, **kwargs)
@@ -218,11 +227,7 @@ class Parallel:
         results = None
         try:
             self._results = results = self._stream(crew, iterable, workers)
-            if self._kind == "threads":
-                return [results.next(self.timeout) for _ in _forever()] if self.timeout else list(results)
             return results.collect(self.timeout)
-        except StopIteration:
-            return []
         finally:
             self._finish(crew, results)
 
@@ -243,6 +248,7 @@ class Parallel:
                 self.print_progress()
                 display(self._done, self.n_tasks, False)
                 yield value
+            self._is_running = False
             self.print_progress()
         except GeneratorExit:
             self._warn_of_waste()
@@ -252,26 +258,31 @@ class Parallel:
             self._finish(crew, results)
 
     def _stream(self, crew, iterable, workers):
-        ahead = None
+        ahead: Any = None
         if self.pre_dispatch == "all":
             iterable = list(iterable)
             ahead = _ALL_AHEAD if self._kind == "threads" else None
         elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
             ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)
         size = None if self.batch_size == "auto" else self.batch_size
+        keeps_all = not self.return_generator
         if self._kind == "threads":
             window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
-            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True)
+            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
         sharing = None
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
+            _memory_maps.share()
         ordered, display = self.return_ordered, self._display()
-        return CallStream(crew.core, iterable, size, ordered, ahead, sharing, self._seeds, display)
+        return CallStream(crew.core, iterable, size, ordered, ahead, sharing, keeps_all, self._seeds, display)
 
     def _display(self):
         if self._progress is None:
             return None
         return _progress.display(self._progress, self.n_tasks)
+
+    def _effective_n_jobs(self):
+        return jobs_of(self.n_jobs, self._kind)
 
     # Its workers
 
@@ -370,14 +381,16 @@ class Parallel:
             warnings.warn(" Additionally, ".join(parts) + " " + advice, stacklevel=2)
 
 
+def _in_batches(iterable, size):
+    """Read so many items at a time."""
+    iterator = iter(iterable)
+    while batch := list(itertools.islice(iterator, size)):
+        yield from batch
+
+
 def _call(task):
     function, args, kwargs = task
     return function(*args, **kwargs)
-
-
-def _forever():
-    while True:
-        yield None
 
 
 def _checked(params):

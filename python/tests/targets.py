@@ -414,3 +414,12 @@ def array_facts(array):
 def double_array(array):
     array *= 2
     return array
+
+
+# --- odd ends -------------------------------------------------------------------------------------
+
+
+def raise_by_name(name):
+    import builtins
+
+    raise getattr(builtins, name)("made to fail")

@@ -23,7 +23,8 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        begin_adopting_all, register_inherited, register_reducer, set_main_by_value,
+        begin_adopting_all, register_inherited, register_reducer, register_shared,
+        set_main_by_value,
     };
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};

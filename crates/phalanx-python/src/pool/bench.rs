@@ -59,16 +59,18 @@ impl WorkerBench {
         Ok((slf.get_type().getattr("_at")?, (a, b, c, d, output.share())))
     }
 
-    /// Works until the pool closes, or for `max_tasks` tasks.
-    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None))]
+    /// Works until the pool closes, for `max_tasks` tasks, or until there has been nothing to do for
+    /// `idle` seconds.
+    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None, idle=None))]
     fn run(
         &self,
         py: Python<'_>,
         initializer: Option<Bound<'_, PyAny>>,
         initargs: Option<Bound<'_, PyTuple>>,
         max_tasks: Option<u64>,
+        idle: Option<f64>,
     ) -> PyResult<()> {
-        let mut worker = Worker::new(&self.bench)?;
+        let mut worker = Worker::new(&self.bench, crate::interrupt::timeout(idle))?;
         begin_worker(py);
         if let Some(initializer) = initializer {
             let args = initargs.unwrap_or_else(|| PyTuple::empty(py));

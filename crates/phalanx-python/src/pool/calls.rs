@@ -171,11 +171,13 @@ impl CallStream {
 #[pymethods]
 impl CallStream {
     /// Begins to send the calls of an iterable: in batches of `batch_size`, or as many together as
-    /// suit what they cost; at most `ahead` batches before their results are fetched. `seeds` is where
-    /// their random numbers come from, `progress` a display of how far they are.
+    /// suit what they cost; at most `ahead` batches before their results are fetched. With
+    /// `keeps_all` any number of results may lie waiting for an earlier one. `seeds` is where their
+    /// random numbers come from, `progress` a display of how far they are.
     #[new]
     #[pyo3(signature = (
-        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, seeds=None, progress=None
+        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, keeps_all=false,
+        seeds=None, progress=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -186,6 +188,7 @@ impl CallStream {
         ordered: bool,
         ahead: Option<usize>,
         sharing: Option<&Bound<'_, Sharing>>,
+        keeps_all: bool,
         seeds: Option<Py<Seeds>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -199,8 +202,16 @@ impl CallStream {
         job.seed = owner.seed_of_call(seeds.as_ref())?;
         let job = owner.enter(job, None);
         job.report_to(progress);
-        let results =
-            IMapIterator::of_calls(py, Arc::clone(&owner), job, input, batch_size, ordered, ahead);
+        let results = IMapIterator::of_calls(
+            py,
+            Arc::clone(&owner),
+            job,
+            input,
+            batch_size,
+            ordered,
+            ahead,
+            keeps_all,
+        );
         Ok(Self { results, owner, is_over: AtomicBool::new(false) })
     }
 
@@ -283,26 +294,6 @@ impl Delayed {
 
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         self.function.getattr(py, name)
-    }
-
-    #[getter]
-    fn __name__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__name__")
-    }
-
-    #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__qualname__")
-    }
-
-    #[getter]
-    fn __doc__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__doc__")
-    }
-
-    #[getter]
-    fn __module__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__module__")
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>,))> {

@@ -9,6 +9,7 @@ use phalanx::message::Arrived;
 use phalanx::stash::Stash;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -33,7 +34,8 @@ pub(super) struct Job {
     pub(super) name: String,
     /// What its tasks call, unless each batch says so itself.
     pub(super) function: Option<Arc<Shared<Bytes>>>,
-    pub(super) callbacks: Callbacks,
+    has_callbacks: bool,
+    callbacks: Mutex<Callbacks>,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
     /// What the random numbers of its tasks come from.
@@ -71,6 +73,12 @@ impl Callbacks {
     pub(super) fn is_empty(&self) -> bool {
         self.value.is_none() && self.error.is_none()
     }
+
+    /// For the collector of garbage.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.value)?;
+        visit.call(&self.error)
+    }
 }
 
 /// What is known of a job; the lock is held for moments only, and never while Python code runs.
@@ -89,6 +97,10 @@ pub(super) struct State {
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
     pub(super) failure: Option<Piece>,
+    /// Its results are fetched one after another.
+    pub(super) is_stream: bool,
+    /// For streams: what comes after the results that are there, and is the end.
+    pub(super) last: Option<Answer>,
     /// For streams: results fetched by the user.
     pub(super) fetched: u64,
     /// For streams: tasks sent.
@@ -167,14 +179,16 @@ impl Job {
         function: Option<Arc<Shared<Bytes>>>,
         callbacks: Callbacks,
     ) -> Self {
-        let is_called_back = AtomicBool::new(callbacks.is_empty());
+        let has_callbacks = !callbacks.is_empty();
+        let is_called_back = AtomicBool::new(!has_callbacks);
         Self {
             id,
             mode,
             together,
             name,
             function,
-            callbacks,
+            has_callbacks,
+            callbacks: Mutex::new(callbacks),
             work: None,
             seed: None,
             progress: OnceLock::new(),
@@ -217,7 +231,7 @@ impl Job {
 
     /// Whether somebody is to be told when it is done.
     pub(super) fn is_reported(&self) -> bool {
-        self.work.is_some() || !self.callbacks.is_empty()
+        self.work.is_some() || self.has_callbacks
     }
 
     /// What tells a worker how to go about its tasks.
@@ -237,6 +251,11 @@ impl Job {
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
         state.total == Some(state.answered) && self.is_called_back.load(Ordering::Acquire)
+    }
+
+    /// The callbacks, which are called once. They may refer to the result: nobody else keeps them.
+    pub(super) fn take_callbacks(&self) -> Callbacks {
+        std::mem::take(&mut self.callbacks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn called_back(&self) {
@@ -274,6 +293,43 @@ impl Job {
         })
     }
 
+    /// Ends a stream: the answers that have not come never will, and `last` comes in their place. False if it
+    /// is none.
+    pub(super) fn end_stream(&self, last: impl FnOnce() -> Answer) -> bool {
+        if !self.state().is_stream {
+            return false;
+        }
+        let last = last();
+        let mut state = self.state();
+        // Nothing more is read or sent; the number of results is known when the last is fetched.
+        state.total = Some(u64::MAX);
+        let rubbish = (std::mem::take(&mut state.sent), state.last.replace(last));
+        drop(state);
+        drop(rubbish);
+        true
+    }
+
+    /// For the collector of garbage: what the job refers to and may be referred to by. A lock that is
+    /// held makes it look on; what it does not hear of is kept.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(outcome) = self.outcome.try_lock() {
+            match &*outcome {
+                Some(Outcome::Value(object) | Outcome::Error(object)) => visit.call(object)?,
+                None => {}
+            }
+        }
+        match self.callbacks.try_lock() {
+            Ok(callbacks) => callbacks.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Forgets what it came to.
+    pub(super) fn forget(&self) {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop((outcome, self.take_callbacks()));
+    }
+
     fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (failure, mut pieces) = {
             let mut state = self.state();
@@ -295,7 +351,7 @@ impl Job {
     pub(super) fn decode_early(&self, py: Python<'_>) -> PyResult<()> {
         let pieces = {
             let mut state = self.state();
-            if state.failure.is_some() || !self.callbacks.is_empty() {
+            if state.failure.is_some() || self.has_callbacks {
                 return Ok(());
             }
             std::mem::take(&mut state.pieces)
@@ -371,6 +427,13 @@ fn lost() -> PyErr {
 }
 
 impl State {
+    /// What ends a stream that was broken off, in the place of its next result.
+    pub(super) fn take_last(&mut self) -> Option<Piece> {
+        let answer = self.last.take()?;
+        self.total = Some(self.fetched + 1);
+        Some(Piece { first: self.fetched, count: 1, answer })
+    }
+
     fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
         // Answers come roughly in the order of the batches, so the front is where to look.
         let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };

@@ -22,6 +22,7 @@ mod search;
 mod sending;
 mod shared;
 mod sharing;
+mod staff;
 mod stream;
 mod wire;
 mod worker;

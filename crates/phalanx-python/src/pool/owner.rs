@@ -20,7 +20,9 @@ use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
 use super::random::{SeedOfCall, Seeds};
+use super::staff::Staff;
 use super::stream::Pace;
+use crate::error::twin;
 use crate::message::out_of_memory;
 use crate::types::shared::create_error;
 
@@ -39,6 +41,8 @@ pub(super) struct Owner {
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Workers that have left their seats of their own accord and are about to end.
     pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
+    /// Seats whose worker is to be replaced, which has not succeeded so far.
+    pub(super) vacant: Mutex<Vec<bool>>,
     pub(super) jobs: Mutex<HashMap<u64, Arc<Job>>>,
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -67,6 +71,7 @@ pub(super) struct Owner {
     output: Arc<RawLock>,
     /// What random numbers come from, if that was asked for.
     pub(super) seeds: Option<Py<Seeds>>,
+    pub(super) staff: Staff,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,11 +86,12 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, DESK, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
     pub(super) fn with(
+        staff: Staff,
         seats: usize,
         start: Py<PyAny>,
         desk: usize,
@@ -105,6 +111,7 @@ impl Owner {
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
             leavers: Mutex::default(),
+            vacant: Mutex::new(vec![false; seats]),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -123,6 +130,7 @@ impl Owner {
             manners,
             output: Arc::new(RawLock::new().map_err(create_error)?),
             seeds: None,
+            staff,
         })
     }
 
@@ -154,17 +162,22 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        match &*locked(&self.broken) {
-            Some(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-            None => Ok(()),
-        }
+        let error = match &*locked(&self.broken) {
+            Some(error) => Some(error.clone_ref(py)),
+            None => None,
+        };
+        error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
-        locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))?;
+        self.staff.take(seat);
+        let start = || {
+            let bench = self.crew.bench(seat).map_err(out_of_memory)?;
+            locked(&self.ready)[seat] = false;
+            self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))
+        };
+        let process = start().inspect_err(|_| self.staff.free(seat))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())
@@ -327,15 +340,19 @@ impl Owner {
         let jobs: Vec<_> = locked(&self.jobs).values().cloned().collect();
         locked(&self.streams).clear();
         for job in jobs {
+            if job.end_stream(|| Answer::Raised(twin(error.value(py)))) {
+                let known = locked(&self.jobs).remove(&job.id);
+                drop(known);
+                self.crew.pass_on();
+                continue;
+            }
             let (first, count) = {
                 let mut state = job.state();
-                let submitted = state.total.unwrap_or(state.submitted);
-                // A stream that goes on gets the error in the place of its next result.
-                let total = submitted.max(state.answered + 1);
+                let total = state.total.unwrap_or(state.submitted).max(state.answered + 1);
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };
-            let answer = Answer::Raised(error.clone_ref(py));
+            let answer = Answer::Raised(twin(error.value(py)));
             self.settle(&job, Piece { first, count, answer });
         }
     }

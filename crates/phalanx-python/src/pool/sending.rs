@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use phalanx::message::Outgoing;
 use phalanx::pool::Span;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
@@ -15,8 +16,8 @@ use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
 use super::random::Seeds;
-use super::wire::{Mode, STASHED};
-use crate::codec::{Main, OutOfBand, encode, encode_part, ship};
+use super::wire::{LEAVE, Mode, STASHED};
+use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -123,6 +124,17 @@ impl Owner {
         }
     }
 
+    /// Asks so many workers to leave, when they have done what was sent before.
+    pub(super) fn dismiss(&self, count: usize) -> PyResult<()> {
+        for _ in 0..count {
+            let span = Span { job: 0, first: 0, count: 1 };
+            let nothing = Outgoing::Inline(&[]);
+            with_scratch(|scratch| self.crew.submit(span, [0, LEAVE], nothing, scratch))
+                .map_err(out_of_memory)?;
+        }
+        Ok(())
+    }
+
     fn submit(
         &self,
         py: Python<'_>,
@@ -207,14 +219,12 @@ impl Owner {
         };
         with_scratch(|frame| {
             let is_shared = job.together && locked(&job.shared).concerns(tasks, part.clone());
-            let mut buffers = match mode {
-                Mode::Each | Mode::Star | Mode::StarKeywords => {
-                    encode_part(py, tasks, part, frame)?
-                }
+            let mut buffers = sharing(job.sharing.is_some(), || match mode {
+                Mode::Each | Mode::Star | Mode::StarKeywords => encode_part(py, tasks, part, frame),
                 Mode::Apply | Mode::ApplyKeywords => {
-                    encode(py, &tasks.get_item(part.start)?, frame)?
+                    encode(py, &tasks.get_item(part.start)?, frame)
                 }
-            };
+            })?;
             let mut flags = job.flags(mode);
             if let Some(sharing) = &job.sharing
                 && sharing.concerns(&buffers)

@@ -25,8 +25,11 @@ pub(super) const STASHED: u64 = 1 << 9;
 /// is its own error.
 pub(super) const CONDEMNABLE: u64 = 1 << 10;
 
+/// Not a task: whoever takes it leaves.
+pub(super) const LEAVE: u64 = 1 << 11;
+
 /// Workers pass over the batch's tasks once its job is cancelled.
-pub(super) const CANCELLABLE: u64 = 1 << 11;
+pub(super) const CANCELLABLE: u64 = 1 << 12;
 
 /// The bits from here on say where the seed of the call lies; they are zero if it has none. Addresses have
 /// no more than 48 bits.

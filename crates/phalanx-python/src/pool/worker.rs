@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
@@ -18,7 +19,7 @@ use super::output::write_lines;
 use super::owner::family;
 use super::random::Streams;
 use super::shared::decode_stashed;
-use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT, STASHED};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, LEAVE, Mode, ResultLabel, SEED_AT, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
 
@@ -27,6 +28,8 @@ pub(super) struct Worker<'a> {
     bench: &'a Bench,
     family: &'static Family,
     functions: FunctionCache,
+    /// How long it stays without work.
+    idle: Option<Duration>,
     /// The batch as it was taken.
     batch: Vec<u8>,
     /// A result being encoded.
@@ -41,11 +44,12 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(bench: &'a Bench) -> PyResult<Self> {
+    pub(super) fn new(bench: &'a Bench, idle: Option<Duration>) -> PyResult<Self> {
         Ok(Self {
             bench,
             family: family()?,
             functions: FunctionCache::default(),
+            idle,
             batch: Vec::new(),
             frame: Vec::new(),
             scratch: Vec::new(),
@@ -60,11 +64,16 @@ impl<'a> Worker<'a> {
         Rc::clone(&self.job)
     }
 
-    /// Works until the pool closes, or for so many tasks.
+    /// Works until the pool closes or has nothing to do for too long, or for so many tasks.
     pub(super) fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
         let mut left = most;
         while left > 0 {
             let Some(batch) = self.next(py)? else { break };
+            if batch.tag[1] & LEAVE != 0 {
+                self.skip(batch.span, 0)?;
+                self.bench.done(0, 0);
+                break;
+            }
             left = left.saturating_sub(self.run(py, batch)?);
         }
         Ok(())
@@ -83,7 +92,7 @@ impl<'a> Worker<'a> {
         self.publish_error(py, 0, label, error)
     }
 
-    /// The next batch; nothing when the pool has closed.
+    /// The next batch; nothing when the pool has closed, or there has been none for too long.
     fn next(&mut self, py: Python<'_>) -> PyResult<Option<Leased>> {
         // With work waiting there is no reason to let go of the interpreter.
         let at_once = self.bench.lease(&mut self.batch, &Patience::none(), &|| false);
@@ -91,6 +100,7 @@ impl<'a> Worker<'a> {
             return Ok(batch);
         }
         let (bench, batch) = (self.bench, &mut self.batch);
+        let deadline = self.idle.map(Deadline::after);
         py.detach(|| {
             let raised = Mutex::new(None);
             let interrupted = || {
@@ -102,8 +112,9 @@ impl<'a> Worker<'a> {
                 stop
             };
             loop {
-                match bench.lease(batch, &Patience::forever(), &interrupted) {
+                match bench.lease(batch, &Patience::until(deadline), &interrupted) {
                     Ok(leased) => return Ok(leased),
+                    Err(GaveUp::TimedOut) if deadline.is_some() => return Ok(None),
                     Err(GaveUp::TimedOut | GaveUp::Interrupted) => {
                         if let Some(error) = raised.lock().ok().and_then(|mut r| r.take()) {
                             return Err(error);

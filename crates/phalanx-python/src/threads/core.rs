@@ -126,7 +126,7 @@ impl ThreadCore {
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.
-    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None, fails_fast=false))]
+    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None, fails_fast=false, keeps_all=false))]
     #[allow(clippy::too_many_arguments)]
     fn imap(
         &self,
@@ -137,12 +137,13 @@ impl ThreadCore {
         ordered: bool,
         window: Option<usize>,
         fails_fast: bool,
+        keeps_all: bool,
     ) -> PyResult<ThreadIterator> {
         let job = self.open(function, Mode::Each, Shape::Stream, Callbacks::default(), None)?;
         let iterator = iterable.try_iter()?.unbind().into_any();
         let size = chunksize.unwrap_or(1).max(1);
         let window = window.unwrap_or_else(|| pacer::stream_window(size, self.seats));
-        Ok(ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast))
+        Ok(ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast, keeps_all))
     }
 
     /// No more calls.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyBaseException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -17,7 +18,7 @@ pub(super) struct Job {
     pub(super) mode: Mode,
     name: String,
     function: Py<PyAny>,
-    callbacks: Callbacks,
+    callbacks: Mutex<Callbacks>,
     shape: Shape,
     state: Mutex<State>,
     is_done: AtomicBool,
@@ -68,7 +69,7 @@ impl Job {
             mode,
             name: crate::pool::name_of(function),
             function: function.clone().unbind(),
-            callbacks,
+            callbacks: Mutex::new(callbacks),
             shape,
             state: Mutex::new(state),
             is_done: AtomicBool::new(false),
@@ -157,6 +158,10 @@ impl Job {
         self.finish(py);
     }
 
+    fn take_callbacks(&self) -> Callbacks {
+        std::mem::take(&mut self.callbacks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Makes the outcome of the results and calls the callback that fits it.
     pub(super) fn finish(&self, py: Python<'_>) {
         let (failure, values) = {
@@ -173,9 +178,10 @@ impl Job {
             (None, _) => PyList::new(py, values.collect::<Vec<_>>()).map(|l| l.into_any().unbind()),
         };
         let outcome = outcome.map_err(|error| error.into_value(py));
+        let callbacks = self.take_callbacks();
         let (callback, argument) = match &outcome {
-            Ok(value) => (self.callbacks.value.as_ref(), value.clone_ref(py)),
-            Err(error) => (self.callbacks.error.as_ref(), error.clone_ref(py).into_any()),
+            Ok(value) => (callbacks.value, value.clone_ref(py)),
+            Err(error) => (callbacks.error, error.clone_ref(py).into_any()),
         };
         self.state().outcome = Some(outcome);
         if let Some(callback) = callback
@@ -208,5 +214,27 @@ impl Pending for Arc<Job> {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Self::strong_count(self) > 1 {
+            return Ok(());
+        }
+        if let Ok(state) = self.state.try_lock() {
+            match &state.outcome {
+                Some(Ok(value)) => visit.call(value)?,
+                Some(Err(error)) => visit.call(error)?,
+                None => {}
+            }
+        }
+        match self.callbacks.try_lock() {
+            Ok(callbacks) => callbacks.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn clear(&self) {
+        let outcome = self.state().outcome.take();
+        drop((outcome, self.take_callbacks()));
     }
 }

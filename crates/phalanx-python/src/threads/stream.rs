@@ -139,6 +139,7 @@ pub(crate) struct ThreadIterator {
 }
 
 impl ThreadIterator {
+    #[expect(clippy::too_many_arguments, reason = "what a stream is")]
     pub(super) fn start(
         py: Python<'_>,
         job: Arc<Job>,
@@ -147,6 +148,7 @@ impl ThreadIterator {
         window: usize,
         is_ordered: bool,
         fails_fast: bool,
+        keeps_all: bool,
     ) -> Self {
         let input = Arc::new(Input {
             job: Arc::clone(&job),
@@ -154,7 +156,7 @@ impl ThreadIterator {
             is_read: AtomicBool::new(false),
             chunksize,
             window: window.max(chunksize),
-            most_held: HELD * window.max(chunksize),
+            most_held: if keeps_all { usize::MAX } else { HELD * window.max(chunksize) },
         });
         let hub = Arc::clone(&job.hub);
         hub.state().inputs.push(Arc::clone(&input));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -10,6 +11,7 @@ use super::super::future::FutureBase;
 use super::super::job::Callbacks;
 use super::super::owner::{DESK, Owner, locked};
 use super::super::random::Seeds;
+use super::super::staff::Staff;
 use super::super::stream::IMapIterator;
 use super::super::wire::Mode;
 use super::engine::{Engine, Stage};
@@ -29,17 +31,24 @@ pub(crate) struct ExecutorCore {
 #[pymethods]
 impl ExecutorCore {
     /// An executor with `seats` workers, each started by `start(bench)`: all with the first call, or as
-    /// calls come. `breaks` says that it does not outlive its first worker.
+    /// calls come. `breaks` says that it does not outlive its first worker. With `wanted` there are only
+    /// so many at present, and those that leave are replaced when there is work.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None))]
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, wanted=None, seeds=None))]
     fn new(
         seats: usize,
         start: Py<PyAny>,
         on_demand: bool,
         breaks: bool,
+        wanted: Option<usize>,
         seeds: Option<Py<Seeds>>,
     ) -> PyResult<Self> {
-        let owner = Owner::with(seats, start, DESK, Manners::of_executor(breaks))?.seeded(seeds);
+        let staff = match wanted {
+            None => Staff::fixed(seats),
+            Some(wanted) => Staff::elastic(seats, wanted),
+        };
+        let owner =
+            Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?.seeded(seeds);
         let engine = Arc::new(Engine::new(owner, on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
@@ -113,6 +122,20 @@ impl ExecutorCore {
     /// What the executor's thread is to run.
     fn service(&self) -> ExecutorService {
         ExecutorService::new(Arc::clone(&self.engine))
+    }
+
+    /// From now on there are to be so many workers, at most as many as there are seats. Those that are
+    /// too many leave when what was sent before is done.
+    fn resize(&self, py: Python<'_>, wanted: usize) -> PyResult<()> {
+        let _moving = self.engine.moving();
+        self.engine.check_open(py)?;
+        let seats = self.engine.owner.seats;
+        if !(1..=seats).contains(&wanted) {
+            return Err(PyValueError::new_err(format!(
+                "cannot have {wanted} workers: this executor can have 1 to {seats}"
+            )));
+        }
+        self.engine.resize(wanted)
     }
 
     /// Whether the thread has to be started, and by who asks: once, when there are workers.

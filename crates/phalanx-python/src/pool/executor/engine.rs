@@ -52,7 +52,8 @@ pub(in super::super) struct Engine {
     line: Mutex<Line>,
     /// Workers are started as calls come.
     is_on_demand: bool,
-    hired: AtomicUsize,
+    /// A worker has been started, or should have been.
+    has_hired: AtomicBool,
     /// Threads that are about to add calls, or move some up: those may be in no list at present.
     moving: AtomicUsize,
     pub(super) stage: Mutex<Stage>,
@@ -82,7 +83,7 @@ impl Engine {
             owner: Arc::new(owner),
             line: Mutex::default(),
             is_on_demand,
-            hired: AtomicUsize::new(0),
+            has_hired: AtomicBool::new(false),
             moving: AtomicUsize::new(0),
             stage: Mutex::default(),
             bell: Condvar::new(),
@@ -120,17 +121,18 @@ impl Engine {
 
     /// Starts the workers that so many more calls need.
     pub(super) fn hire(&self, py: Python<'_>, calls: usize) -> PyResult<()> {
-        let seats = self.owner.seats;
-        if self.hired.load(Ordering::Acquire) >= seats {
+        let staff = &self.owner.staff;
+        let wanted = staff.wanted();
+        if staff.count() >= wanted {
             return Ok(());
         }
         let in_progress = locked(&self.owner.jobs).len() + locked(&self.line).len();
-        let wanted = if self.is_on_demand { seats.min(in_progress + calls) } else { seats };
-        let next = |hired: usize| (hired < wanted).then_some(hired + 1);
-        while let Ok(seat) = self.hired.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+        let wanted = if self.is_on_demand { wanted.min(in_progress + calls) } else { wanted };
+        while let Some(seat) = staff.take_seat(wanted) {
+            self.has_hired.store(true, Ordering::Release);
             if let Err(error) = self.owner.hire(py, seat) {
                 // With some workers the executor goes on.
-                if seat == 0 {
+                if staff.count() == 0 {
                     self.owner.give_up(py, &error);
                     return Err(error);
                 }
@@ -142,7 +144,28 @@ impl Engine {
 
     /// Whether any worker has been started.
     pub(super) fn has_hired(&self) -> bool {
-        self.hired.load(Ordering::Acquire) > 0
+        self.has_hired.load(Ordering::Acquire)
+    }
+
+    /// Starts workers that calls in progress need, where workers come with the work: those that were
+    /// there when the calls came may have left since.
+    pub(super) fn keep_staffed(&self, py: Python<'_>) -> PyResult<()> {
+        let staff = &self.owner.staff;
+        if !staff.is_elastic() || staff.count() >= staff.wanted() {
+            return Ok(());
+        }
+        if locked(&self.owner.jobs).is_empty() && locked(&self.line).len() == 0 {
+            return Ok(());
+        }
+        self.hire(py, 0)
+    }
+
+    /// From now on there are to be so many workers. Those that are too many leave when what was sent
+    /// before is done.
+    pub(super) fn resize(&self, wanted: usize) -> PyResult<()> {
+        self.owner.dismiss(self.owner.staff.resize(wanted))?;
+        self.wake();
+        Ok(())
     }
 
     /// Says that this thread is about to add calls: until the token is dropped the executor does not
@@ -185,7 +208,7 @@ impl Engine {
             cost.each = Some(((busy_ns - cost.busy_ns) / (tasks - cost.tasks)).max(1));
             (cost.busy_ns, cost.tasks) = (busy_ns, tasks);
         }
-        let seats = self.owner.seats as u64;
+        let seats = self.owner.staff.wanted() as u64;
         let ahead = cost.each.map_or(0, |each| (AHEAD_NS * seats / each).min(AHEAD_MOST));
         (seats + 1 + ahead) as usize
     }
@@ -320,7 +343,7 @@ impl Engine {
                 stream.cut(py, &self.owner, &PyRuntimeError::new_err(why));
             }
         }
-        let is_unused = self.hired.load(Ordering::Acquire) == 0;
+        let is_unused = !self.has_hired();
         if is_unused && self.moving.load(Ordering::SeqCst) == 0 {
             *locked(&self.stage) = Stage::Over;
         }

@@ -13,6 +13,8 @@ use pyo3::prelude::*;
 use super::super::owner::locked;
 use super::engine::{Engine, Outlook, Stage};
 
+/// How often it looks whether workers that had nothing to do have left.
+const LOOK_AT_IDLE_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks whether the maps are still being fetched.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -54,6 +56,16 @@ impl Engine {
         while *stage == Stage::Open {
             match self.outlook() {
                 Outlook::Busy => break,
+                Outlook::Nothing if self.has_visitors() => {
+                    let (held, slept) = self
+                        .bell
+                        .wait_timeout(stage, LOOK_AT_IDLE_EVERY)
+                        .unwrap_or_else(|e| e.into_inner());
+                    stage = held;
+                    if slept.timed_out() {
+                        break;
+                    }
+                }
                 Outlook::Nothing => {
                     stage = self.bell.wait(stage).unwrap_or_else(|e| e.into_inner());
                 }
@@ -66,8 +78,17 @@ impl Engine {
         self.is_asleep.store(false, Ordering::SeqCst);
     }
 
+    /// Whether workers may leave while there is nothing to do.
+    fn has_visitors(&self) -> bool {
+        let staff = &self.owner.staff;
+        staff.is_elastic() && (staff.count() > 0 || !locked(&self.owner.leavers).is_empty())
+    }
+
     /// Works until there is nothing to do, or everything is over.
     fn work(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_visitors() {
+            self.owner.look_after_workers(py)?;
+        }
         self.owner.wait_until(py, None, |py| self.step(py))?;
         if locked(&self.owner.broken).is_some() {
             return self.end_broken(py);
@@ -84,6 +105,9 @@ impl Engine {
             return true;
         }
         self.complete_answered(py);
+        if let Err(error) = self.keep_staffed(py) {
+            error.write_unraisable(py, None);
+        }
         self.keep_limits(py);
         self.top_up(py);
         self.feed_unattended(py);
