@@ -872,8 +872,20 @@ class ThreadCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
     def imap(
         self,
         function: Callable[..., _T],
@@ -883,6 +895,7 @@ class ThreadCore:
         window: int | None = None,
         fails_fast: bool = False,
         keeps_all: bool = False,
+        progress: Any = None,
     ) -> ThreadIterator[_T]: ...
     def close(self) -> None: ...
     @property

@@ -192,11 +192,7 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        self._log_levels = None
-        if logs:
-            from . import _logs
-
-            self._log_levels = _logs.levels()
+        self._log_levels = _log_levels() if logs else None
         self._seeds = None if seed is None else Seeds(seed)
         self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
@@ -365,6 +361,12 @@ def _own_context(context, max_tasks):
     if context is not None:
         return _context._default_context.get_context(context.get_start_method(allow_none=False))
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
+
+
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
 
 
 class _Starter:

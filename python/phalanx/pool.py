@@ -400,7 +400,7 @@ class Pool(_Names):
         if progress is False or progress is None:
             return self._core.imap(func, iterable, chunksize, ordered, buffersize)
         display = _progress.display(progress, _progress.length_of(iterable))
-        return self._core.imap(func, iterable, chunksize, ordered, buffersize, display)
+        return self._core.imap(func, iterable, chunksize, ordered, buffersize, progress=display)
 
     # Searches: the first result that decides ends them
 

@@ -37,6 +37,7 @@ pub(crate) use executor::{ExecutorCore, ExecutorMap, ExecutorService};
 pub(crate) use future::{FutureBase, FutureCondition};
 pub(crate) use job::Callbacks;
 pub(crate) use output::LineWriter;
+pub(crate) use progress::{Counts, Progress};
 pub(crate) use random::{_reseed_numpy, Seeds, rng};
 pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
 pub(crate) use search::cancelled;
