@@ -6,10 +6,12 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 import sys
 
 from . import context as context
+from ._core import cancelled, rng
 from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -59,6 +61,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
     "Memory",
     "OwnerDiedError",
@@ -68,13 +71,16 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "cancelled",
     "delayed",
     "effective_n_jobs",
     "expires_after",
     "get_reusable_executor",
     "parallel_config",
     "patch",
+    "run",
     "register_joblib_backend",
+    "rng",
     "unpatch",
 ]
 
@@ -133,6 +139,7 @@ _LATER = {
     "patch": "_patch",
     "register_joblib_backend": "_joblib_entry",
     "unpatch": "_patch",
+    "run": "jobs",
 }
 
 _SUBMODULES = frozenset(
@@ -143,6 +150,7 @@ _SUBMODULES = frozenset(
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
         "parallel",
         "memory",
@@ -173,6 +181,7 @@ if TYPE_CHECKING:
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
         memory as memory,
         parallel as parallel,
@@ -198,6 +207,7 @@ if TYPE_CHECKING:
         ProcessPoolExecutor as ProcessPoolExecutor,
         get_reusable_executor as get_reusable_executor,
     )
+    from .jobs import run as run
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,
@@ -241,7 +251,7 @@ if "joblib.parallel" in sys.modules:
 
     register(sys.modules["joblib.parallel"])
 else:
-    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():

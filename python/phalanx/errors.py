@@ -5,6 +5,7 @@ from . import _standard
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
+    "JobError",
     "MaybeEncodingError",
     "OwnerDiedError",
     "ProcessError",
@@ -66,8 +67,9 @@ class WorkerDiedError(ProcessError, RuntimeError):
     """A worker process ended while it ran a task; that task, and no other, has no result.
 
     `pid` is the worker's process id. `exitcode` is as in `Process.exitcode`: negative for a worker
-    that a signal ended, and then `signal` is the signal's number. `task` names the task.
-    Each is `None` where it is not known.
+    that a signal ended, and then `signal` is the signal's number. `task` names the task, and
+    `peak_memory` is the most memory that the worker had resident at a time, in bytes (a forked one begins
+    with its parent's). Each is `None` where it is not known.
     """
 
     def __init__(
@@ -78,12 +80,14 @@ class WorkerDiedError(ProcessError, RuntimeError):
         exitcode: int | None = None,
         signal: int | None = None,
         task: str | None = None,
+        peak_memory: int | None = None,
     ) -> None:
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
         self.signal = signal
         self.task = task
+        self.peak_memory = peak_memory
 
 
 class OwnerDiedError(RuntimeError):
@@ -159,3 +163,20 @@ def _rebuild_encoding_error(exc, value):
     error = MaybeEncodingError.__new__(MaybeEncodingError, exc, value)
     error.exc, error.value = exc, value
     return error
+
+
+class JobError(ProcessError):
+    """Commands that `run(..., check=True)` has run have failed.
+
+    `results` holds the results of all commands, `failed` those of the ones that are no success.
+    """
+
+    def __init__(self, results=()):
+        self.results = list(results)
+        self.failed = [result for result in self.results if not result.ok]
+        super().__init__(self.results)
+
+    def __str__(self):
+        shown = "".join(f"\n  {result.error}: {result.command}" for result in self.failed[:5])
+        more = f"\n  and {len(self.failed) - 5} more" if len(self.failed) > 5 else ""
+        return f"{len(self.failed)} of {len(self.results)} commands failed:{shown}{more}"

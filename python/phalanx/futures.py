@@ -26,8 +26,8 @@ from concurrent.futures import (
 from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import context as _context, util
-from ._core import ExecutorCore, FutureBase
+from . import _output, _progress, context as _context, util
+from ._core import ExecutorCore, FutureBase, Seeds
 from .errors import TimeoutError as _PoolTimeoutError, WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -149,6 +149,10 @@ class ProcessPoolExecutor(Executor):
     `TaskWorkerDiedError` while everything else goes on; `"break"`, as in the standard library, that
     every call raises `BrokenProcessPool` from then on.
 
+    With a `seed` each call has random numbers of its own, the same in every run: those of `random`, of
+    numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
+    by the handlers of this process.
+
     >>> with ProcessPoolExecutor(2) as executor:
     ...     future = executor.submit(pow, 2, 10)
     ...     future.result(), list(executor.map(abs, [-1, -2]))
@@ -164,6 +168,8 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: "int | None" = None,
         on_worker_death: str = "isolate",
+        seed: "int | None" = None,
+        logs: bool = False,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
@@ -186,14 +192,16 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
+        self._log_levels = _log_levels() if logs else None
+        self._seeds = None if seed is None else Seeds(seed)
         self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
 
     def _make_core(self, max_tasks, on_demand, breaks):
-        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks)
-        return ExecutorCore(self._max_workers, starter, on_demand, breaks)
+        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
+        return ExecutorCore(self._max_workers, starter, on_demand, breaks, self._seeds)
 
     # Calls
 
@@ -240,12 +248,14 @@ class ProcessPoolExecutor(Executor):
         timeout: "float | None" = None,
         chunksize: int = 1,
         buffersize: "int | None" = None,
+        progress: "Any" = False,
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
         All input is read at once, unless `buffersize` says how many calls may be ahead of the results
         that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
-        they cost.
+        they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
+        a bar of tqdm or rich.
         """
         _check_map(chunksize, buffersize)
         if _is_exiting:
@@ -254,8 +264,11 @@ class ProcessPoolExecutor(Executor):
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
+        display = None
+        if progress is not False and progress is not None:
+            display = _progress.display(progress, _progress.length_of(calls))
         try:
-            return self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
@@ -350,14 +363,22 @@ def _own_context(context, max_tasks):
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
 
 
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
+
+
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
-    def __init__(self, context, initializer, initargs, max_tasks, idle=None, environment=None):
+    def __init__(
+        self, context, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None
+    ):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks, idle, environment)
+        self.args = (initializer, initargs, max_tasks, log_levels, idle, environment)
         self.environment = environment
 
     def __call__(self, bench):
@@ -382,12 +403,17 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks, idle=None, environment=None):
+def _worker(bench, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
     if environment:
         os.environ.update(environment)
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
+    if log_levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, log_levels)
     try:
         bench.run(initializer, tuple(initargs), max_tasks, idle)
     except KeyboardInterrupt:
@@ -415,9 +441,15 @@ class _ReusableExecutor(ProcessPoolExecutor):
     def _make_core(self, max_tasks, on_demand, breaks):
         self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
         starter = _Starter(
-            self._mp_context, self._initializer, self._initargs, max_tasks, self._idle, self._environment
+            self._mp_context,
+            self._initializer,
+            self._initargs,
+            max_tasks,
+            self._log_levels,
+            self._idle,
+            self._environment,
         )
-        return ExecutorCore(self._seats, starter, on_demand, breaks, self._max_workers)
+        return ExecutorCore(self._seats, starter, on_demand, breaks, self._seeds, self._max_workers)
 
     def _suits(self, max_workers, terms, reuse):
         """Whether it can go on for somebody who wants this."""

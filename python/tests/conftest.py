@@ -36,6 +36,7 @@ def pytest_configure(config):
         "phalanx_only: a deliberate difference from the standard library",
         "slow: takes minutes; run with --slow",
         "big: needs several GiB of memory; run with --big",
+        "no_accounts(reason): what this test holds at its end cannot be compared",
         "watchdog(seconds): how long this test may take before it is ended",
     ):
         config.addinivalue_line("markers", line)
@@ -51,6 +52,7 @@ def pytest_configure(config):
 
 def _start_watcher():
     global _watcher
+    os.environ["PHALANX_TEST_STACKS"] = "1"  # for processes that begin afresh
     stderr = os.dup(2)  # the real one: capturing has not begun yet
     _watcher = subprocess.Popen(
         [sys.executable, "-S", str(support.TESTS / "watchdog.py")],

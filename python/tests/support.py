@@ -97,6 +97,35 @@ def children() -> set[int]:
     return below - service
 
 
+def arena_census() -> tuple[int, int, int, int]:
+    """Shared objects, their parts, chunks of one process each, and bytes of memory in use."""
+    return importlib.import_module("phalanx._core").arena_census() if IS_PHALANX else (0, 0, 0, 0)
+
+
+def dump_state() -> str:
+    """What the library says of the memory that processes share."""
+    return importlib.import_module("phalanx._core").dump_state() if IS_PHALANX else ""
+
+
+_is_warm = False
+
+
+def warm_up() -> None:
+    """Let everything come to be that a library makes once and keeps: service processes and the like."""
+    global _is_warm
+    if not _is_warm:
+        _is_warm = True
+        for method in START_METHODS:
+            process = mp.get_context(method).Process(target=time.sleep, args=(0,))
+            process.start()
+            process.join()
+            process.close()
+        here, there = mp.Pipe()  # passing a connection on takes a thread
+        here.send(there)
+        for connection in (there.recv(), here, there):
+            connection.close()
+
+
 @dataclass
 class Resources:
     """What this process holds: take two and compare them."""
@@ -106,6 +135,7 @@ class Resources:
     threads: int = 0
     mappings: int = 0
     files: set[str] = field(default_factory=set)
+    objects: int = 0  # in shared memory
 
     @classmethod
     def now(cls) -> Resources:
@@ -119,7 +149,7 @@ class Resources:
         files = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
         files |= {str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("pymp-*")}
         threads = len(os.listdir("/proc/self/task"))
-        return cls(descriptors, children(), threads, mappings, files)
+        return cls(descriptors, children(), threads, mappings, files, arena_census()[0])
 
     def settle(self, slack_descriptors: int = 0, slack_mappings: int = 40) -> None:
         """Wait until this process holds no more than in the snapshot `self`.
@@ -142,6 +172,8 @@ class Resources:
                 found.append(f"mappings: {self.mappings} before, {now.mappings} after")
             if now.files - self.files:
                 found.append(f"files: {sorted(now.files - self.files)}")
+            if now.objects > self.objects:
+                found.append(f"{now.objects - self.objects} more shared objects:\n{dump_state()}")
             return "; ".join(found)
 
         deadline = time.monotonic() + PATIENCE

@@ -20,6 +20,7 @@ pub mod launch;
 pub mod memory;
 pub mod named;
 pub mod net;
+pub mod oom;
 pub mod parcel;
 pub mod per_process;
 pub mod pidfd;

@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 use bytemuck::Pod;
 
 use crate::alloc_error::AllocError;
+use crate::arena::Arena;
 use crate::family::Family;
 use crate::object::{NotHeld, ObjectKind, Shared, SharedObject};
 use crate::patience::{GaveUp, Patience};
@@ -48,6 +49,10 @@ unsafe impl SharedObject for GuardedHead {
 
     fn on_death(&self, dead: SlotId, family: &Family) {
         SharedObject::on_death(&self.lock, dead, family);
+    }
+
+    fn describe(&self, _arena: &Arena) -> String {
+        self.lock.holder().to_string()
     }
 }
 

@@ -70,6 +70,13 @@ impl Holders {
         self.are(|n| if n == word { bit } else { 0 })
     }
 
+    /// Those who hold the object, as far as one look after another can tell.
+    #[cfg(not(loom))]
+    pub(crate) fn each(&self) -> impl Iterator<Item = SlotId> {
+        let held = |n: &usize| self.bits[n / EACH].load(Ordering::Acquire) & (1 << (n % EACH)) != 0;
+        (1..WORDS * EACH).filter(held).filter_map(|n| SlotId::from_raw(n as u16))
+    }
+
     /// Whether the words are these, and were all the time.
     fn are(&self, expected: impl Fn(usize) -> u64) -> bool {
         let added = self.added.load(Ordering::Acquire);
@@ -120,7 +127,7 @@ mod loom_tests {
     fn loom_nobody_takes_an_object_for_its_own_while_another_passes_it_on() {
         explore(3, || {
             let holders = Arc::new(Holders::default());
-            [1, LATER].map(|holder| holders.add(slot(holder)));
+            [1, LATER].iter().for_each(|holder| holders.add(slot(*holder)));
             let passer = holders.clone();
             let passer = thread::spawn(move || {
                 passer.add(slot(EARLIER));

@@ -18,6 +18,8 @@ pub mod cells;
 pub mod chunk_word;
 #[cfg_attr(loom, allow(dead_code))]
 pub mod containers;
+#[cfg(not(loom))]
+pub mod dump;
 pub mod engine_lock;
 pub mod event_count;
 pub mod failpoint;
@@ -35,6 +37,8 @@ pub mod leases;
 mod loom_tests;
 #[cfg(not(loom))]
 pub mod object;
+#[cfg(not(loom))]
+pub mod passage;
 pub mod patience;
 pub mod peers;
 pub mod ring;

@@ -17,7 +17,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use crate::arena::{AllocError, Chunk, ChunkState};
+use crate::arena::{AllocError, Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::holders::Holders;
@@ -82,7 +82,8 @@ impl ObjectKind {
 #[repr(C, align(64))]
 pub struct ObjectHeader {
     kind: AtomicU32,
-    unused: AtomicU32,
+    /// Not zero once a message may have named the object.
+    sent: AtomicU32,
     len: AtomicU64,
     holders: Holders,
 }
@@ -99,8 +100,21 @@ impl ObjectHeader {
         ObjectKind::from_raw(self.kind.load(Ordering::Acquire))
     }
 
+    pub(crate) fn mark_as_sent(&self) {
+        self.sent.store(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst) != 0
+    }
+
     pub(crate) fn holders(&self) -> &Holders {
         &self.holders
+    }
+
+    /// How many bytes lie behind the object.
+    pub(crate) fn tail_len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
     }
 }
 
@@ -120,6 +134,13 @@ pub unsafe trait SharedObject: ShmSafe + 'static {
     /// called again after a destroyer died.
     fn on_destroy(&self, family: &Family) {
         let _ = family;
+    }
+
+    /// In what state it is, for people; nothing if there is nothing to say. Looks only, and at words
+    /// that others may be changing: [`crate::dump`].
+    fn describe(&self, arena: &Arena) -> String {
+        let _ = arena;
+        String::new()
     }
 }
 
@@ -164,6 +185,7 @@ impl<T: SharedObject> Shared<T> {
         let header: &ObjectHeader = family.arena().at(chunk.offset());
         header.holders.clear();
         header.len.store(tail as u64, Ordering::Relaxed);
+        header.sent.store(0, Ordering::Relaxed);
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
         header.holders.add(me);
         let object = (ChunkState::Object, None);

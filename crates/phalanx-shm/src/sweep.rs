@@ -9,10 +9,11 @@
 
 use std::time::Duration;
 
-use crate::arena::{Chunk, ChunkState};
+use crate::arena::{Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
+use crate::passage;
 use crate::peers::{Peers, SlotId};
 use crate::slot::Generation;
 use crate::table::ProcessTable;
@@ -83,7 +84,7 @@ fn clean_up(family: &Family, dead: SlotId) {
             header.holders().remove(dead);
             failpoint!("sweep.object.unheld");
         }
-        if !header.holders().any() {
+        if !header.holders().any() && !passage::is_awaited(arena, chunk.offset()) {
             destroy(family, chunk);
         }
     });
@@ -91,6 +92,35 @@ fn clean_up(family: &Family, dead: SlotId) {
     arena.settle_accounts(dead);
     failpoint!("sweep.settled");
     arena.free_owned_by(dead);
+    failpoint!("sweep.chunks.freed");
+    // Passages of the dead were among them, or it died before it had looked at what it had freed.
+    if arena.has_passages() {
+        collect(family);
+    }
+}
+
+/// Destroys the objects that nobody holds or awaits; with them may go passages that name others.
+fn collect(family: &Family) {
+    let arena = family.arena();
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        arena.for_each_object(|chunk| {
+            let (header, offset): (&ObjectHeader, _) = (arena.at(chunk.offset()), chunk.offset());
+            if header.was_sent() && !header.holders().any() && !passage::is_awaited(arena, offset) {
+                destroy(family, chunk);
+                goes_on |= arena.state_of(chunk).0 != ChunkState::Object;
+                failpoint!("sweep.collected");
+            }
+        });
+    }
+}
+
+/// The same after this process has freed passages.
+pub(crate) fn collect_freed(family: &Family) {
+    if let Some(_right) = family.housekeeping(OTHERS) {
+        collect(family);
+    }
 }
 
 /// Destroys the object at `offset` if still nobody holds it.
@@ -100,15 +130,22 @@ pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
         return;
     };
     let is_object = family.arena().state_of(chunk).0 == ChunkState::Object;
-    if is_object && !family.arena().at::<ObjectHeader>(offset).holders().any() {
+    let arena = family.arena();
+    if is_object
+        && !arena.at::<ObjectHeader>(offset).holders().any()
+        && !passage::is_awaited(arena, offset)
+    {
         destroy(family, chunk);
+        if family.has_freed_passages() {
+            collect(family);
+        }
     }
 }
 
 /// Calls `$action` on the object of whatever kind in a chunk.
 macro_rules! dispatch {
-    ($family:expr, $chunk:expr, $object:ident => $action:expr) => {{
-        let arena = $family.arena();
+    ($arena:expr, $chunk:expr, $object:ident => $action:expr) => {{
+        let arena = $arena;
         let at = $chunk.offset() + HEADER_LEN as u64;
         match arena.at::<ObjectHeader>($chunk.offset()).kind() {
             Some(ObjectKind::Bytes) => {
@@ -172,13 +209,13 @@ fn unless_damaged(repair: impl FnOnce()) {
 
 fn on_death(family: &Family, chunk: Chunk, dead: SlotId) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_death(object, dead, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_death(object, dead, family));
     });
 }
 
 fn destroy(family: &Family, chunk: Chunk) {
     unless_damaged(|| {
-        dispatch!(family, chunk, object => SharedObject::on_destroy(object, family));
+        dispatch!(family.arena(), chunk, object => SharedObject::on_destroy(object, family));
     });
     failpoint!("object.destroy.emptied");
     let me = family.me();
@@ -188,4 +225,13 @@ fn destroy(family: &Family, chunk: Chunk) {
         failpoint!("object.destroy.owned");
         family.free(chunk);
     }
+}
+
+/// In what state the object in a chunk is, for people.
+pub(crate) fn describe(arena: &Arena, chunk: Chunk) -> String {
+    let mut words = String::new();
+    unless_damaged(|| {
+        dispatch!(arena, chunk, object => words = SharedObject::describe(object, arena));
+    });
+    words
 }

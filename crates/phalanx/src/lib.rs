@@ -61,6 +61,7 @@
 //! | [`channel`](mod@channel) | [`Sender`] and [`Receiver`]: values until the last process of either side has gone |
 //! | [`pipe`](mod@pipe) | values between two ends, each way, with an end when one is gone |
 //! | [`mod@task`] | functions that other processes can be asked to run: [`#[phalanx::task]`](macro@task) |
+//! | [`diagnosis`] | the state of the shared memory in words, to find out why a program stands still |
 //! | [`connection`] | messages over sockets, to and from other programs, which prove to know a key |
 //! | [`sync`] | [`Lock`] with the data that it protects, re-entrant lock, semaphores, condition, event, barrier |
 //! | [`manager`] | dictionaries and lists that processes share |
@@ -68,6 +69,7 @@
 //! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
+//! | [`seed`] | seeds for streams of random numbers, one for each task |
 //! | [`cache`] | computed values on disk, which many processes share: each computed once, none returned damaged |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
@@ -109,6 +111,7 @@ pub mod bytes;
 pub mod cache;
 pub mod channel;
 pub mod connection;
+pub mod diagnosis;
 pub mod entry;
 pub mod error;
 pub mod jobs;
@@ -123,6 +126,7 @@ pub mod process;
 pub mod program;
 pub mod queue;
 pub mod remote;
+pub mod seed;
 pub mod serve;
 pub mod stash;
 pub mod sync;
@@ -158,3 +162,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
 struct Guide;
+
+/// The programs of the guide to scripts, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/scripts.md")]
+struct ScriptsGuide;

@@ -86,9 +86,7 @@ def test_every_method(method):
 
 class TestTimeLimit:
     def test_it_costs_the_late_tasks_only(self, pool):
-        results = [
-            pool.options(timeout=0.2).apply_async(endless_if_odd, (number,)) for number in range(6)
-        ]
+        results = [pool.options(timeout=0.2).apply_async(endless_if_odd, (number,)) for number in range(6)]
         plain = pool.map_async(late_square, range(20))
         assert [result.get(60) for result in results[::2]] == [0, 2, 4]
         for result in results[1::2]:

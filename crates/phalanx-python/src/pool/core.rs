@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::executor::{Engine, ExecutorService, Terms};
 use super::job::{Callbacks, Job};
 use super::owner::{Owner, locked};
+use super::random::Seeds;
 use super::results::{ApplyResult, InProcesses, MapResult};
 use super::shared::SharedArguments;
 use super::stream::IMapIterator;
@@ -59,8 +60,14 @@ impl PoolCore {
 impl PoolCore {
     /// A pool with `seats` workers, each started by `start(bench)`.
     #[new]
-    fn new(py: Python<'_>, seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        let owner = Owner::new(seats, start)?;
+    #[pyo3(signature = (seats, start, seeds=None))]
+    fn new(
+        py: Python<'_>,
+        seats: usize,
+        start: Py<PyAny>,
+        seeds: Option<Py<Seeds>>,
+    ) -> PyResult<Self> {
+        let owner = Owner::new(seats, start)?.seeded(seeds);
         let seats = owner.seats;
         let core = Self { owner: Arc::new(owner), engine: OnceLock::new() };
         for seat in 0..seats {
@@ -124,7 +131,7 @@ impl PoolCore {
 
     /// The same, waiting for the results: batches are sent as workers need them, and results
     /// decoded as they come, so that neither piles up.
-    #[pyo3(signature = (function, items, star, chunksize=None))]
+    #[pyo3(signature = (function, items, star, chunksize=None, progress=None))]
     fn map_and_wait(
         &self,
         py: Python<'_>,
@@ -132,9 +139,11 @@ impl PoolCore {
         items: &Bound<'_, PyList>,
         star: bool,
         chunksize: Option<usize>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let owner = &self.owner;
         let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
+        job.report_to(progress);
         // The workers have something to do meanwhile, and in the hole that the last call's list
         // has left in the heap this one fits as long as nothing else lies there.
         owner.send_more(py, &job, items);
@@ -145,14 +154,19 @@ impl PoolCore {
             if decoded.is_ok() {
                 decoded = job.decode_early(py);
             }
+            job.show_progress(py);
             job.is_done()
         })?;
+        job.end_progress(py);
         decoded?;
         job.outcome(py)
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.
-    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None))]
+    #[pyo3(signature = (
+        function, iterable, chunksize=None, ordered=true, window=None, progress=None, seeds=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
     fn imap(
         &self,
         py: Python<'_>,
@@ -161,11 +175,31 @@ impl PoolCore {
         chunksize: Option<usize>,
         ordered: bool,
         window: Option<usize>,
+        progress: Option<Py<PyAny>>,
+        seeds: Option<Py<Seeds>>,
     ) -> PyResult<IMapIterator> {
-        let job = self.owner.open(py, function, Mode::Each, false, Callbacks::default(), None)?;
+        let callbacks = Callbacks::default();
+        let owner = &self.owner;
+        let job =
+            owner.open_seeded(py, function, Mode::Each, false, callbacks, None, seeds.as_ref())?;
+        job.report_to(progress);
         let iterator = iterable.try_iter()?.unbind().into_any();
         let owner = Arc::clone(&self.owner);
         Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
+    }
+
+    /// The first result to arrive that `test` is true for, in a tuple; nothing if there is none. Then
+    /// what has not begun is not run any more.
+    #[pyo3(signature = (function, iterable, test, chunksize=None))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        iterable: &Bound<'_, PyAny>,
+        test: &Bound<'_, PyAny>,
+        chunksize: Option<usize>,
+    ) -> PyResult<Option<(Py<PyAny>,)>> {
+        super::search::search(py, &self.owner, function, iterable, test, chunksize)
     }
 
     /// The pool for calls on terms of their own; and what a thread is to run for them, the first time.
@@ -194,6 +228,9 @@ impl PoolCore {
             engine.close_of_pool(py);
         }
         self.owner.closed.store(true, Ordering::SeqCst);
+        if self.owner.is_watched.swap(false, Ordering::SeqCst) {
+            *locked(&self.owner.with_callbacks) -= 1;
+        }
         self.owner.close_if_done();
         self.owner.wake_callbacks();
         self.owner.crew.pass_on();
@@ -249,6 +286,15 @@ impl PoolCore {
         self.owner.look_after_workers(py).map(drop)
     }
 
+    /// Has the thread for callbacks take in what arrives although no job has any: log records are to be
+    /// handled also when nobody waits for a result.
+    fn watch(&self) {
+        if !self.owner.is_watched.swap(true, Ordering::SeqCst) {
+            *locked(&self.owner.with_callbacks) += 1;
+            self.owner.wake_callbacks();
+        }
+    }
+
     /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the
     /// pool's thread for callbacks.
     fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
@@ -257,9 +303,11 @@ impl PoolCore {
             let mut next = None;
             owner.wait_until(py, None, |_| {
                 next = locked(&owner.callbacks).pop_front();
-                next.is_some() || owner.terminated.load(Ordering::Relaxed)
+                next.is_some()
+                    || owner.terminated.load(Ordering::Relaxed)
+                    || *locked(&owner.with_callbacks) == 0
             })?;
-            let Some(job) = next else { return Ok(()) };
+            let Some(job) = next else { continue };
             super::results::call_back(py, &job);
             *locked(&owner.with_callbacks) -= 1;
             owner.crew.pass_on();

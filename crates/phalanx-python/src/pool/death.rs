@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use phalanx::pool::{Ended, Span};
-use pyo3::exceptions::PyRuntimeError;
+use phalanx_shm::sync::Deadline;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -13,10 +15,11 @@ use pyo3::types::PyDict;
 use super::job::{Answer, Job, Piece};
 use super::owner::{Owner, locked};
 
-/// Workers that die one after another without ever getting ready mean that none will.
+/// So many workers more than there are seats that die one after another without ever getting ready
+/// mean that none will.
 const EARLY_DEATHS: usize = 3;
-/// Seconds between asking workers to end and killing them.
-const GRACE: f64 = 1.0;
+/// Between asking workers to end and killing them.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Takes in what ended workers leave, and fills their seats.
 pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
@@ -26,6 +29,10 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     reap_leavers(owner, py)?;
     for seat in 0..owner.seats {
         let Some(process) = locked(&owner.processes)[seat].as_ref().map(|p| p.clone_ref(py)) else {
+            let is_vacant = locked(&owner.vacant)[seat];
+            if is_vacant && !needs_nobody(owner) {
+                refill(owner, py, seat)?;
+            }
             continue;
         };
         let left = owner.crew.is_leaving(seat);
@@ -41,7 +48,8 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         } else {
             process.call_method0(py, intern!(py, "join"))?;
             let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
-            let death = Death { seat, pid: pid.unwrap_or(0), code };
+            let death =
+                Death { seat, pid: pid.unwrap_or(0), code, memory: Memory::of(py, &process) };
             let was_ready = locked(&owner.ready)[seat];
             let is_expected = owner.manners.take_condemned(seat);
             if owner.manners.breaks() && !is_expected {
@@ -53,17 +61,34 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
             settle(owner, py, &ended, &death);
             if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
                 let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
-                if code > 0 || early >= EARLY_DEATHS {
+                let is_without_workers = !locked(&owner.ready).iter().any(|ready| *ready);
+                if code > 0 || (is_without_workers && early >= EARLY_DEATHS + owner.seats) {
                     owner.give_up(py, &death.of_a_beginner(owner, py));
                     return Ok(());
                 }
             }
         }
         if !needs_nobody(owner) && owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
-            owner.hire(py, seat)?;
+            refill(owner, py, seat)?;
         } else {
             owner.staff.free(seat);
         }
+    }
+    Ok(())
+}
+
+/// Puts a new worker on a seat. If none can be started just now, the others do its work, and it is
+/// tried again at the next look; without others the pool cannot go on.
+fn refill(owner: &Owner, py: Python<'_>, seat: usize) -> PyResult<()> {
+    let hired = owner.hire(py, seat);
+    locked(&owner.vacant)[seat] = hired.is_err();
+    let Err(error) = hired else { return Ok(()) };
+    if !error.is_instance_of::<PyException>(py) {
+        // Ctrl-C, for one, while it was being started.
+        return Err(error);
+    }
+    if locked(&owner.processes).iter().all(Option::is_none) {
+        owner.give_up(py, &error);
     }
     Ok(())
 }
@@ -130,12 +155,32 @@ pub(super) fn send_again(owner: &Owner, py: Python<'_>, job: &Arc<Job>, first: u
     owner.send_calling(py, job, place.call.as_ref(), first, place.tasks.bind(py), part, false);
 }
 
+/// What is known of the memory that a worker had; nothing of one that is no process of ours.
+#[derive(Default)]
+struct Memory {
+    peak: Option<u64>,
+    /// As the end of a sentence.
+    words: String,
+}
+
+impl Memory {
+    fn of(py: Python<'_>, process: &Py<PyAny>) -> Self {
+        let ask = || -> PyResult<Self> {
+            let child = process.bind(py).getattr("_popen")?.getattr("_child")?;
+            let peak = child.getattr("peak_memory")?.extract()?;
+            Ok(Self { peak, words: child.call_method0("describe_memory")?.extract()? })
+        };
+        ask().unwrap_or_default()
+    }
+}
+
 /// How a worker ended.
 struct Death {
     seat: usize,
     pid: u32,
     /// As in `Process.exitcode`: minus the signal, if one ended it.
     code: i32,
+    memory: Memory,
 }
 
 impl Death {
@@ -147,15 +192,14 @@ impl Death {
         }
     }
 
-    fn hint(&self) -> &'static str {
-        match self.code {
-            -9 => {
-                "; if nobody killed it, the system's out-of-memory killer may have: run fewer \
-                 workers or smaller tasks"
-            }
+    /// What it had of memory, and what may have been its end.
+    fn hint(&self) -> String {
+        let crash = match self.code {
             -11 | -7 | -4 | -8 => "; a native extension may have crashed",
+            -6 => "; a library may have called abort()",
             _ => "",
-        }
+        };
+        format!("{}{crash}", self.memory.words)
     }
 
     /// The error of the task that was running.
@@ -170,7 +214,11 @@ impl Death {
             None => job.name_of_function(py),
         };
         let call = match args {
-            Some(args) if args.starts_with('(') => format!("{name}{args}"),
+            Some(args) if args.starts_with('(') => {
+                // One argument: as it is written in a call.
+                let args = args.strip_suffix(",)").map_or(args.clone(), |args| format!("{args})"));
+                format!("{name}{args}")
+            }
             Some(args) => format!("{name}({args})"),
             None => name.into_owned(),
         };
@@ -215,6 +263,7 @@ impl Death {
             details.set_item("pid", self.pid)?;
             details.set_item("exitcode", self.code)?;
             details.set_item("signal", (self.code < 0).then_some(-self.code))?;
+            details.set_item("peak_memory", self.memory.peak)?;
             details.set_item("task", task)?;
             class.call((message,), Some(&details))
         };
@@ -252,8 +301,10 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     for process in &processes {
         process.call_method0(py, intern!(py, "terminate"))?;
     }
+    let deadline = Deadline::after(GRACE);
     for process in &processes {
-        process.call_method1(py, intern!(py, "join"), (GRACE,))?;
+        let left = deadline.remaining().as_secs_f64();
+        process.call_method1(py, intern!(py, "join"), (left,))?;
         if process.getattr(py, intern!(py, "exitcode"))?.is_none(py) {
             process.call_method0(py, intern!(py, "kill"))?;
             process.call_method0(py, intern!(py, "join"))?;

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -151,6 +152,23 @@ impl Pending for Arc<Calls> {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // What others refer to as well is not this object's to tell of.
+        if Arc::strong_count(self) > 1 {
+            return Ok(());
+        }
+        // A lock that is held is none of the collector's.
+        if let Ok(values) = self.values.try_lock() {
+            visit.call(&*values)?;
+        }
+        self.futures.iter().try_for_each(|future| visit.call(future))
+    }
+
+    fn clear(&self) {
+        let values = locked(&self.values).take();
+        drop(values);
     }
 }
 

@@ -47,6 +47,19 @@ impl Child {
         self.sentinel
     }
 
+    /// The most memory that the process had resident at a time, in bytes; `None` before its end is
+    /// known, and where nobody knows.
+    #[getter]
+    fn peak_memory(&self) -> PyResult<Option<u64>> {
+        Ok(self.child()?.footprint().peak)
+    }
+
+    /// What an error may add on the memory of a process that has ended: nothing, or words that begin with
+    /// a semicolon.
+    fn describe_memory(&self) -> PyResult<String> {
+        Ok(self.child()?.footprint().to_string())
+    }
+
     /// Return the exit code if the process has ended, otherwise `None`.
     fn poll(&self) -> PyResult<Option<i32>> {
         Ok(self.child()?.try_status().map_err(os_error)?.map(process::ExitStatus::as_exitcode))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::core::{Core, LockFailed, Version};
+use super::core::{Core, DAMAGED, LockFailed, Version};
 use super::rows::Table;
 use super::{Cells, Record, Staged};
 use crate::alloc_error::AllocError;
@@ -50,6 +50,9 @@ impl List {
         patience: &Patience<'_>,
     ) -> Result<LockedList<'a, M>, LockFailed> {
         let guard = self.core.lock(memory, patience, || self.derive(memory))?;
+        let (start, len) = self.range();
+        let end = start.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.core.table(memory).rows.len()), "{DAMAGED}");
         Ok(LockedList { list: self, memory, _guard: guard })
     }
 
@@ -343,6 +346,7 @@ impl<'a, M: Cells> LockedList<'a, M> {
 #[cfg(not(loom))]
 mod as_object {
     use super::List;
+    use crate::arena::Arena;
     use crate::family::Family;
     use crate::object::{ObjectKind, SharedObject};
     use crate::peers::SlotId;
@@ -363,6 +367,10 @@ mod as_object {
 
         fn on_destroy(&self, family: &Family) {
             self.empty_for_good(family);
+        }
+
+        fn describe(&self, _arena: &Arena) -> String {
+            self.core.describe()
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::MAX_SEATS;
 use super::flags::Flags;
-use super::seat::{Seat, Span};
+use super::seat::{Lease, Seat, Span};
 use super::signing::Signing;
+use crate::arena::Arena;
 use crate::event_count::EventCount;
 use crate::failpoint;
 use crate::family::Family;
@@ -42,6 +43,24 @@ unsafe impl SharedObject for LeaseBoard {
     /// Leases stay: the pool reads them. A wake-up may have died with the process.
     fn on_death(&self, _dead: SlotId, _family: &Family) {
         self.ready.notify_all();
+    }
+
+    fn describe(&self, arena: &Arena) -> String {
+        let seats = self.seats.load(Ordering::Relaxed) as usize;
+        let behind = arena.offset_of(self) + std::mem::size_of::<Self>() as u64;
+        let mut words = format!("{seats} seats");
+        if self.is_closing() {
+            words.push_str(", closing");
+        }
+        for (number, seat) in arena.slice_at::<Seat>(behind, seats).iter().enumerate() {
+            let Some(lease) = seat.lease() else { continue };
+            let Lease { span: Span { job, first, count }, begun, finished, .. } = lease;
+            words.push_str(&format!(
+                "; seat {number} has tasks {first} to {} of job {job}, begun {begun}, done {finished}",
+                first + u64::from(count.saturating_sub(1)),
+            ));
+        }
+        words
     }
 }
 

@@ -230,7 +230,8 @@ impl Ring {
 
 #[cfg(not(loom))]
 mod as_object {
-    use super::Ring;
+    use super::{Ordering, Ring, Segment, Side};
+    use crate::arena::Arena;
     use crate::family::Family;
     use crate::object::{ObjectKind, SharedObject};
     use crate::peers::SlotId;
@@ -247,6 +248,22 @@ mod as_object {
 
         fn on_destroy(&self, family: &Family) {
             self.empty_for_good(family);
+        }
+
+        fn describe(&self, arena: &Arena) -> String {
+            let mark = |side: &Side| arena.at::<Segment>(side.segment.load(Ordering::Acquire));
+            let (put, taken) = (mark(&self.put).tail().count, mark(&self.get).head().count);
+            let busy = |side: &Side, doing: &str| {
+                let holder = side.lock.holder().map(|slot| slot.raw());
+                holder.map_or(String::new(), |slot| format!(", process {slot} is {doing}"))
+            };
+            format!(
+                "{} items (limit {}), {put} put so far{}{}",
+                put.wrapping_sub(taken),
+                self.limit(),
+                busy(&self.put, "putting"),
+                busy(&self.get, "taking")
+            )
         }
     }
 }

@@ -43,6 +43,17 @@ pub enum Holder {
     Gone,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody => f.write_str("free"),
+            Self::Process(slot) => write!(f, "held by process {}", slot.raw()),
+            Self::Ended { pid, .. } => write!(f, "left by pid {pid}, which has ended"),
+            Self::Gone => f.write_str("left by a process that has ended"),
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

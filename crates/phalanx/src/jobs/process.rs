@@ -307,7 +307,7 @@ impl Process {
                 side.tell(pending, &shared.spool, watch, true);
             }
         }
-        let status = wait::reap(&self.pidfd)?.unwrap_or(ExitStatus::Unknown);
+        let status = wait::reap(&self.pidfd)?.map_or(ExitStatus::Unknown, |ended| ended.status);
         let ending = match self.why {
             None => Ending::Ended(status),
             Some(Why::TimedOut) => Ending::TimedOut(status),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use phalanx_os::wait::ExitStatus;
 use phalanx_shm::arena::AllocError;
 
-use crate::process::{How, StartMethod, out_of_memory_hint};
+use crate::process::{Footprint, How, StartMethod};
 use crate::task::Panic;
 use crate::wire::{DecodeError, EncodeError};
 
@@ -105,6 +105,8 @@ pub struct WorkerDied {
     pub pid: u32,
     /// How it ended.
     pub status: ExitStatus,
+    /// What is known of its memory.
+    pub memory: Footprint,
 }
 
 /// A task that took too long.
@@ -231,7 +233,7 @@ impl fmt::Display for WorkerDied {
         if let Some(task) = self.task {
             write!(f, " while it ran task {task} of {}", self.function)?;
         }
-        f.write_str(out_of_memory_hint(self.status))
+        self.memory.fmt(f)
     }
 }
 

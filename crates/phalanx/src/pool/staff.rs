@@ -66,7 +66,7 @@ impl Team {
         let Some(child) = &state.children[seat] else { return false };
         // What the kernel refuses to tell is asked again at the next look.
         let Ok(Some(status)) = child.try_status() else { return false };
-        let pid = child.pid();
+        let (pid, memory) = (child.pid(), child.footprint());
         if status != ExitStatus::Code(0) {
             event!(WARN, "worker died", worker = seat, pid = pid, status = status);
         }
@@ -80,7 +80,7 @@ impl Team {
                     Some(limit) => PoolError::TimedOut(TimedOut { task, function, pid, limit }),
                     None => {
                         let task = Some(task);
-                        let died = WorkerDied { task, function, worker: seat, pid, status };
+                        let died = WorkerDied { task, function, worker: seat, pid, status, memory };
                         PoolError::WorkerDied(died)
                     }
                 };
@@ -95,7 +95,8 @@ impl Team {
         } else {
             state.idle_deaths += 1;
             if state.idle_deaths > IDLE_DEATHS_FOR_EACH_SEAT * self.seats {
-                let died = WorkerDied { task: None, function: "", worker: seat, pid, status };
+                let (task, function) = (None, "");
+                let died = WorkerDied { task, function, worker: seat, pid, status, memory };
                 self.give_up(state, PoolError::WorkersKeepDying(died));
             }
         }

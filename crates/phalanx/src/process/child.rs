@@ -11,19 +11,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use phalanx_os::clock::Deadline;
 use phalanx_os::poll::{self, Readiness};
 use phalanx_os::signal::{SIGKILL, SIGTERM};
-use phalanx_os::wait::ExitStatus;
+use phalanx_os::wait::{Ended, ExitStatus};
 use phalanx_os::{pidfd, wait};
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::SlotId;
 
 use super::zygote::Connection;
-use super::{Reservation, table};
+use super::{Footprint, Reservation, table};
 use crate::trace::event;
 
 /// A child process of the calling process, or of the zygote that started it for us.
@@ -33,7 +34,11 @@ pub struct Child {
     pidfd: OwnedFd,
     slot: SlotId,
     collector: Collector,
-    status: Mutex<Option<ExitStatus>>,
+    /// What it may have got from its parent of a peak of memory, and not used itself.
+    inherited_peak: u64,
+    /// We have sent it SIGKILL.
+    was_killed: AtomicBool,
+    end: Mutex<Option<(ExitStatus, Footprint)>>,
 }
 
 /// Who collects the exit status.
@@ -71,7 +76,9 @@ const TELLING: Duration = Duration::from_secs(2);
 impl Child {
     /// A child that was just started, for which a place in the process table had been reserved.
     pub(super) fn started(pid: u32, reservation: Reservation) -> io::Result<Self> {
-        Self::own(pid, reservation.hand_over()?)
+        let child = Self::own(pid, reservation.hand_over()?)?;
+        // The kernel counts for a program what the process had before it was executed.
+        Ok(Self { inherited_peak: wait::own_peak_memory(), ..child })
     }
 
     /// A child that was just forked, at the place that the fork found for it.
@@ -92,7 +99,7 @@ impl Child {
             kill_and_reap(pid);
             table::abandon(slot);
         })?;
-        Ok(Self { pid, pidfd, slot, collector: Collector::Parent, status: Mutex::new(None) })
+        Ok(Self::new(pid, pidfd, slot, Collector::Parent))
     }
 
     /// A child that the zygote behind `connection` started for us.
@@ -103,8 +110,20 @@ impl Child {
         connection: Arc<Connection>,
         id: u64,
     ) -> Self {
-        let collector = Collector::Zygote(connection, id);
-        Self { pid, pidfd, slot, collector, status: Mutex::new(None) }
+        Self::new(pid, pidfd, slot, Collector::Zygote(connection, id))
+    }
+
+    fn new(pid: u32, pidfd: OwnedFd, slot: SlotId, collector: Collector) -> Self {
+        phalanx_os::oom::begin_watching();
+        Self {
+            pid,
+            pidfd,
+            slot,
+            collector,
+            inherited_peak: 0,
+            was_killed: AtomicBool::new(false),
+            end: Mutex::new(None),
+        }
     }
 
     /// The process id.
@@ -131,9 +150,9 @@ impl Child {
     /// # Errors
     /// The kernel's refusal.
     pub fn try_status(&self) -> io::Result<Option<ExitStatus>> {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if status.is_none() {
-            *status = match &self.collector {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_none() {
+            let ended = match &self.collector {
                 Collector::Parent => wait::reap(&self.pidfd)?,
                 Collector::Zygote(connection, id) => {
                     if !pidfd::has_ended(&self.pidfd) {
@@ -142,12 +161,24 @@ impl Child {
                     connection.status_of(*id, Deadline::after(TELLING))?
                 }
             };
-            if let Some(status) = *status {
+            if let Some(Ended { status, peak_memory }) = ended {
                 event!(DEBUG, "process ended", pid = self.pid, status = status);
                 table::ended(self.slot, status);
+                let peak = peak_memory.filter(|&peak| peak > self.inherited_peak);
+                let was_ours = self.was_killed.load(Ordering::Relaxed);
+                *end = Some((status, Footprint::of(status, peak, was_ours)));
             }
         }
-        Ok(*status)
+        Ok(end.map(|(status, _)| status))
+    }
+
+    /// What is known of the memory of the process, once its end has been learnt of by
+    /// [`Child::try_status`] or [`Child::wait`]; nothing before. Its peak is not known if somebody else has
+    /// collected its status, or if it is a fresh program that used less than its parent did.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.map_or_else(Footprint::default, |(_, footprint)| footprint)
     }
 
     /// Waits for the process to end and returns its exit status.
@@ -170,6 +201,9 @@ impl Child {
     /// `PermissionDenied` when it runs as another user by now, `InvalidInput` for a number that
     /// is no signal.
     pub fn send_signal(&self, signal: i32) -> io::Result<()> {
+        if signal == SIGKILL {
+            self.was_killed.store(true, Ordering::Relaxed);
+        }
         match pidfd::send_signal(&self.pidfd, signal) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,

@@ -5,7 +5,7 @@ use std::io;
 
 use phalanx_os::wait::ExitStatus;
 
-use super::StartMethod;
+use super::{Footprint, StartMethod};
 use crate::task::Panic;
 use crate::wire::{DecodeError, EncodeError};
 
@@ -80,6 +80,8 @@ pub enum ProcessError {
         pid: u32,
         /// How it ended.
         status: ExitStatus,
+        /// What is known of its memory.
+        memory: Footprint,
     },
     /// Its standard streams, its environment or its directory could not be arranged, or its function is
     /// not there. The function was not called.
@@ -121,9 +123,12 @@ impl fmt::Display for ProcessError {
                 write!(f, "process {name} panicked: {panic:#}")
             }
             Self::Panicked { name, panic } => write!(f, "process {name} panicked: {panic}"),
-            Self::Died { name, pid, status } => {
-                write!(f, "process {name} (pid {pid}) {} before it gave a result", How(*status))?;
-                f.write_str(out_of_memory_hint(*status))
+            Self::Died { name, pid, status, memory } => {
+                write!(
+                    f,
+                    "process {name} (pid {pid}) {} before it gave a result{memory}",
+                    How(*status)
+                )
             }
             Self::NotBegun { name, reason } => {
                 write!(f, "process {name} could not begin: {reason}")
@@ -162,14 +167,5 @@ impl fmt::Display for How {
             ExitStatus::Signal(signal) => write!(f, "was ended by signal {signal}"),
             ExitStatus::Unknown => f.write_str("ended, somebody else knows how,"),
         }
-    }
-}
-
-/// What to think of when a process was killed.
-pub(crate) fn out_of_memory_hint(status: ExitStatus) -> &'static str {
-    if status == ExitStatus::Signal(9) {
-        " (if nobody killed it, the system may have for want of memory: use fewer processes)"
-    } else {
-        ""
     }
 }

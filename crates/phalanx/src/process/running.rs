@@ -226,7 +226,8 @@ impl<R: DeserializeOwned> Process<R> {
     fn result(&self, status: ExitStatus) -> Result<R, ProcessError> {
         let name = self.name.clone();
         let Some((kind, bytes, beside)) = self.report.read() else {
-            return Err(ProcessError::Died { name, pid: self.pid(), status });
+            let memory = self.child().footprint();
+            return Err(ProcessError::Died { name, pid: self.pid(), status, memory });
         };
         let reason = || String::from_utf8_lossy(&bytes).into_owned();
         match kind {

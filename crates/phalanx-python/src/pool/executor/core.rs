@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::super::future::FutureBase;
 use super::super::job::Callbacks;
 use super::super::owner::{DESK, Owner, locked};
+use super::super::random::Seeds;
 use super::super::staff::Staff;
 use super::super::stream::IMapIterator;
 use super::super::termed_stream::TermedIterator;
@@ -34,12 +35,13 @@ impl ExecutorCore {
     /// calls come. `breaks` says that it does not outlive its first worker. With `wanted` there are only
     /// so many at present, and those that leave are replaced when there is work.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, wanted=None))]
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None, wanted=None))]
     fn new(
         seats: usize,
         start: Py<PyAny>,
         on_demand: bool,
         breaks: bool,
+        seeds: Option<Py<Seeds>>,
         wanted: Option<usize>,
     ) -> PyResult<Self> {
         let staff = match wanted {
@@ -47,7 +49,7 @@ impl ExecutorCore {
             Some(wanted) => Staff::elastic(seats, wanted),
         };
         let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
-        let engine = Arc::new(Engine::new(Arc::new(owner), on_demand));
+        let engine = Arc::new(Engine::new(Arc::new(owner.seeded(seeds)), on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
@@ -77,13 +79,14 @@ impl ExecutorCore {
         let terms = Terms::new(timeout, retries, priority);
         let future = FutureBase::of_call(py, &self.engine)?;
         let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
-        self.engine.submit(py, work);
+        let seed = self.engine.owner.seed_of_call(None)?;
+        self.engine.submit(py, work.seeded(seed));
         Ok(future)
     }
 
     /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
     /// `buffersize` limits how many calls may be ahead of the results that were fetched.
-    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None))]
+    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None))]
     #[allow(clippy::too_many_arguments)]
     fn map(
         &self,
@@ -94,6 +97,7 @@ impl ExecutorCore {
         chunksize: usize,
         buffersize: Option<usize>,
         timeout: Option<f64>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<ExecutorMap> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
@@ -106,6 +110,7 @@ impl ExecutorCore {
         let mode = if star { Mode::Star } else { Mode::Each };
         let owner = Arc::clone(&self.engine.owner);
         let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
+        job.report_to(progress);
         self.engine.attend();
         let input = input.unbind().into_any();
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);

@@ -448,7 +448,7 @@ impl Drop for Moving<'_> {
 }
 
 /// The error of a call that was cancelled.
-pub(super) fn cancelled(py: Python<'_>) -> PyErr {
+pub(in super::super) fn cancelled(py: Python<'_>) -> PyErr {
     let make = || py.import("concurrent.futures")?.getattr("CancelledError")?.call0();
     make().map_or_else(|error| error, PyErr::from_value)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::super::future::FutureBase;
+use super::super::random::SeedOfCall;
 use super::super::wire::Mode;
 
 /// A task that costs so many workers is not tried again.
@@ -37,6 +38,8 @@ pub(in super::super) struct Work {
     pub(super) mode: Mode,
     pub(super) terms: Terms,
     future: Py<FutureBase>,
+    /// What its random numbers come from, however often it is tried.
+    pub(in super::super) seed: Option<SeedOfCall>,
     /// Its future says that it is being run.
     has_begun: AtomicBool,
     /// Somebody asked for its end.
@@ -59,11 +62,17 @@ impl Work {
             mode,
             terms,
             future,
+            seed: None,
             has_begun: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             tries: AtomicU32::new(0),
             workers: AtomicU32::new(0),
         }
+    }
+
+    /// The call with random numbers of its own.
+    pub(super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
+        Self { seed, ..self }
     }
 
     /// Whether it is the call of a future.

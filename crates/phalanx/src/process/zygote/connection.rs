@@ -10,7 +10,7 @@ use std::time::Duration;
 use phalanx_os::clock::Deadline;
 use phalanx_os::poll::{self, Readiness};
 use phalanx_os::socket;
-use phalanx_os::wait::ExitStatus;
+use phalanx_os::wait::{Ended, ExitStatus};
 
 use super::client::gone;
 use super::wire::Reply;
@@ -28,7 +28,7 @@ pub(in crate::process) struct Connection {
 #[derive(Debug, Default)]
 struct Inbox {
     started: HashMap<u64, Result<(u32, OwnedFd), i32>>,
-    ended: HashMap<u64, ExitStatus>,
+    ended: HashMap<u64, Ended>,
     end: Option<End>,
 }
 
@@ -85,13 +85,13 @@ impl Connection {
         &self,
         id: u64,
         deadline: Deadline,
-    ) -> io::Result<Option<ExitStatus>> {
+    ) -> io::Result<Option<Ended>> {
         loop {
             match self.receive(Some(deadline), |inbox| inbox.ended.remove(&id)) {
                 Ok(None) if deadline.has_passed() => return Ok(None),
                 Ok(None) => {}
                 Err(e) if is_end(&e) => {
-                    return Ok(Some(ExitStatus::Unknown));
+                    return Ok(Some(Ended { status: ExitStatus::Unknown, peak_memory: None }));
                 }
                 result => return result,
             }
@@ -128,8 +128,8 @@ impl Connection {
                 (Some(Reply::Refused { id, errno }), _) => {
                     inbox.started.insert(id, Err(errno));
                 }
-                (Some(Reply::Ended { id, status }), _) => {
-                    inbox.ended.insert(id, status);
+                (Some(Reply::Ended { id, how }), _) => {
+                    inbox.ended.insert(id, how);
                 }
                 (None, _) => inbox.end = Some(End::Read),
             },

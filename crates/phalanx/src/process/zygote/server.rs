@@ -230,14 +230,14 @@ impl Server {
     /// Collects the status of a child that has ended, and tells it to who asked for the child.
     fn tell_end(&mut self, pid: u32) -> io::Result<()> {
         let Some(child) = self.running.get(&pid) else { return Ok(()) };
-        let Some(status) = wait::reap(child.sentinel.as_ref())? else { return Ok(()) };
+        let Some(how) = wait::reap(child.sentinel.as_ref())? else { return Ok(()) };
         let Some(Running { client, id, slot, .. }) = self.running.remove(&pid) else {
             return Ok(());
         };
-        table::set_status(slot, status);
+        table::set_status(slot, how.status);
         // Its requester frees the place, once it has seen the status.
-        if !self.tell(client, Reply::Ended { id, status }, None) {
-            table::ended(slot, status);
+        if !self.tell(client, Reply::Ended { id, how }, None) {
+            table::ended(slot, how.status);
         }
         Ok(())
     }

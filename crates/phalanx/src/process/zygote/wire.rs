@@ -3,7 +3,7 @@
 //! All travel over socket pairs that keep the bounds of messages. A *door* message carries one
 //! end of a new pair, over which the sender will make its requests. Numbers are little-endian.
 
-use phalanx_os::wait::ExitStatus;
+use phalanx_os::wait::{Ended, ExitStatus};
 use phalanx_shm::peers::SlotId;
 
 /// Longer payloads travel in a parcel of their own, since a message has to fit into the socket.
@@ -12,7 +12,7 @@ pub(super) const INLINE: usize = 32 * 1024;
 pub(super) const LONGEST: usize = REQUEST + INLINE;
 
 const REQUEST: usize = 16;
-const REPLY: usize = 16;
+const REPLY: usize = 24;
 
 /// Asks for a child. Descriptors: lifeline, the parent's pidfd, the door, the parcel if the
 /// payload is not inline, and then what the child inherits.
@@ -51,31 +51,36 @@ pub(super) enum Reply {
     /// It could not be started, with the kernel's reason.
     Refused { id: u64, errno: i32 },
     /// It has ended.
-    Ended { id: u64, status: ExitStatus },
+    Ended { id: u64, how: Ended },
 }
 
 impl Reply {
     pub(super) fn encode(self) -> [u8; REPLY] {
-        let (kind, id, value) = match self {
-            Self::Started { id, pid } => (1u32, id, pid.cast_signed()),
-            Self::Refused { id, errno } => (2, id, errno),
-            Self::Ended { id, status } => (3, id, status.as_raw()),
+        let (kind, id, value, memory) = match self {
+            Self::Started { id, pid } => (1u32, id, pid.cast_signed(), 0),
+            Self::Refused { id, errno } => (2, id, errno, 0),
+            Self::Ended { id, how } => (3, id, how.status.as_raw(), how.peak_memory.unwrap_or(0)),
         };
         let mut bytes = [0; REPLY];
         bytes[..8].copy_from_slice(&id.to_le_bytes());
         bytes[8..12].copy_from_slice(&kind.to_le_bytes());
-        bytes[12..].copy_from_slice(&value.to_le_bytes());
+        bytes[12..16].copy_from_slice(&value.to_le_bytes());
+        bytes[16..].copy_from_slice(&memory.to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
         let head: &[u8; REPLY] = message.try_into().ok()?;
         let id = u64::from_le_bytes(*head.first_chunk()?);
-        let value = i32::from_le_bytes(*head.last_chunk()?);
+        let value = i32::from_le_bytes([head[12], head[13], head[14], head[15]]);
         match u32::from_le_bytes([head[8], head[9], head[10], head[11]]) {
             1 => Some(Self::Started { id, pid: value.cast_unsigned() }),
             2 => Some(Self::Refused { id, errno: value }),
-            3 => Some(Self::Ended { id, status: ExitStatus::from_raw(value) }),
+            3 => {
+                let peak_memory = Some(u64::from_le_bytes(*head.last_chunk()?)).filter(|&n| n > 0);
+                let how = Ended { status: ExitStatus::from_raw(value), peak_memory };
+                Some(Self::Ended { id, how })
+            }
             _ => None,
         }
     }
@@ -96,7 +101,11 @@ mod tests {
         for reply in [
             Reply::Started { id: 1, pid: 77 },
             Reply::Refused { id: 2, errno: 11 },
-            Reply::Ended { id: 3, status: ExitStatus::Signal(9) },
+            Reply::Ended {
+                id: 3,
+                how: Ended { status: ExitStatus::Signal(9), peak_memory: Some(1 << 40) },
+            },
+            Reply::Ended { id: 4, how: Ended { status: ExitStatus::Code(9), peak_memory: None } },
         ] {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
