@@ -371,7 +371,7 @@ class TestArrays:
                 yield delayed(first_of)(large, small)
 
         large = numpy.zeros(300_000)
-        assert Parallel(2)(calls(large)) == list(range(40))
+        assert Parallel(2, batch_size=1)(calls(large)) == list(range(40))
 
     def test_a_shared_one_is_stored_once(self):
         array = numpy.ones(20_000_000 // 8)
