@@ -4,10 +4,10 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help tour tour-rust test test-rust test-python compat compat-joblib packages notebooks bench bench-rust build check wheel clean
+.PHONY: help tour tour-rust test test-rust test-python compat compat-joblib compat-joblib-memory packages notebooks bench bench-rust build check wheel clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PYTHON=python3.12 chooses the interpreter, ARGS="..." goes to the program that is run'
 
@@ -33,6 +33,9 @@ compat: ## run the interpreter's own tests of multiprocessing on phalanx, and co
 
 compat-joblib: ## run joblib's own tests of Parallel on phalanx, and count
 	@scripts/test-compat-joblib $(ARGS)
+
+compat-joblib-memory: ## run joblib's own tests of Memory and hash on phalanx, and count
+	@scripts/test-compat-joblib-memory $(ARGS)
 
 packages: ## run joblib, loky, pebble, mpire and scikit-learn on phalanx
 	@scripts/test-packages $(ARGS)

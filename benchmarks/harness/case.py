@@ -106,6 +106,7 @@ MODULES = (
     "executors",
     "parallel",
     "arrays",
+    "cache",
     "uncontended",
     "managers",
     "contended",

@@ -11,6 +11,7 @@ from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -60,6 +61,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
     "Memory",
     "OwnerDiedError",
@@ -76,6 +78,7 @@ __all__ = [
     "get_reusable_executor",
     "parallel_config",
     "patch",
+    "run",
     "register_joblib_backend",
     "rng",
     "unpatch",
@@ -136,6 +139,7 @@ _LATER = {
     "patch": "_patch",
     "register_joblib_backend": "_joblib_entry",
     "unpatch": "_patch",
+    "run": "jobs",
 }
 
 _SUBMODULES = frozenset(
@@ -146,6 +150,7 @@ _SUBMODULES = frozenset(
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
         "parallel",
         "memory",
@@ -176,6 +181,7 @@ if TYPE_CHECKING:
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
         memory as memory,
         parallel as parallel,
@@ -201,6 +207,7 @@ if TYPE_CHECKING:
         ProcessPoolExecutor as ProcessPoolExecutor,
         get_reusable_executor as get_reusable_executor,
     )
+    from .jobs import run as run
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,

@@ -5,6 +5,8 @@ picklable for children, and document them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 from types import GenericAlias, TracebackType
 from typing import Any, ClassVar, Generic, Literal, SupportsIndex, TypeVar, final, overload
 
@@ -425,6 +427,55 @@ class Spawning:
         fds: Sequence[int],
     ) -> Child: ...
 
+@final
+class JobResult:
+    """How a command ended that `run` has run, and what it wrote."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def stdout(self) -> Any: ...
+    @property
+    def stderr(self) -> Any: ...
+
+def run_jobs(
+    commands: Sequence[Any],
+    environment: Sequence[tuple[str, str]],
+    python: str,
+    *,
+    jobs: int | None,
+    timeout: float | None,
+    kill_after: float,
+    retries: int,
+    halt: str,
+    joblog: str | PathLike[str] | None,
+    resume: bool,
+    output: str | PathLike[str] | None,
+    cwd: str | PathLike[str] | None,
+    progress: Any,
+    text: bool,
+) -> list[JobResult]:
+    """Run commands in parallel and return how each of them ended; see `phalanx.run`."""
+
+def run_command(arguments: Sequence[str], python: str) -> int:
+    """Do what the command `phalanx` does with these arguments, and return its exit code."""
+
 def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
     """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
 
@@ -520,9 +571,9 @@ class CallStream:
         ordered: bool = True,
         ahead: int | None = None,
         sharing: Sharing | None = None,
-        keeps_all: bool = False,
         seeds: Seeds | None = None,
         progress: Any = None,
+        keeps_all: bool = False,
     ) -> Self: ...
     def collect(self, timeout: float | None = None) -> list[Any]:
         """Return all results; each may take `timeout` seconds to arrive."""
@@ -600,8 +651,8 @@ class ExecutorCore:
         start: Callable[[WorkerBench], Any],
         on_demand: bool = False,
         breaks: bool = False,
-        wanted: int | None = None,
         seeds: Seeds | None = None,
+        wanted: int | None = None,
     ) -> Self: ...
     def submit(
         self,
@@ -972,3 +1023,78 @@ class ManagerServer:
 def _encode_whole(obj: Any) -> bytes: ...
 def _own_place() -> tuple[int, int]: ...
 def _share_with(place: tuple[int, int], pack: Callable[[], Any]) -> Any: ...
+
+# Results of functions, kept on disk.
+
+@final
+class CallKeys:
+    """Makes the keys of a function's calls: what the function does, and what it is called with."""
+
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        parameters: list[tuple[str, int, bool, Any, bool]] | None,
+        label: str,
+        bound: Any,
+        coerce_mmap: bool,
+        definition: str | None,
+    ) -> Self: ...
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call. Raises `ValueError` if the function cannot be called like that."""
+
+    def definition(self) -> str: ...
+
+@final
+class CacheStore:
+    """A folder of computed values."""
+
+    def __new__(cls, location: str | PathLike[str], bytes_limit: int | None = None) -> Self: ...
+    @property
+    def folder(self) -> Path: ...
+    def shelf_folder(self, shelf: str) -> Path: ...
+    def get(self, shelf: str, key: str) -> CacheEntry | None:
+        """Return the entry of a key. Raises `ValueError` if it is not what was stored."""
+
+    def get_or_claim(
+        self, shelf: str, key: str, refused: CacheEntry | None = None, timeout: float | None = None
+    ) -> CacheEntry | CacheClaim:
+        """Return the entry of a key, or the right to compute it; wait while somebody else does."""
+
+    def claim_anew(self, shelf: str, key: str) -> CacheClaim: ...
+    def remove(self, shelf: str, key: str) -> None: ...
+    def clear_shelf(self, shelf: str) -> None: ...
+    def clear(self) -> None: ...
+    def items(self) -> list[tuple[Path, int, float]]: ...
+    def reduce(
+        self,
+        bytes_limit: int | None = None,
+        items_limit: int | None = None,
+        age_limit: float | None = None,
+    ) -> int: ...
+
+@final
+class CacheEntry:
+    """An entry of a cache, open: it can be read even if it is removed meanwhile."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def offset(self) -> int: ...
+    def notes(self) -> bytes: ...
+    def read(self) -> Buffer:
+        """Return the value in memory of its own. Raises `ValueError` if it is not what was stored."""
+
+    def verify(self) -> None: ...
+
+@final
+class CacheClaim:
+    """The right to compute a value, until it is stored or released or the process ends."""
+
+    @property
+    def damage(self) -> str | None: ...
+    def store(self, notes: bytes, parts: Sequence[Buffer]) -> None:
+        """Store the value, given in parts, and end the claim. Raises `OSError` if there is no room."""
+
+    def release(self) -> None: ...
+
+def _hash_object(obj: Any, length: int, coerce_mmap: bool) -> str: ...

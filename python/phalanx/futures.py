@@ -169,18 +169,20 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
+        self._log_levels = None
+        if logs:
+            from . import _logs
+
+            self._log_levels = _logs.levels()
         self._seeds = None if seed is None else Seeds(seed)
-        self._log_levels = _log_levels() if logs else None
         self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
 
     def _make_core(self, max_tasks, on_demand, breaks):
-        starter = _Starter(
-            self._mp_context, self._initializer, self._initargs, max_tasks, log_levels=self._log_levels
-        )
-        return ExecutorCore(self._max_workers, starter, on_demand, breaks, seeds=self._seeds)
+        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
+        return ExecutorCore(self._max_workers, starter, on_demand, breaks, self._seeds)
 
     # Calls
 
@@ -338,22 +340,16 @@ def _own_context(context, max_tasks):
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
 
 
-def _log_levels():
-    from . import _logs
-
-    return _logs.levels()
-
-
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
     def __init__(
-        self, context, initializer, initargs, max_tasks, idle=None, environment=None, log_levels=None
+        self, context, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None
     ):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks, idle, environment, log_levels)
+        self.args = (initializer, initargs, max_tasks, log_levels, idle, environment)
         self.environment = environment
 
     def __call__(self, bench):
@@ -378,7 +374,7 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks, idle=None, environment=None, log_levels=None):
+def _worker(bench, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
     if environment:
         os.environ.update(environment)
@@ -416,9 +412,15 @@ class _ReusableExecutor(ProcessPoolExecutor):
     def _make_core(self, max_tasks, on_demand, breaks):
         self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
         starter = _Starter(
-            self._mp_context, self._initializer, self._initargs, max_tasks, self._idle, self._environment
+            self._mp_context,
+            self._initializer,
+            self._initargs,
+            max_tasks,
+            self._log_levels,
+            self._idle,
+            self._environment,
         )
-        return ExecutorCore(self._seats, starter, on_demand, breaks, self._max_workers)
+        return ExecutorCore(self._seats, starter, on_demand, breaks, self._seeds, self._max_workers)
 
     def _suits(self, max_workers, terms, reuse):
         """Whether it can go on for somebody who wants this."""

@@ -274,15 +274,17 @@ class Parallel:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
             _memory_maps.share()
         ordered, display = self.return_ordered, self._display()
-        return CallStream(crew.core, iterable, size, ordered, ahead, sharing, keeps_all, self._seeds, display)
+        return CallStream(
+            crew.core, iterable, size, ordered, ahead, sharing, self._seeds, display, keeps_all=keeps_all
+        )
+
+    def _effective_n_jobs(self):
+        return jobs_of(self.n_jobs, self._kind)
 
     def _display(self):
         if self._progress is None:
             return None
         return _progress.display(self._progress, self.n_tasks)
-
-    def _effective_n_jobs(self):
-        return jobs_of(self.n_jobs, self._kind)
 
     # Its workers
 

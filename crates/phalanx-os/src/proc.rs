@@ -9,6 +9,17 @@ use std::io::Read;
 /// Allocates nothing, so that it can be called between `fork` and `exec`.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)
+}
+
+/// The parent of a process; `None` if there is no such process, or its parent cannot be seen from here.
+#[must_use]
+pub fn parent(pid: u32) -> Option<u32> {
+    u32::try_from(stat_field(pid, 4)?).ok().filter(|&parent| parent != 0)
+}
+
+/// A field of `/proc/PID/stat` that is a number, counted from 1; allocates nothing.
+fn stat_field(pid: u32, number: usize) -> Option<u64> {
     let mut path = [0u8; 32];
     let len = {
         use std::io::Write;
@@ -19,13 +30,13 @@ pub fn start_time(pid: u32) -> Option<u64> {
     let path = std::str::from_utf8(&path[..len]).ok()?;
     let mut stat = [0u8; 1024];
     let len = File::open(path).ok()?.read(&mut stat).ok()?;
-    parse_start_time(&stat[..len])
+    parse_field(&stat[..len], number)
 }
 
-/// Field 22 of `/proc/PID/stat`; the second, the program's name, may contain blanks and brackets.
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
+/// Fields count from 1; the second, the program's name, may contain blanks and brackets.
+fn parse_field(stat: &[u8], number: usize) -> Option<u64> {
     let after_name = stat.iter().rposition(|&b| b == b')')? + 2;
-    let field = stat.get(after_name..)?.split(|&b| b == b' ').nth(19)?;
+    let field = stat.get(after_name..)?.split(|&b| b == b' ').nth(number.checked_sub(3)?)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
@@ -121,7 +132,7 @@ mod tests {
     #[test]
     fn start_time_survives_names_with_brackets() {
         let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
-        assert_eq!(parse_start_time(stat), Some(12345));
+        assert_eq!(parse_field(stat, 22), Some(12345));
     }
 
     #[test]

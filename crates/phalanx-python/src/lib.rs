@@ -6,6 +6,7 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod jobs;
 mod manager;
 mod message;
 mod pool;
@@ -28,6 +29,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
+    #[pymodule_export]
+    use crate::jobs::{JobResult, run_command, run_jobs};
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]

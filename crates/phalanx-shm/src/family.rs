@@ -15,13 +15,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::arena::{AllocError, Arena, Chunk, ChunkState, Magazines};
 use crate::failpoint;
 use crate::object::ObjectHeader;
+use crate::passage;
 use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
 use crate::slot::Generation;
@@ -49,6 +50,7 @@ pub struct Family {
     /// When this process last asked after those whose parents have ended.
     orphans_at: AtomicU64,
     local: Mutex<Local>,
+    freed_passages: AtomicBool,
 }
 
 impl std::fmt::Debug for Family {
@@ -155,6 +157,7 @@ impl Family {
             me: AtomicU16::new(place.raw()),
             orphans_at: AtomicU64::new(0),
             local: Mutex::new(local),
+            freed_passages: AtomicBool::new(false),
         };
         let family: &'static Self = Box::leak(Box::new(family));
         // The handlers first: a child forked in between would take itself for its parent.
@@ -304,6 +307,9 @@ impl Family {
     /// is left alone.
     pub fn free(&self, chunk: Chunk) {
         if self.arena.state_of(chunk) == (ChunkState::Owned, Some(self.me())) {
+            if passage::forget(&self.arena, chunk) {
+                self.freed_passages.store(true, Ordering::Release);
+            }
             self.arena.free(chunk, &mut self.local().magazines);
         }
     }
@@ -319,6 +325,26 @@ impl Family {
 
     pub(crate) fn note_hold(&self, offset: u64) {
         *self.local().holds.entry(offset).or_insert(0) += 1;
+    }
+
+    /// Holds an object that cannot end meanwhile.
+    pub(crate) fn take_hold(&self, offset: u64, header: &ObjectHeader) {
+        let mut local = self.local();
+        header.holders().add(self.me());
+        *local.holds.entry(offset).or_insert(0) += 1;
+    }
+
+    /// Whether this process has freed a passage unopened since it was last asked.
+    pub(crate) fn has_freed_passages(&self) -> bool {
+        self.freed_passages.load(Ordering::Relaxed)
+            && self.freed_passages.swap(false, Ordering::AcqRel)
+    }
+
+    /// Destroys what was named by messages that have been freed unread and that nobody holds.
+    pub fn collect(&self) {
+        if self.has_freed_passages() {
+            sweep::collect_freed(self);
+        }
     }
 
     /// Notes a handle to an object if `is_ours` says that this process holds it. No other thread

@@ -52,7 +52,12 @@ def end(process):
 
 
 def test_locks_that_a_peer_holds(default_ctx, fate):
-    locks = [default_ctx.Lock(), default_ctx.RLock(), default_ctx.Semaphore(1), default_ctx.BoundedSemaphore(1)]
+    locks = [
+        default_ctx.Lock(),
+        default_ctx.RLock(),
+        default_ctx.Semaphore(1),
+        default_ctx.BoundedSemaphore(1),
+    ]
     value = default_ctx.Value("i", 0)
     condition = default_ctx.Condition()
     things, ready = [*locks, value.get_lock(), condition], default_ctx.Event()

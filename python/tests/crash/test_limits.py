@@ -279,4 +279,3 @@ def test_two_thousand_processes_at_a_time(tmp_path):
         """,
     )
     assert "wait for some to end" in done.stdout and done.stdout.endswith("True\n")
-

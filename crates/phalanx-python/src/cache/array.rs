@@ -16,6 +16,7 @@ struct NumPy {
     memmap: Py<PyAny>,
     uint8: Py<PyAny>,
     ascontiguousarray: Py<PyAny>,
+    zeros: Py<PyAny>,
 }
 
 static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
@@ -29,11 +30,12 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
     let Ok(module) = modules.get_item("numpy") else { return Ok(None) };
     // One that is just being imported has no arrays yet either.
     let Ok(module) = module.cast_into::<PyModule>() else { return Ok(None) };
-    let (Ok(ndarray), Ok(memmap), Ok(uint8), Ok(ascontiguousarray)) = (
+    let (Ok(ndarray), Ok(memmap), Ok(uint8), Ok(ascontiguousarray), Ok(zeros)) = (
         module.getattr("ndarray"),
         module.getattr("memmap"),
         module.getattr("uint8"),
         module.getattr("ascontiguousarray"),
+        module.getattr("zeros"),
     ) else {
         return Ok(None);
     };
@@ -44,9 +46,17 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
                 memmap: memmap.unbind(),
                 uint8: uint8.unbind(),
                 ascontiguousarray: ascontiguousarray.unbind(),
+                zeros: zeros.unbind(),
             })
         })
         .map(Some)
+}
+
+/// New bytes, as an array: memory that nobody has touched yet, in large pages where the system has them.
+/// Nothing without NumPy.
+pub(super) fn bytes(py: Python<'_>, len: usize) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let Some(numpy) = numpy(py)? else { return Ok(None) };
+    numpy.zeros.bind(py).call1((len, &numpy.uint8)).map(Some)
 }
 
 /// Writes an array of plain values; false for anything else.

@@ -10,9 +10,13 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 
+use super::array;
 use super::function::key_of;
-use crate::ffi::Payload;
+use crate::ffi::{Payload, fill_new};
 use crate::interrupt;
+
+/// From this length on the system's untouched memory is worth a call into NumPy.
+const LARGE: usize = 1 << 20;
 
 /// A folder of computed values.
 #[pyclass(frozen, module = "phalanx._core")]

@@ -176,8 +176,8 @@ impl CallStream {
     /// random numbers come from, `progress` a display of how far they are.
     #[new]
     #[pyo3(signature = (
-        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, keeps_all=false,
-        seeds=None, progress=None
+        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, seeds=None,
+        progress=None, keeps_all=false
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -188,9 +188,9 @@ impl CallStream {
         ordered: bool,
         ahead: Option<usize>,
         sharing: Option<&Bound<'_, Sharing>>,
-        keeps_all: bool,
         seeds: Option<Py<Seeds>>,
         progress: Option<Py<PyAny>>,
+        keeps_all: bool,
     ) -> PyResult<Self> {
         let owner = core.get().owner();
         owner.check_running(py)?;

@@ -67,11 +67,11 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    pub(super) staff: Staff,
     /// Held while lines are written, by this pool's workers.
     output: Arc<RawLock>,
     /// What random numbers come from, if that was asked for.
     pub(super) seeds: Option<Py<Seeds>>,
-    pub(super) staff: Staff,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -128,9 +128,9 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            staff,
             output: Arc::new(RawLock::new().map_err(create_error)?),
             seeds: None,
-            staff,
         })
     }
 

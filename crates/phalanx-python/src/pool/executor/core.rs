@@ -34,21 +34,21 @@ impl ExecutorCore {
     /// calls come. `breaks` says that it does not outlive its first worker. With `wanted` there are only
     /// so many at present, and those that leave are replaced when there is work.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, wanted=None, seeds=None))]
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None, wanted=None))]
     fn new(
         seats: usize,
         start: Py<PyAny>,
         on_demand: bool,
         breaks: bool,
-        wanted: Option<usize>,
         seeds: Option<Py<Seeds>>,
+        wanted: Option<usize>,
     ) -> PyResult<Self> {
         let staff = match wanted {
             None => Staff::fixed(seats),
             Some(wanted) => Staff::elastic(seats, wanted),
         };
-        let owner =
-            Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?.seeded(seeds);
+        let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
+        let owner = owner.seeded(seeds);
         let engine = Arc::new(Engine::new(owner, on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
