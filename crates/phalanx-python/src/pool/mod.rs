@@ -24,6 +24,8 @@ mod shared;
 mod sharing;
 mod staff;
 mod stream;
+mod termed;
+mod termed_stream;
 mod wire;
 mod worker;
 
@@ -42,4 +44,6 @@ pub(crate) use search::cancelled;
 pub(crate) use sending::name_of;
 pub(crate) use sharing::Sharing;
 pub(crate) use stream::IMapIterator;
+pub(crate) use termed::TermedPool;
+pub(crate) use termed_stream::TermedIterator;
 pub(crate) use wire::Mode;
