@@ -363,6 +363,12 @@ def _own_context(context, max_tasks):
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
 
 
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
+
+
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
