@@ -112,6 +112,7 @@ MODULES = (
     "contended",
     "start",
     "primes",
+    "scripts",
     "imports",
     "memory",
     "idle",
