@@ -135,7 +135,7 @@ class AttributesRaise(Evil):
     def __getattribute__(self, name):
         if name in ("__class__", "__reduce_ex__", "__reduce__", "__dict__", "how"):
             return object.__getattribute__(self, name)
-        fail()
+        return fail()
 
 
 class ClassLies(Evil):

@@ -194,22 +194,25 @@ def test_joins_with_a_deadline(default_ctx, fate):
 
 
 @through()
-def test_results_of_workers_that_do_nothing(default_ctx, door, fate):
-    with door(default_ctx, 1) as team:
-        team.call(targets.own_pid)
-        (worker,) = mp.active_children()
-        later = team.submit(targets.sleep_forever)
-        os.kill(worker.pid, signal.SIGSTOP)
+def test_results_of_a_worker_that_stands_still(default_ctx, door):
+    reader, writer = default_ctx.Pipe(duplex=False)
+    with door(default_ctx, 1, initializer=targets.store, initargs=(writer,)) as team:
+        later = team.submit(tell_and_sleep)
+        worker = reader.recv()
+        os.kill(worker, signal.SIGSTOP)
         with pytest.raises((mp.TimeoutError, TimeoutError)):
             later.get(0.05)
-        if fate.name == "killed":
-            os.kill(worker.pid, signal.SIGKILL)
-            try:
-                later.get(60)
-            except mp.WorkerDiedError:
-                assert team.works()
-        else:
-            os.kill(worker.pid, signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises(mp.WorkerDiedError):
+            later.get(60)
+        assert team.works()
+    reader.close()
+    writer.close()
+
+
+def tell_and_sleep():
+    targets.stored[0].send(os.getpid())
+    time.sleep(600)
 
 
 @pytest.mark.parametrize("stopped", [0, 4])
@@ -234,8 +237,8 @@ def test_what_is_outstanding_fails_when_the_pool_is_terminated(default_ctx, stop
 def test_a_manager_that_is_stopped(default_ctx):
     """Its shared containers do not need it; a call to it can be interrupted, and ends with its death."""
     with default_ctx.Manager() as manager:
-        numbers, names = manager.list([1, 2]), manager.Namespace()
-        names.one = 1
+        numbers = manager.list([1, 2])
+        count = manager._number_of_objects()
         server = manager._process.pid
         os.kill(server, signal.SIGSTOP)
         numbers.append(3)
@@ -244,7 +247,7 @@ def test_a_manager_that_is_stopped(default_ctx):
 
         def call():
             try:
-                ended.append(names.one)
+                ended.append(manager._number_of_objects())
             except Exception as error:
                 ended.append(error)
 
@@ -254,19 +257,32 @@ def test_a_manager_that_is_stopped(default_ctx):
         assert thread.is_alive() and not ended
         os.kill(server, signal.SIGCONT)
         thread.join()
-        assert ended == [1]
+        assert ended == [count]
         os.kill(server, signal.SIGKILL)
         with pytest.raises((EOFError, OSError)):
-            names.one  # noqa: B018
-        del numbers, names
+            manager._number_of_objects()
+        del numbers
 
 
-def test_the_service_process_is_stopped(default_ctx):
+def test_a_stopped_manager_is_ended(default_ctx):
+    for calls in (0, 50):
+        manager = default_ctx.Manager()
+        for _ in range(calls):
+            manager._number_of_objects()
+        os.kill(manager._process.pid, signal.SIGSTOP)
+        manager.shutdown()
+        assert not manager._process.is_alive()
+
+
+def test_the_service_process_is_stopped():
     """A process started by the forkserver comes when that goes on; a wait for it can be left."""
     context = mp.get_context("forkserver")
     from phalanx import forkserver
 
     forkserver.ensure_running()
+    process = context.Process(target=targets.nothing)
+    process.start()
+    process.join()
     server = forkserver._forkserver._forkserver_pid
     process = context.Process(target=targets.nothing)
     os.kill(server, signal.SIGSTOP)
