@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,11 @@ use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
 use crate::slot::Generation;
 use crate::sweep;
+use crate::sync::Deadline;
 use crate::table::Life;
+
+/// So often at most are processes asked after whose end nobody may have told of.
+const LOOK_FOR_ORPHANS_NS: u64 = 100_000_000;
 
 /// What a process keeps for itself, under one lock so that a fork can copy it whole.
 struct Local {
@@ -43,6 +47,8 @@ struct Local {
 pub struct Family {
     arena: Arena,
     me: AtomicU16,
+    /// When this process last asked after those whose parents have ended.
+    orphans_at: AtomicU64,
     local: Mutex<Local>,
     freed_passages: AtomicBool,
 }
@@ -149,6 +155,7 @@ impl Family {
         let family = Self {
             arena,
             me: AtomicU16::new(place.raw()),
+            orphans_at: AtomicU64::new(0),
             local: Mutex::new(local),
             freed_passages: AtomicBool::new(false),
         };
@@ -184,6 +191,7 @@ impl Family {
     /// A place for a child. When there is none left, those are looked for whose process has ended
     /// without anybody telling.
     fn reserve(&self) -> Option<SlotId> {
+        self.sweep_orphans();
         let (table, me) = (self.arena.table(), self.me().raw());
         let any = || {
             table.reserve(me).or_else(|| {
@@ -202,6 +210,33 @@ impl Family {
         };
         aside.into_iter().for_each(|place| table.unreserve(place));
         place
+    }
+
+    /// Repairs what processes left whose end nobody has told of: their parents have ended before, or
+    /// have forked and reaped them without us. What such a process holds is otherwise kept until its
+    /// place is needed.
+    fn sweep_orphans(&self) {
+        let now = Deadline::now().as_nanos();
+        let last = self.orphans_at.load(Ordering::Relaxed);
+        if now < last.saturating_add(LOOK_FOR_ORPHANS_NS)
+            || self
+                .orphans_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        let (table, me) = (self.arena.table(), self.me());
+        let parent = table.parent(me);
+        for slot in table.ids() {
+            // The end of our own parent is our end. A child that has not been reaped will be.
+            let is_ours = table.parent(slot) == Some(me);
+            let is_orphan = table.parent(slot).is_none() && slot != me && Some(slot) != parent;
+            let may_be_over = is_orphan || (is_ours && table.is_reaped(slot));
+            if may_be_over && table.life(slot) == Life::Dead {
+                sweep::bury(self, slot);
+            }
+        }
     }
 
     /// Asks after every process of the family, and repairs what the dead ones left.

@@ -127,7 +127,7 @@ mod loom_tests {
     fn loom_nobody_takes_an_object_for_its_own_while_another_passes_it_on() {
         explore(3, || {
             let holders = Arc::new(Holders::default());
-            [1, LATER].map(|holder| holders.add(slot(holder)));
+            [1, LATER].iter().for_each(|holder| holders.add(slot(*holder)));
             let passer = holders.clone();
             let passer = thread::spawn(move || {
                 passer.add(slot(EARLIER));

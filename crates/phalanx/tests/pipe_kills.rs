@@ -21,10 +21,11 @@ use support::{FOREVER, alone, child, join, shared};
 const SIGKILL: i32 = 9;
 const SENDER: [&str; 5] =
     ["pipe.send.put", "pipe.send.counted", "pipe.bell.claimed", "pipe.bell.sent", "pipe.bell.rung"];
-const RECEIVER: [&str; 5] = [
+const RECEIVER: [&str; 6] = [
     "pipe.park.announced",
     "pipe.recv.taken",
     "pipe.recv.counted",
+    "pipe.settle.claimed",
     "pipe.settle.idle",
     "pipe.settle.removed",
 ];

@@ -6,13 +6,19 @@ use phalanx_os::memory::PrivateView;
 
 use super::{Arena, Chunk};
 
+/// Said of offsets and lengths from shared memory that cannot be.
+const OUTSIDE: &str = "outside the arena or the chunk: some process has written over shared memory";
+
 impl Arena {
     /// Copies bytes into a chunk. Panics when they do not fit.
     ///
     /// The caller must be the only one who uses that part of the chunk now: its owner, or who
     /// holds the lock of the structure it is a part of.
     pub fn write(&self, chunk: Chunk, at: usize, bytes: &[u8]) {
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()));
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= chunk.capacity()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds of the chunk, hence of the region; by the caller's right nobody else
         // reads or writes these bytes now. If this process dies here they are garbage, and no
         // word that would publish them has been written.
@@ -28,7 +34,10 @@ impl Arena {
     #[inline]
     pub fn write_record(&self, offset: u64, word: u64, bytes: &[u8]) {
         let at = offset as usize;
-        assert!(at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()));
+        assert!(
+            at.checked_add(8 + bytes.len()).is_some_and(|end| end <= self.region.len()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds; nobody else uses these bytes now. If this process dies here they are
         // garbage that no word publishes.
         #[allow(unsafe_code)]
@@ -44,7 +53,7 @@ impl Arena {
     #[must_use]
     pub fn read_word(&self, offset: u64) -> u64 {
         let at = offset as usize;
-        assert!(at.checked_add(8).is_some_and(|end| end <= self.region.len()));
+        assert!(at.checked_add(8).is_some_and(|end| end <= self.region.len()), "{OUTSIDE}");
         // SAFETY: in bounds; every bit pattern is a word.
         #[allow(unsafe_code)]
         unsafe {
@@ -56,7 +65,7 @@ impl Arena {
     #[inline]
     pub fn read_bytes(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
         let at = offset as usize;
-        assert!(at.checked_add(len).is_some_and(|end| end <= self.region.len()));
+        assert!(at.checked_add(len).is_some_and(|end| end <= self.region.len()), "{OUTSIDE}");
         out.reserve(len);
         // SAFETY: in bounds; the destination has been reserved.
         #[allow(unsafe_code)]
@@ -72,7 +81,10 @@ impl Arena {
     #[must_use]
     pub fn is_equal(&self, offset: u64, bytes: &[u8]) -> bool {
         let at = offset as usize;
-        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()));
+        assert!(
+            at.checked_add(bytes.len()).is_some_and(|end| end <= self.region.len()),
+            "{OUTSIDE}"
+        );
         // SAFETY: in bounds; by the caller's right nobody writes there now, and a process that died
         // has left some bytes there, any of which are valid.
         #[allow(unsafe_code)]
@@ -84,8 +96,8 @@ impl Arena {
     /// needed as for [`Arena::write`], for both places.
     pub fn copy(&self, from: u64, chunk: Chunk, at: usize, len: usize) {
         let from = from as usize;
-        assert!(from.checked_add(len).is_some_and(|end| end <= self.region.len()));
-        assert!(at.checked_add(len).is_some_and(|end| end <= chunk.capacity()));
+        assert!(from.checked_add(len).is_some_and(|end| end <= self.region.len()), "{OUTSIDE}");
+        assert!(at.checked_add(len).is_some_and(|end| end <= chunk.capacity()), "{OUTSIDE}");
         // SAFETY: both in bounds; places that overlap are allowed here. If this process dies here
         // the chunk's bytes are garbage, and no word that would publish them has been written.
         #[allow(unsafe_code)]
@@ -133,7 +145,7 @@ impl Arena {
     /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
     /// [`Arena::write`].
     pub fn clear(&self, chunk: Chunk, len: usize) {
-        assert!(len <= chunk.capacity());
+        assert!(len <= chunk.capacity(), "{OUTSIDE}");
         // SAFETY: in bounds of the chunk; the caller is the only one who uses it.
         #[allow(unsafe_code)]
         unsafe {
@@ -153,7 +165,7 @@ impl Arena {
     /// The address of the byte at `offset` in this process.
     #[must_use]
     pub fn address_of(&self, offset: u64) -> *mut u8 {
-        assert!((offset as usize) < self.region.len());
+        assert!((offset as usize) < self.region.len(), "{OUTSIDE}");
         self.region.base().wrapping_add(offset as usize)
     }
 

@@ -7,18 +7,18 @@
 //! ```text
 //!   word:  units in flight : 32 | ringer's slot : 16 | ... | PARKED | WATCHED | state : 2
 //!
-//!   IDLE -> RINGING(slot) -> RUNG -> IDLE        RUNG: one byte lies in the wire
+//!   IDLE -> RINGING(producer) -> RUNG -> RINGING(consumer) -> IDLE
 //! ```
 //!
-//! A consumer that finds the queue empty takes RUNG back to IDLE, removes the byte, *and then* looks at
-//! the queue again. A producer publishes what it has *and then* reads the word. So one of the two sees
-//! the other.
+//! RUNG: one byte lies in the wire. RINGING: the process in that slot puts it in, or takes it out, alone.
+//! A consumer that finds the queue empty takes RUNG back to IDLE, *and then* looks at the queue again. A
+//! producer publishes what it has *and then* reads the word. So one of the two sees the other.
 //!
 //! | a process dies | what remains | who repairs |
 //! |---|---|---|
 //! | producer, published, before RINGING | a sleeper not woken | the next producer; the sleeper's slice; the end of file, if it was the last producer |
 //! | producer, RINGING, before or after the byte | RINGING(dead) | the next producer rings in its place, at worst a byte too many; a consumer that finds the queue empty ends the ringing |
-//! | consumer, IDLE again, before it removed the byte | a byte too many | whoever is woken by it for nothing removes it |
+//! | consumer, RINGING, before or after it removed the byte | RINGING(dead) | as above |
 //! | either, between a message and its units | units too many | the count is ignored while the queue is empty |
 
 #[cfg(all(test, loom))]
@@ -137,34 +137,42 @@ impl<'a> Bell<'a> {
     /// afterwards.
     #[cold]
     pub fn settle(self, peers: &impl Peers, wire: &impl Wire) {
+        self.clear(peers, wire, |word| word & STATE == RUNG);
+    }
+
+    /// For a consumer that was woken for nothing, perhaps although the word says that no byte is there. It
+    /// looks at the queue again afterwards.
+    #[cold]
+    pub fn settle_stray(self, peers: &impl Peers, wire: &impl Wire) {
+        let word = self.0.load(Ordering::SeqCst);
+        if word & STATE == RINGING && !has_dead_ringer(word, peers) {
+            nap(RINGER_PREEMPTED);
+        }
+        self.clear(peers, wire, |word| word & STATE != RINGING);
+    }
+
+    /// Empties the wire if the word is as it should be for that, or its ringer is dead. Nobody rings
+    /// meanwhile: the byte of a ring that came in between would be removed too, and its ringer would
+    /// leave RUNG behind, in which nobody rings, without a byte that wakes anybody.
+    fn clear(self, peers: &impl Peers, wire: &impl Wire, is_due: impl Fn(u64) -> bool) {
+        let mine = u64::from(peers.me().raw()) << SLOT_SHIFT;
         let mut word = self.0.load(Ordering::SeqCst);
-        while word & STATE == RUNG || has_dead_ringer(word, peers) {
-            let new = word & !(STATE | SLOT);
+        while is_due(word) || has_dead_ringer(word, peers) {
+            let new = (word & !(STATE | SLOT)) | RINGING | mine;
             match self.0.compare_exchange(word, new, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
-                    failpoint!("pipe.settle.idle");
+                    failpoint!("pipe.settle.claimed");
                     wire.empty();
-                    fence(Ordering::SeqCst);
                     failpoint!("pipe.settle.removed");
+                    self.0.fetch_and(!(STATE | SLOT), Ordering::SeqCst);
+                    // The look at the queue that follows must not be moved before this write.
+                    fence(Ordering::SeqCst);
+                    failpoint!("pipe.settle.idle");
                     return;
                 }
                 Err(now) => word = now,
             }
         }
-    }
-
-    /// For a consumer that was woken for nothing although the word says that no byte is there.
-    #[cold]
-    pub fn settle_stray(self, peers: &impl Peers, wire: &impl Wire) {
-        let word = self.0.load(Ordering::SeqCst);
-        if word & STATE == IDLE {
-            wire.empty();
-            return;
-        }
-        if word & STATE == RINGING && !has_dead_ringer(word, peers) {
-            nap(RINGER_PREEMPTED);
-        }
-        self.settle(peers, wire);
     }
 
     /// Units of memory that are on their way.

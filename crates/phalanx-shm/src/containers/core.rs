@@ -21,6 +21,9 @@ const RUN: u64 = 2;
 /// The table changes from `old` to `new`.
 const TABLE: u64 = 3;
 
+/// Said of what no holder of the lock can have written.
+pub(super) const DAMAGED: &str = "a shared container was damaged by another process";
+
 static SPIN: Spin = Spin::for_locks();
 
 /// How often a container has been changed. Equal versions: nothing has changed in between.
@@ -84,10 +87,7 @@ impl Core {
             None => self.lock.guard(memory, patience)?,
         };
         let table = self.table.load(Ordering::Relaxed);
-        assert!(
-            Table::is_sound(memory, table),
-            "a shared container was damaged by another process"
-        );
+        assert!(Table::is_sound(memory, table), "{DAMAGED}");
         if self.journal.load(Ordering::Relaxed) != IDLE {
             self.recover(memory, derive);
         }
@@ -178,7 +178,8 @@ impl Core {
         new: u64,
         derive: impl FnOnce(),
     ) {
-        let word = &self.table(memory).rows[row];
+        let rows = self.table(memory).rows;
+        let word = rows.get(row).unwrap_or_else(|| panic!("{DAMAGED}"));
         let old = word.load(Ordering::Relaxed);
         self.arm(ROW, row, old, new);
         failpoint!("containers.row.armed");
@@ -210,7 +211,8 @@ impl Core {
         derive: impl FnOnce(),
     ) {
         let Some((head, rest)) = records.split_first() else { return };
-        let rows = &self.table(memory).rows[first..][..records.len()];
+        let rows = self.table(memory).rows.get(first..).and_then(|rows| rows.get(..records.len()));
+        let rows = rows.unwrap_or_else(|| panic!("{DAMAGED}"));
         self.arm(RUN, first, records.len() as u64, *head);
         failpoint!("containers.run.armed");
         for (row, record) in rows[1..].iter().zip(rest) {

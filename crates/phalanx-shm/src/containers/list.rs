@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::core::{Core, LockFailed, Version};
+use super::core::{Core, DAMAGED, LockFailed, Version};
 use super::rows::Table;
 use super::{Cells, Record, Staged};
 use crate::alloc_error::AllocError;
@@ -50,6 +50,9 @@ impl List {
         patience: &Patience<'_>,
     ) -> Result<LockedList<'a, M>, LockFailed> {
         let guard = self.core.lock(memory, patience, || self.derive(memory))?;
+        let (start, len) = self.range();
+        let end = start.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.core.table(memory).rows.len()), "{DAMAGED}");
         Ok(LockedList { list: self, memory, _guard: guard })
     }
 

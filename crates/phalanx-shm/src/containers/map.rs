@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::core::{Core, LockFailed, Version};
+use super::core::{Core, DAMAGED, LockFailed, Version};
 use super::rows::Table;
 use super::{Cells, Record, Staged};
 use crate::alloc_error::AllocError;
@@ -66,6 +66,9 @@ impl Map {
         patience: &Patience<'_>,
     ) -> Result<LockedMap<'a, M>, LockFailed> {
         let guard = self.core.lock(memory, patience, || self.derive(memory))?;
+        let [live, used] = [&self.live, &self.used].map(|word| word.load(Ordering::Relaxed));
+        let rows = self.core.table(memory).rows.len() as u64;
+        assert!(live <= used && used <= rows, "{DAMAGED}");
         Ok(LockedMap { map: self, memory, _guard: guard })
     }
 

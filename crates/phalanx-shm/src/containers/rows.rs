@@ -123,7 +123,8 @@ impl<'a> Table<'a> {
             if word >> 32 != hash >> 32 || word & ROW == REMOVED {
                 continue;
             }
-            let row = (word & ROW) as usize - 1;
+            // Not less than 1, unless somebody has written over it.
+            let row = ((word & ROW) as usize).wrapping_sub(1);
             let record = self.rows.get(row).map_or(0, |row| row.load(Ordering::Acquire));
             if record != 0 && is_it(record) {
                 return Some((place, row, record));
