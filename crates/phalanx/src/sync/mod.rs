@@ -30,8 +30,7 @@
 //! either, measured on two processors against a bare count that would not even survive a death. It pays
 //! only where reading takes microseconds, and then what is read is better not locked at all: the numbers of
 //! an [`Array`](crate::Array) and a [`Value`](crate::Value) are read without a lock, and large data that
-//! changes seldom is best replaced as a whole, as [`SharedBytes`](crate::SharedBytes) under a lock that is
-//! held for the moment of a copy of the handle.
+//! changes seldom is best sent anew to those who read it, as [`SharedBytes`](crate::SharedBytes).
 
 mod barrier;
 mod condition;
