@@ -4,10 +4,10 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help tour tour-rust test test-rust test-python compat packages notebooks bench bench-rust build check wheel clean
+.PHONY: help tour tour-rust test test-rust test-python compat compat-joblib compat-joblib-memory packages notebooks bench bench-rust build check wheel clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PYTHON=python3.12 chooses the interpreter, ARGS="..." goes to the program that is run'
 
@@ -31,6 +31,13 @@ test-python: ## run the tests of the Python package
 compat: ## run the interpreter's own tests of multiprocessing on phalanx, and count
 	@scripts/test-compat $(ARGS)
 
+compat-joblib: ## run joblib's own tests on phalanx, and count; ARGS="..." goes to those of Parallel
+	@scripts/test-compat-joblib $(ARGS)
+	@[ -n "$(ARGS)" ] || scripts/test-compat-joblib-memory
+
+compat-joblib-memory: ## run joblib's own tests of Memory and hash on phalanx, and count
+	@scripts/test-compat-joblib-memory $(ARGS)
+
 packages: ## run joblib, loky, pebble, mpire and scikit-learn on phalanx
 	@scripts/test-packages $(ARGS)
 
@@ -38,6 +45,7 @@ notebooks: ## run the project's notebooks in a Jupyter kernel on phalanx
 	@scripts/check-notebooks
 
 bench: ## measure phalanx against multiprocessing and print the table
+	@scripts/setup-env test packages
 	@scripts/run benchmarks/run.py $(ARGS)
 
 bench-rust: ## measure the engine against other crates (criterion); ARGS="messages" chooses one set

@@ -21,7 +21,15 @@ PLACE = ROOT / "target" / "wheel" / "scripts" / "phalanx"
 
 def build_command() -> None:
     """Build the command `phalanx` and put it where maturin looks for it."""
-    cargo = ["cargo", "build", "--release", "--package", "phalanx-cli", "--message-format", "json-render-diagnostics"]
+    cargo = [
+        "cargo",
+        "build",
+        "--release",
+        "--package",
+        "phalanx-cli",
+        "--message-format",
+        "json-render-diagnostics",
+    ]
     answer = subprocess.run(cargo, cwd=ROOT, stdout=subprocess.PIPE)
     if answer.returncode != 0:
         sys.exit("error: the command `phalanx` could not be built (cargo's message is above)")

@@ -22,7 +22,9 @@ def complaints(file: str, names: list[str], metadata: str, tag: str) -> list[str
     strays = [
         n
         for n in names
-        if not re.match(r"phalanx/|phalanx-[^/]+\.(dist-info/|data/scripts/phalanx$)", n) or "/tests/" in n or n.endswith(".pyc")
+        if not re.match(r"phalanx/|phalanx-[^/]+\.(dist-info/|data/scripts/phalanx$)", n)
+        or "/tests/" in n
+        or n.endswith(".pyc")
     ]
     found += [f"it should not hold {name}" for name in strays]
     found += [

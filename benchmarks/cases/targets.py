@@ -1,5 +1,11 @@
 """What workers run: the smallest importable functions, so that importing them costs nothing."""
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def nothing() -> None:
     """The target of a process that is only started and joined."""
@@ -18,6 +24,11 @@ def total(first: int, second: int) -> int:
 def echo(payload: bytes) -> bytes:
     """Send the argument back."""
     return payload
+
+
+def array_sum(array: Any) -> float:
+    """A number that depends on all of an array."""
+    return float(array.sum())
 
 
 class Counter:

@@ -3,7 +3,8 @@
     python examples/python/tour.py [--quick] [--only NAME ...] [--start-method METHOD] [--json]
 
 Each program runs on both libraries in turns. Their answers have to be equal; the table at the end shows the median
-times and how many times faster phalanx was. The exit status is 1 if an answer differs or a program fails, and
+times and how many times faster phalanx was. Programs with `Parallel` and `Memory` run on joblib in the place of the
+standard library. The exit status is 1 if an answer differs or a program fails, and
 130 after Ctrl-C, which ends the tour with the table of what has been run.
 
 Workers under spawn and forkserver import this file again, so it imports nothing of weight before `main`.
@@ -43,11 +44,13 @@ def load(options, names):
 
     import programs
 
-    needy = [name for name in names if name in programs.NEED_NUMPY]
-    if needy and importlib.util.find_spec("numpy") is None:
-        sys.exit(
-            f"numpy is missing, which {len(needy)} programs need: run 'make tour', or 'pip install numpy'"
-        )
+    for package, needed in (("numpy", programs.NEED_NUMPY), ("joblib", programs.NEED_JOBLIB)):
+        needy = [name for name in names if name in needed]
+        if needy and importlib.util.find_spec(package) is None:
+            sys.exit(
+                f"{package} is missing, which {len(needy)} programs need: "
+                f"run 'make tour', or 'pip install {package}'"
+            )
     try:
         libraries = {
             STANDARD: importlib.import_module(options.first),

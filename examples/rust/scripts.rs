@@ -1,15 +1,14 @@
-//! Other people's scripts, several at a time: each worker of a pool runs one and keeps what it printed.
+//! Other people's scripts, several at a time, each with what it printed.
 
 use std::process::Command;
 
-use phalanx::pool::Pool;
+use phalanx::jobs::{Job, Runner};
 use phalanx_examples::{Answer, Example, scaled};
 
 /// The program.
 pub(crate) const EXAMPLE: Example = Example { title: "scripts in parallel", serial, parallel };
 
-/// Runs a script by the shell.
-#[phalanx::task]
+/// Runs one script by the shell, and waits for it.
 fn run(script: String) -> Result<String, String> {
     let output = Command::new("sh").arg("-c").arg(&script).output();
     let output = output.map_err(|error| format!("cannot run a shell: {error}"))?;
@@ -31,10 +30,15 @@ fn serial(size: f64) -> Answer {
 
 fn parallel(size: f64, _workers: usize) -> Answer {
     // They mostly wait: more of them than there are processors.
-    let pool = Pool::builder().workers(6).batch(1).start()?;
-    let printed = pool.map(run::task(), scripts(size))?;
-    pool.join()?;
-    Ok(printed.into_iter().collect::<Result<Vec<_>, _>>()?.join(", "))
+    let outcomes = Runner::new().limit(6).run(scripts(size).into_iter().map(Job::shell))?;
+    let mut printed = Vec::new();
+    for outcome in outcomes {
+        if !outcome.ending.is_success() {
+            return Err(format!("a script ended with {}", outcome.ending).into());
+        }
+        printed.push(String::from_utf8_lossy(&outcome.stdout.to_vec()?).trim().to_owned());
+    }
+    Ok(printed.join(", "))
 }
 
 #[phalanx::main]

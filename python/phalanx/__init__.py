@@ -6,10 +6,12 @@ The interface is that of `multiprocessing`: `import phalanx as mp`.
 import sys
 
 from . import context as context
+from ._core import cancelled, rng
 from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    JobError,
     MaybeEncodingError,
     OwnerDiedError,
     ProcessError,
@@ -59,6 +61,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "JobError",
     "MaybeEncodingError",
     "Memory",
     "OwnerDiedError",
@@ -68,12 +71,16 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "WorkerDiedError",
+    "cancelled",
     "delayed",
     "effective_n_jobs",
-    "parallel_config",
     "expires_after",
+    "get_reusable_executor",
+    "parallel_config",
     "patch",
+    "run",
     "register_joblib_backend",
+    "rng",
     "unpatch",
 ]
 
@@ -126,11 +133,13 @@ _LATER = {
     "delayed": "parallel",
     "effective_n_jobs": "parallel",
     "expires_after": "memory",
+    "get_reusable_executor": "futures",
     "hash": "memory",
     "parallel_config": "parallel",
     "patch": "_patch",
     "register_joblib_backend": "_joblib_entry",
     "unpatch": "_patch",
+    "run": "jobs",
 }
 
 _SUBMODULES = frozenset(
@@ -141,6 +150,7 @@ _SUBMODULES = frozenset(
         "forkserver",
         "futures",
         "heap",
+        "jobs",
         "managers",
         "parallel",
         "memory",
@@ -171,6 +181,7 @@ if TYPE_CHECKING:
         forkserver as forkserver,
         futures as futures,
         heap as heap,
+        jobs as jobs,
         managers as managers,
         memory as memory,
         parallel as parallel,
@@ -192,7 +203,11 @@ if TYPE_CHECKING:
     )
     from ._joblib_entry import register_joblib_backend as register_joblib_backend
     from ._patch import patch as patch, unpatch as unpatch
-    from .futures import ProcessPoolExecutor as ProcessPoolExecutor
+    from .futures import (
+        ProcessPoolExecutor as ProcessPoolExecutor,
+        get_reusable_executor as get_reusable_executor,
+    )
+    from .jobs import run as run
     from .memory import Memory as Memory, expires_after as expires_after, hash as hash
     from .parallel import (
         Parallel as Parallel,
@@ -236,7 +251,7 @@ if "joblib.parallel" in sys.modules:
 
     register(sys.modules["joblib.parallel"])
 else:
-    sys.meta_path.insert(0, _JoblibEntry)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _JoblibEntry)
 
 
 def __dir__():

@@ -3,8 +3,11 @@
     python -m phalanx script.py [ARGUMENT]...
     python -m phalanx -m module [ARGUMENT]...
     python -m phalanx -c program [ARGUMENT]...
+    python -m phalanx run [OPTION]... COMMAND...
 
 `script.py` may also be a folder or an archive that has a `__main__.py`, or `-` for standard input.
+`run` runs commands in parallel, as the command `phalanx run` does, unless the current folder has something
+of that name: then that is the script.
 """
 
 import os
@@ -78,6 +81,10 @@ def main(arguments):
     first, *rest = arguments
     if first in ("-m", "-c") and not rest:
         sys.exit(f"argument expected for the {first} option\n{__doc__}")
+    if first == "run" and not os.path.lexists("run"):
+        from ._core import run_command
+
+        sys.exit(run_command(arguments, sys.executable))
     phalanx.patch()
     _fresh_main()
     if first == "-m":

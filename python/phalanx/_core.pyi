@@ -5,8 +5,10 @@ picklable for children, and document them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 from types import GenericAlias, TracebackType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Literal, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
@@ -425,6 +427,55 @@ class Spawning:
         fds: Sequence[int],
     ) -> Child: ...
 
+@final
+class JobResult:
+    """How a command ended that `run` has run, and what it wrote."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def stdout(self) -> Any: ...
+    @property
+    def stderr(self) -> Any: ...
+
+def run_jobs(
+    commands: Sequence[Any],
+    environment: Sequence[tuple[str, str]],
+    python: str,
+    *,
+    jobs: int | None,
+    timeout: float | None,
+    kill_after: float,
+    retries: int,
+    halt: str,
+    joblog: str | PathLike[str] | None,
+    resume: bool,
+    output: str | PathLike[str] | None,
+    cwd: str | PathLike[str] | None,
+    progress: Any,
+    text: bool,
+) -> list[JobResult]:
+    """Run commands in parallel and return how each of them ended; see `phalanx.run`."""
+
+def run_command(arguments: Sequence[str], python: str) -> int:
+    """Do what the command `phalanx` does with these arguments, and return its exit code."""
+
 def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
     """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
 
@@ -520,6 +571,9 @@ class CallStream:
         ordered: bool = True,
         ahead: int | None = None,
         sharing: Sharing | None = None,
+        seeds: Seeds | None = None,
+        progress: Any = None,
+        keeps_all: bool = False,
     ) -> Self: ...
     def collect(self, timeout: float | None = None) -> list[Any]:
         """Return all results; each may take `timeout` seconds to arrive."""
@@ -542,7 +596,6 @@ class delayed:
     def __call__(
         self, *args: Any, **kwargs: Any
     ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]: ...
-    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class ExecutorService:
@@ -550,7 +603,72 @@ class ExecutorService:
 
     def run(self) -> None: ...
     def close(self) -> None: ...
-    def stop(self, future: Any) -> bool: ...
+
+class FutureBase(Generic[_T]):
+    """A future's state with everything that changes it."""
+
+    def __new__(cls) -> Self: ...
+    def cancel(self, *, running: bool = False) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def running(self) -> bool: ...
+    def done(self) -> bool: ...
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None: ...
+    def result(self, timeout: float | None = None) -> _T: ...
+    def exception(self, timeout: float | None = None) -> BaseException | None: ...
+    def set_running_or_notify_cancel(self) -> bool: ...
+    def set_result(self, result: _T) -> None: ...
+    def set_exception(self, exception: BaseException | None) -> None: ...
+    def _invoke_callbacks(self) -> None: ...
+
+@final
+class FutureCondition:
+    """A future's lock and bell, with the methods of `threading.Condition`."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1.0) -> bool: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(self, kind: Any, error: Any, traceback: Any, /) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+    def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None) -> _T: ...
+    def notify(self, n: int = 1) -> None: ...
+    def notify_all(self) -> None: ...
+
+@final
+class TermedIterator(Generic[_T]):
+    """The results of calls on terms of their own, in the order of the input or as they come."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def next(self, timeout: float | None = None) -> _T: ...
+    def close(self) -> None: ...
+
+@final
+class TermedPool:
+    """A pool as those see it whose calls have the same terms."""
+
+    def apply(
+        self,
+        function: Callable[..., _T],
+        args: Iterable[Any],
+        kwds: dict[str, Any] | None,
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult[_T]: ...
+    def map(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        star: bool,
+        callback: Callable[[list[_T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult[_T]: ...
+    def imap(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        ordered: bool = True,
+        window: int | None = None,
+    ) -> TermedIterator[_T]: ...
 
 @final
 class ExecutorMap(Generic[_T]):
@@ -570,17 +688,18 @@ class ExecutorCore:
         start: Callable[[WorkerBench], Any],
         on_demand: bool = False,
         breaks: bool = False,
+        seeds: Seeds | None = None,
+        wanted: int | None = None,
     ) -> Self: ...
     def submit(
         self,
-        future: Any,
-        function: Callable[..., Any],
+        function: Callable[..., _T],
         args: tuple[Any, ...],
         kwds: dict[str, Any] | None = None,
         timeout: float | None = None,
         retries: int = 0,
         priority: int = 0,
-    ) -> None: ...
+    ) -> Any: ...
     def map(
         self,
         function: Callable[..., _T],
@@ -589,8 +708,20 @@ class ExecutorCore:
         chunksize: int = 1,
         buffersize: int | None = None,
         timeout: float | None = None,
+        progress: Any = None,
     ) -> ExecutorMap[_T]: ...
+    def map_on_terms(
+        self,
+        function: Callable[..., _T],
+        calls: Iterable[tuple[Any, ...]],
+        buffersize: int | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        priority: int = 0,
+    ) -> TermedIterator[_T]: ...
     def service(self) -> ExecutorService: ...
+    def resize(self, wanted: int) -> None: ...
     def claim_thread(self) -> bool: ...
     def close(self, cancels: bool = False) -> None: ...
     def end_workers(self, method: str) -> None: ...
@@ -604,7 +735,7 @@ class ExecutorCore:
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
-    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any]) -> Self: ...
+    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None) -> Self: ...
     def apply(
         self,
         function: Callable[..., _T],
@@ -623,7 +754,12 @@ class PoolCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
     def imap(
         self,
@@ -632,7 +768,19 @@ class PoolCore:
         chunksize: int | None = None,
         ordered: bool = True,
         window: int | None = None,
+        progress: Any = None,
+        seeds: Seeds | None = None,
     ) -> IMapIterator[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
+    def on_terms(
+        self, timeout: float | None = None, retries: int = 0, priority: int = 0
+    ) -> tuple[TermedPool, ExecutorService | None]: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -642,6 +790,7 @@ class PoolCore:
     def unfinished(self) -> list[int]: ...
     def queued(self) -> int: ...
     def look(self) -> None: ...
+    def watch(self) -> None: ...
     def serve_callbacks(self) -> None: ...
 
 @final
@@ -649,15 +798,43 @@ class WorkerBench:
     """A worker's place in a pool, given to the worker's process when it is started."""
 
     @staticmethod
-    def _at(board: int, tasks: int, mailbox: int, seat: int) -> WorkerBench: ...
+    def _at(board: int, tasks: int, mailbox: int, seat: int, output: int) -> WorkerBench: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
     def run(
         self,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] | None = None,
         max_tasks: int | None = None,
+        idle: float | None = None,
     ) -> None:
-        """Work until the pool closes, or for `max_tasks` tasks."""
+        """Work until the pool closes, for `max_tasks` tasks, or for so many idle seconds."""
+
+    def line_writer(self, fd: int) -> LineWriter: ...
+    def log(self, record: Any) -> None: ...
+
+@final
+class LineWriter:
+    """Writes to a descriptor, whole lines at a time."""
+
+    def write(self, data: Buffer) -> int: ...
+    def flush(self) -> None: ...
+
+@final
+class Seeds:
+    """A seed, and how many calls have drawn from it."""
+
+    def __new__(cls, seed: SupportsIndex) -> Self: ...
+    def count_call(self) -> int: ...
+    def run(self, call: int, index: int, function: Callable[[], _T]) -> _T:
+        """Call `function()` here with the random numbers of a task of a call."""
+
+def rng() -> Any:
+    """Return the numpy generator of the running task."""
+
+def cancelled() -> bool:
+    """Return whether the result of the running task is not wanted any more."""
+
+def _reseed_numpy() -> None: ...
 
 # Pools of threads.
 
@@ -695,8 +872,20 @@ class ThreadCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
     def imap(
         self,
         function: Callable[..., _T],
@@ -705,6 +894,8 @@ class ThreadCore:
         ordered: bool = True,
         window: int | None = None,
         fails_fast: bool = False,
+        keeps_all: bool = False,
+        progress: Any = None,
     ) -> ThreadIterator[_T]: ...
     def close(self) -> None: ...
     @property
@@ -831,6 +1022,7 @@ def register_inherited(kind: type, reduce: Callable[[Any], Any]) -> None:
 
 def _set_main_by_value(by_value: bool) -> None: ...
 def _adopt_main() -> None: ...
+def _register_shared(kind: type, reduce: Callable[[Any], tuple[Any, ...]]) -> None: ...
 def _adopt_whole_main() -> None: ...
 def _adopts_main() -> bool: ...
 def _adopt_global(namespace: dict[str, Any], name: str, value: Any) -> None: ...
@@ -857,11 +1049,11 @@ class ManagerChannel:
     """A connection to a manager's server, for one thread."""
 
     def __new__(cls, fd: int) -> Self: ...
-    def call(self, request: tuple[Any, ...]) -> Any:
+    def call(self, request: tuple[Any, ...], timeout: float | None = None) -> Any:
         """Send a request and return the reply. Raises `EOFError` if the server has gone."""
 
     def post(self, request: tuple[Any, ...]) -> None: ...
-    def exchange(self, request: bytes) -> bytes: ...
+    def exchange(self, request: bytes, timeout: float | None = None) -> bytes: ...
     def go_on_with(self, pipe: Connection) -> None: ...
     def is_open(self) -> bool: ...
     def fileno(self) -> int: ...
@@ -881,3 +1073,78 @@ class ManagerServer:
 def _encode_whole(obj: Any) -> bytes: ...
 def _own_place() -> tuple[int, int]: ...
 def _share_with(place: tuple[int, int], pack: Callable[[], Any]) -> Any: ...
+
+# Results of functions, kept on disk.
+
+@final
+class CallKeys:
+    """Makes the keys of a function's calls: what the function does, and what it is called with."""
+
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        parameters: list[tuple[str, int, bool, Any, bool]] | None,
+        label: str,
+        bound: Any,
+        coerce_mmap: bool,
+        definition: str | None,
+    ) -> Self: ...
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call. Raises `ValueError` if the function cannot be called like that."""
+
+    def definition(self) -> str: ...
+
+@final
+class CacheStore:
+    """A folder of computed values."""
+
+    def __new__(cls, location: str | PathLike[str], bytes_limit: int | None = None) -> Self: ...
+    @property
+    def folder(self) -> Path: ...
+    def shelf_folder(self, shelf: str) -> Path: ...
+    def get(self, shelf: str, key: str) -> CacheEntry | None:
+        """Return the entry of a key. Raises `ValueError` if it is not what was stored."""
+
+    def get_or_claim(
+        self, shelf: str, key: str, refused: CacheEntry | None = None, timeout: float | None = None
+    ) -> CacheEntry | CacheClaim:
+        """Return the entry of a key, or the right to compute it; wait while somebody else does."""
+
+    def claim_anew(self, shelf: str, key: str) -> CacheClaim: ...
+    def remove(self, shelf: str, key: str) -> None: ...
+    def clear_shelf(self, shelf: str) -> None: ...
+    def clear(self) -> None: ...
+    def items(self) -> list[tuple[Path, int, float]]: ...
+    def reduce(
+        self,
+        bytes_limit: int | None = None,
+        items_limit: int | None = None,
+        age_limit: float | None = None,
+    ) -> int: ...
+
+@final
+class CacheEntry:
+    """An entry of a cache, open: it can be read even if it is removed meanwhile."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def offset(self) -> int: ...
+    def notes(self) -> bytes: ...
+    def read(self) -> Buffer:
+        """Return the value in memory of its own. Raises `ValueError` if it is not what was stored."""
+
+    def verify(self) -> None: ...
+
+@final
+class CacheClaim:
+    """The right to compute a value, until it is stored or released or the process ends."""
+
+    @property
+    def damage(self) -> str | None: ...
+    def store(self, notes: bytes, parts: Sequence[Buffer]) -> None:
+        """Store the value, given in parts, and end the claim. Raises `OSError` if there is no room."""
+
+    def release(self) -> None: ...
+
+def _hash_object(obj: Any, length: int, coerce_mmap: bool) -> str: ...

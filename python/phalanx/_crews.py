@@ -10,7 +10,7 @@ import threading
 import time
 import types
 
-from . import context as _context, util
+from . import _output, context as _context, util
 from ._core import PoolCore, _adopt_whole_main
 from ._inner_threads import environment, exported, forking_is_safe, limit
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Seconds after which workers leave that have nothing to do.
 IDLE_SECONDS = 300.0
+
+#: How deep calls of `Parallel` that ask for processes can be within one another.
+MOST_LEVELS = 10
 
 #: How deep in calls of `Parallel` this process's tasks are, and each thread's that runs tasks.
 level = threading.local()
@@ -36,12 +39,16 @@ class Crew:
     """Worker processes for the calls of one thread at a time."""
 
     def __init__(self, key: "Key") -> None:
+        if key.level >= MOST_LEVELS:
+            raise RecursionError(
+                f"cannot start workers for a call of Parallel within {key.level} others: each would start more"
+            )
         self.key = key
         self.definitions = _definitions()
         self.returned = 0.0
         self.owner = os.getpid()
         self.callbacks: threading.Thread | None = None
-        variables = environment(key.workers, key.inner_threads)
+        variables = key.variables
         context = _context._default_context.get_context(key.method)
         if context.get_start_method() == "fork" and not forking_is_safe(variables):
             if key.inner_threads is None:
@@ -92,7 +99,17 @@ class ThreadCrew:
 class Key:
     """What a crew must be like to serve a call."""
 
-    __slots__ = ("idle", "initargs", "initializer", "inner_threads", "kind", "level", "method", "workers")
+    __slots__ = (
+        "idle",
+        "initargs",
+        "initializer",
+        "inner_threads",
+        "kind",
+        "level",
+        "method",
+        "variables",
+        "workers",
+    )
 
     def __init__(
         self,
@@ -112,13 +129,14 @@ class Key:
         self.initargs = initargs
         self.idle = idle
         self.level = nesting_level()
+        self.variables = environment(workers, inner_threads) if kind == "processes" else {}
 
     def fits(self, other: "Key") -> bool:
         """Return whether a crew with this key can be taken for the other."""
         return (
             self.kind == other.kind
             and self.workers == other.workers
-            and self.inner_threads == other.inner_threads
+            and self.variables == other.variables
             and self.method == other.method
             and self.initializer is other.initializer
             and self.initargs == other.initargs
@@ -130,6 +148,7 @@ _lock = threading.Lock()
 _idle: "list[Crew | ThreadCrew]" = []
 _reaper_bell = threading.Condition(_lock)
 _reaper: "threading.Thread | None" = None
+_next_look = 0.0
 
 
 def take(key: Key) -> "Crew | ThreadCrew":
@@ -164,6 +183,8 @@ def give_back(crew: "Crew | ThreadCrew") -> None:
         if _reaper is None:
             _reaper = threading.Thread(target=_reap, name="phalanx-parallel-idle", daemon=True)
             _reaper.start()
+        elif crew.returned + crew.key.idle < _next_look:
+            _reaper_bell.notify()
     for other in surplus:
         other.end()
 
@@ -178,7 +199,7 @@ def end_all() -> None:
 
 def _reap():
     """End crews as they have idled for too long; the body of a thread that ends when there are none."""
-    global _reaper
+    global _reaper, _next_look
     while True:
         with _lock:
             if not _idle:
@@ -187,7 +208,8 @@ def _reap():
             now = time.monotonic()
             late = [crew for crew in _idle if crew.returned + crew.key.idle <= now]
             if not late:
-                _reaper_bell.wait(min(crew.returned + crew.key.idle for crew in _idle) - now)
+                _next_look = min(crew.returned + crew.key.idle for crew in _idle)
+                _reaper_bell.wait(_next_look - now)
                 continue
             for crew in late:
                 _idle.remove(crew)
@@ -242,11 +264,15 @@ def _worker(bench, level, variables, initializer, initargs):
     """Work at a bench until the pool closes: the target of a worker process."""
     import gc
 
+    from . import _parallel_config
+
     global _process_level
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
     _process_level = level
     limit(variables)
+    _parallel_config.forget()
     _adopt_whole_main()
     try:
         bench.run(initializer, tuple(initargs), None)

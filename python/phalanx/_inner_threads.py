@@ -11,6 +11,10 @@ import sys
 
 from ._core import cpu_count
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -35,7 +39,7 @@ def environment(workers: int, wanted: "int | None") -> "dict[str, str]":
 
 
 @contextlib.contextmanager
-def exported(variables: "dict[str, str]"):
+def exported(variables: "dict[str, str]") -> "Iterator[None]":
     """Have the variables in the environment for a while: for processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -55,7 +59,7 @@ def limit(variables: "dict[str, str]") -> None:
     if "numpy" not in sys.modules and "threadpoolctl" not in sys.modules:
         return
     try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-not-found]
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
         return
     limits = {"openmp": variables["OMP_NUM_THREADS"], "blas": variables["OPENBLAS_NUM_THREADS"]}

@@ -3,8 +3,12 @@
 import sys
 from importlib.machinery import PathFinder
 
+TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
+if TYPE_CHECKING:
+    from typing import Any
 
-def register(joblib_parallel) -> None:
+
+def register(joblib_parallel: "Any") -> None:
     """Add the backend to joblib's. It is imported when it is first used."""
     joblib_parallel.BACKENDS.setdefault("phalanx", _make)
 
@@ -19,7 +23,7 @@ def spec_of(name, path):
     """Return the spec of `joblib.parallel`, which adds the backend once it has been loaded."""
     spec = PathFinder.find_spec(name, path)
     if spec is not None and spec.loader is not None:
-        spec.loader = _Loader(spec.loader)
+        spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
     return spec
 
 

@@ -9,6 +9,7 @@ from ._core import cpu_count as _usable
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _active = threading.local()
@@ -25,6 +26,11 @@ _OBJECTS = {
     "SequentialBackend": "sequential",
     "ThreadingBackend": "threads",
 }
+
+
+def forget() -> None:
+    """Begin anew in a worker: what was set around the call is not meant for calls within its tasks."""
+    _active.__dict__.clear()
 
 
 class Unset:
@@ -211,7 +217,7 @@ def effective_n_jobs(n_jobs: "int | None" = -1) -> int:
     return jobs_of(n_jobs, resolve(UNSET["backend"], UNSET["prefer"], UNSET["require"]))
 
 
-_OPERATIONS = {
+_OPERATIONS: "dict[type, Callable[..., Any]]" = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,

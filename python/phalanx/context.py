@@ -146,11 +146,19 @@ class BaseContext:
         initializer: "Callable[..., object] | None" = None,
         initargs: "Iterable[Any]" = (),
         maxtasksperchild: int | None = None,
+        *,
+        seed: int | None = None,
+        logs: bool = False,
     ) -> "_pool.Pool":
-        """Return a pool of worker processes."""
+        """Return a pool of worker processes.
+
+        With a `seed` each task has random numbers of its own, the same in every run; with `logs=True`
+        what workers log is handled by the handlers of this process.
+        """
         from .pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        context = self.get_context()
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=context, seed=seed, logs=logs)
 
     def RawValue(self, typecode_or_type: "Any", *args: "Any") -> "Any":
         """Return a `ctypes` object in shared memory."""

@@ -5,6 +5,7 @@ from . import _standard
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
+    "JobError",
     "MaybeEncodingError",
     "OwnerDiedError",
     "ProcessError",
@@ -162,3 +163,20 @@ def _rebuild_encoding_error(exc, value):
     error = MaybeEncodingError.__new__(MaybeEncodingError, exc, value)
     error.exc, error.value = exc, value
     return error
+
+
+class JobError(ProcessError):
+    """Commands that `run(..., check=True)` has run have failed.
+
+    `results` holds the results of all commands, `failed` those of the ones that are no success.
+    """
+
+    def __init__(self, results=()):
+        self.results = list(results)
+        self.failed = [result for result in self.results if not result.ok]
+        super().__init__(self.results)
+
+    def __str__(self):
+        shown = "".join(f"\n  {result.error}: {result.command}" for result in self.failed[:5])
+        more = f"\n  and {len(self.failed) - 5} more" if len(self.failed) > 5 else ""
+        return f"{len(self.failed)} of {len(self.results)} commands failed:{shown}{more}"

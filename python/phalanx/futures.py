@@ -26,13 +26,13 @@ from concurrent.futures import (
 from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import context as _context, util
-from ._core import ExecutorCore, FutureBase
-from .errors import WorkerDiedError
+from . import _output, _progress, context as _context, util
+from ._core import ExecutorCore, FutureBase, Seeds
+from .errors import TimeoutError as _PoolTimeoutError, WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from ._core import ExecutorService
@@ -55,6 +55,7 @@ __all__ = [
     "ThreadPoolExecutor",
     "TimeoutError",
     "as_completed",
+    "get_reusable_executor",
     "wait",
 ]
 
@@ -66,8 +67,11 @@ class TaskWorkerDiedError(WorkerDiedError, BrokenProcessPool):
     """
 
 
-class TaskTimeoutError(TimeoutError):
-    """A call of an executor ran longer than it was allowed to, and was ended with its worker."""
+class TaskTimeoutError(TimeoutError, _PoolTimeoutError):
+    """A call of an executor or a pool ran longer than it was allowed to, and was ended with its worker.
+
+    It is the `TimeoutError` of `concurrent.futures` and that of `multiprocessing`.
+    """
 
 
 def _broken(cause: BaseException) -> BaseException:
@@ -98,6 +102,15 @@ class Future(FutureBase, _Future["_T"]):
     __init__ = object.__init__
 
 
+def _check_map(chunksize, buffersize):
+    if chunksize < 1:
+        raise ValueError("chunksize must be >= 1.")
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+
+
 class _Options(Executor):
     """An executor's `submit` and `map` with options for each call."""
 
@@ -107,6 +120,17 @@ class _Options(Executor):
 
     def submit(self, fn, /, *args, **kwargs):
         return self._executor._submit(fn, args, kwargs, *self._options)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+        """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
+
+        Each call is a task of its own, whatever `chunksize` says; `timeout` is for all results together.
+        """
+        _check_map(chunksize, buffersize)
+        calls = zip(*iterables, strict=False)
+        if buffersize is None:
+            calls = list(calls)
+        return self._executor._map_on_terms(fn, calls, buffersize, timeout, self._options)
 
     def options(self, **changes):
         timeout, retries, priority = self._options
@@ -125,6 +149,10 @@ class ProcessPoolExecutor(Executor):
     `TaskWorkerDiedError` while everything else goes on; `"break"`, as in the standard library, that
     every call raises `BrokenProcessPool` from then on.
 
+    With a `seed` each call has random numbers of its own, the same in every run: those of `random`, of
+    numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
+    by the handlers of this process.
+
     >>> with ProcessPoolExecutor(2) as executor:
     ...     future = executor.submit(pow, 2, 10)
     ...     future.result(), list(executor.map(abs, [-1, -2]))
@@ -140,6 +168,8 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: "int | None" = None,
         on_worker_death: str = "isolate",
+        seed: "int | None" = None,
+        logs: bool = False,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
@@ -162,20 +192,30 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        starter = _Starter(self._mp_context, initializer, initargs, max_tasks_per_child)
-        breaks = on_worker_death == "break"
-        self._core = ExecutorCore(self._max_workers, starter, method != "fork", breaks)
+        self._log_levels = _log_levels() if logs else None
+        self._seeds = None if seed is None else Seeds(seed)
+        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
+        return ExecutorCore(self._max_workers, starter, on_demand, breaks, self._seeds)
 
     # Calls
 
     def submit(self, fn: "Callable[..., _T]", /, *args: "Any", **kwargs: "Any") -> "Future[_T]":
         """Let a worker call `fn(*args, **kwargs)`; returns a future at once."""
-        return self._submit(fn, args, kwargs)
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            return self._core.submit(fn, args, kwargs)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
 
-    def _submit(self, fn, args, kwargs, timeout=None, retries=0, priority=0):
+    def _submit(self, fn, args, kwargs, timeout, retries, priority):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         try:
@@ -208,27 +248,36 @@ class ProcessPoolExecutor(Executor):
         timeout: "float | None" = None,
         chunksize: int = 1,
         buffersize: "int | None" = None,
+        progress: "Any" = False,
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
         All input is read at once, unless `buffersize` says how many calls may be ahead of the results
         that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
-        they cost.
+        they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
+        a bar of tqdm or rich.
         """
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
+        _check_map(chunksize, buffersize)
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         star = len(iterables) != 1
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
+        display = None
+        if progress is not False and progress is not None:
+            display = _progress.display(progress, _progress.length_of(calls))
         try:
-            return self._core.map(fn, calls, star, chunksize, buffersize, timeout)
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
+
+    def _map_on_terms(self, fn, calls, buffersize, timeout, options):
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            return self._core.map_on_terms(fn, calls, buffersize, timeout, *options)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
@@ -314,17 +363,28 @@ def _own_context(context, max_tasks):
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
 
 
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
+
+
 class _Starter:
     """Starts worker processes for an executor, without keeping the executor alive."""
 
-    def __init__(self, context, initializer, initargs, max_tasks):
+    def __init__(
+        self, context, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None
+    ):
         self.context = context
         if initializer is not None:
             initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks)
+        self.args = (initializer, initargs, max_tasks, log_levels, idle, environment)
+        self.environment = environment
 
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
+        if self.environment:
+            process._environment = self.environment
         process.start()
         return process
 
@@ -343,12 +403,19 @@ class _Initializer:
             raise
 
 
-def _worker(bench, initializer, initargs, max_tasks):
+def _worker(bench, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None):
     """Work at a bench of an executor's until it closes: the target of a worker process."""
+    if environment:
+        os.environ.update(environment)
     # What a forked worker inherited is not looked at by its collector, hence not copied for it.
     gc.freeze()
+    _output.share(bench)
+    if log_levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, log_levels)
     try:
-        bench.run(initializer, tuple(initargs), max_tasks)
+        bench.run(initializer, tuple(initargs), max_tasks, idle)
     except KeyboardInterrupt:
         # The parent was interrupted too, and says so; one report is enough.
         util.debug("worker interrupted")
@@ -357,6 +424,114 @@ def _worker(bench, initializer, initargs, max_tasks):
             raise
         os._exit(1)  # It has been logged.
 
+
+# One executor for a whole process.
+
+
+class _ReusableExecutor(ProcessPoolExecutor):
+    """An executor whose workers come with the work and leave after a while without."""
+
+    # How many workers it can be resized to; each more costs some bytes and a look now and then.
+    _LEAST_SEATS = 16
+
+    def __init__(self, max_workers, terms):
+        context, self._idle, initializer, initargs, self._environment = self._terms = terms
+        super().__init__(max_workers, context, initializer, initargs)
+
+    def _make_core(self, max_tasks, on_demand, breaks):
+        self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
+        starter = _Starter(
+            self._mp_context,
+            self._initializer,
+            self._initargs,
+            max_tasks,
+            self._log_levels,
+            self._idle,
+            self._environment,
+        )
+        return ExecutorCore(self._seats, starter, on_demand, breaks, self._seeds, self._max_workers)
+
+    def _suits(self, max_workers, terms, reuse):
+        """Whether it can go on for somebody who wants this."""
+        if reuse is False or self._is_shut_down or self._core.broken is not None:
+            return False
+        return max_workers <= self._seats and (reuse is True or _equal(terms, self._terms))
+
+    def _resize(self, max_workers):
+        if max_workers != self._max_workers:
+            self._core.resize(max_workers)
+            self._max_workers = max_workers
+
+
+def _equal(terms, others):
+    try:
+        return bool(terms == others)
+    except Exception:  # Arrays among the arguments of initializers do not say whether they are equal.
+        return False
+
+
+_reusable: "_ReusableExecutor | None" = None
+_reusable_lock = threading.Lock()
+
+
+def get_reusable_executor(
+    max_workers: "int | None" = None,
+    *,
+    context: "Any" = None,
+    timeout: "float | None" = 10,
+    kill_workers: bool = False,
+    reuse: "bool | str" = "auto",
+    initializer: "Callable[..., object] | None" = None,
+    initargs: "tuple[Any, ...]" = (),
+    env: "Mapping[str, str] | None" = None,
+) -> ProcessPoolExecutor:
+    """Return the executor that this process shares, making it when there is none.
+
+    Its workers leave after `timeout` seconds without work (`None`: never), and come back with work; a
+    call with another `max_workers` resizes it, and no task is lost by that. It is made anew when it has
+    been shut down or is broken, when `context`, `timeout`, `initializer`, `initargs` or `env` differ
+    (with `reuse=True` they are left as they were), and with `reuse=False`. The one before is shut down
+    then: this call waits until what it was given is done, or ends its workers with `kill_workers=True`.
+    `env` is added to the environment of the workers, where they are started afresh before they import
+    anything.
+
+    >>> executor = get_reusable_executor(2)
+    >>> list(executor.map(abs, [-1, -2]))
+    [1, 2]
+    >>> get_reusable_executor(2) is executor
+    True
+    """
+    global _reusable
+    if reuse not in (True, False, "auto"):
+        raise ValueError(f"reuse must be True, False or 'auto', not {reuse!r}")
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be positive or None, not {timeout!r}")
+    context = _own_context(context, None)
+    terms = (context, timeout, initializer, initargs, None if env is None else dict(env))
+    with _reusable_lock:
+        before = _reusable
+        if max_workers is None:
+            keeps_size = before is not None and reuse is True
+            max_workers = before._max_workers if keeps_size else context.cpu_count() or 1
+        if before is not None and before._suits(max_workers, terms, reuse):
+            before._resize(max_workers)
+            return before
+        executor = _reusable = _ReusableExecutor(max_workers, terms)
+    if before is not None:
+        if kill_workers and not before._is_shut_down:
+            before.kill_workers()
+        before.shutdown()
+    return executor
+
+
+def _forget_reusable():
+    global _reusable, _reusable_lock
+    _reusable, _reusable_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_reusable)
 
 # The end of the program: what was submitted is done, as in the standard library.
 

@@ -298,13 +298,15 @@ class BaseManager:
             try:
                 link = None if tls is None else tls.__dict__.get("connection")
                 if link is not None and link.is_ours:
-                    link.control("shutdown")
+                    link.shut_down(shutdown_timeout)
                 else:
-                    conn = _Client(address, authkey=authkey)
-                    try:
-                        dispatch(conn, None, "shutdown")
-                    finally:
-                        conn.close()
+                    # One that is stopped would let us wait for ever: its end is an answer, too.
+                    with util._unless_in_time(shutdown_timeout, process.kill):
+                        conn = _Client(address, authkey=authkey)
+                        try:
+                            dispatch(conn, None, "shutdown")
+                        finally:
+                            conn.close()
             except Exception:
                 pass
             process.join(timeout=shutdown_timeout)

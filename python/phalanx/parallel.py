@@ -4,13 +4,15 @@ The work is done by `phalanx._core.CallStream`; this module has the names, the d
 printed.
 """
 
+import functools
+import itertools
 import math
 import sys
 import time
 import warnings
 
-from . import _crews
-from ._core import CallStream, Sharing, delayed as delayed
+from . import _crews, _memory_maps, _progress
+from ._core import CallStream, Seeds, Sharing, delayed as delayed
 from ._parallel_config import (
     UNSET,
     ahead_of,
@@ -62,6 +64,9 @@ class Parallel:
     - `prefer="threads"`, `require="sharedmem"`: run the calls in threads of this process.
     - `verbose`: how much to print of the progress.
     - `inner_max_num_threads`: how many threads BLAS and OpenMP use in each worker.
+    - `seed`: random numbers of its own for each task, the same in every run: those of `random`, of
+      numpy's global generator, and of `phalanx.rng()`. Not for threads.
+    - `progress`: show how far a call is: `True`, a description, or a bar of tqdm or rich.
     - `initializer`, `initargs`: called in each worker when it starts. `idle_worker_timeout`: seconds
       after which workers leave that have nothing to do.
 
@@ -86,6 +91,8 @@ class Parallel:
         prefer: "Any" = UNSET["prefer"],
         require: "Any" = UNSET["require"],
         inner_max_num_threads: "Any" = UNSET["inner_max_num_threads"],
+        seed: "int | None" = None,
+        progress: "Any" = False,
         **backend_params: "Any",
     ) -> None:
         if return_as not in ("list", "generator", "generator_unordered"):
@@ -104,13 +111,15 @@ class Parallel:
         self.verbose = chosen("verbose", verbose)
         self.timeout = timeout
         self.pre_dispatch = pre_dispatch
-        self.batch_size = batch_size
+        self.batch_size: Any = batch_size
         self._max_nbytes = bytes_of(chosen("max_nbytes", max_nbytes))
         self._mmap_mode = chosen("mmap_mode", mmap_mode)
         self._inner_threads = chosen("inner_max_num_threads", inner_max_num_threads)
         self._params = _checked({**chosen("backend_params", UNSET["backend_params"]), **backend_params})
         if hasattr(backend, "get_start_method"):
             self._params["context"] = backend
+        self._seeds = None if seed is None else Seeds(seed)
+        self._progress = None if progress is False else progress
         self.n_tasks: int | None = None
         self._results: Any = None
         self._done = 0
@@ -162,10 +171,19 @@ class Parallel:
             self.n_tasks = None
         self._start_time = time.monotonic()
         try:
-            workers = jobs_of(self.n_jobs, self._kind)
+            workers = self._effective_n_jobs()
+            if self._seeds is not None and self._kind == "threads":
+                raise ValueError("a seed needs worker processes: threads share the generators of theirs")
             if workers == 1:
+                if self.timeout is not None:
+                    warnings.warn(
+                        "The backend class 'SequentialBackend' does not support timeout. You have set "
+                        f"'timeout={self.timeout}' in Parallel but the 'timeout' parameter will not be "
+                        "used.",
+                        stacklevel=2,
+                    )
                 outputs = self._one_by_one(iterable)
-            elif self.return_generator or self._is_watched():
+            elif self.return_generator or self._is_watched() or self._kind == "threads":
                 outputs = self._beside_each_other(iterable, workers)
             else:
                 return self._all_at_once(iterable, workers)
@@ -183,14 +201,24 @@ class Parallel:
         return self.verbose or type(self).print_progress is not Parallel.print_progress
 
     def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
+        seeds, call = self._seeds, 0 if self._seeds is None else self._seeds.count_call()
+        display = _progress.paced(self._display())
         try:
             yield None
+            if self.batch_size != "auto" and self.batch_size > 1:
+                iterable = _in_batches(iterable, self.batch_size)
             for function, args, kwargs in iterable:
-                value = function(*args, **kwargs)
+                if seeds is None:
+                    value = function(*args, **kwargs)
+                else:
+                    run = functools.partial(function, *args, **kwargs)
+                    value = seeds.run(call, self._done, run)
                 self._done += 1
                 self.print_progress()
+                display(self._done, self.n_tasks, False)
                 yield value
         finally:
+            display(self._done, self.n_tasks, True)
             self._is_running = False
             self.print_progress()
 
@@ -199,17 +227,14 @@ class Parallel:
         results = None
         try:
             self._results = results = self._stream(crew, iterable, workers)
-            if self._kind == "threads":
-                return [results.next(self.timeout) for _ in _forever()] if self.timeout else list(results)
             return results.collect(self.timeout)
-        except StopIteration:
-            return []
         finally:
             self._finish(crew, results)
 
     def _beside_each_other(self, iterable, workers):
         crew = self._take(workers)
         results = None
+        display = _progress.paced(self._display() if self._kind == "threads" else None)
         try:
             self._print(f"Using {self._kind} with {workers} concurrent workers.")
             self._results = results = self._stream(crew, iterable, workers)
@@ -221,29 +246,45 @@ class Parallel:
                     break
                 self._done += 1
                 self.print_progress()
+                display(self._done, self.n_tasks, False)
                 yield value
+            self._is_running = False
             self.print_progress()
         except GeneratorExit:
             self._warn_of_waste()
             raise
         finally:
+            display(self._done, self.n_tasks, True)
             self._finish(crew, results)
 
     def _stream(self, crew, iterable, workers):
-        ahead = None
+        ahead: Any = None
         if self.pre_dispatch == "all":
             iterable = list(iterable)
             ahead = _ALL_AHEAD if self._kind == "threads" else None
         elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
             ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)
         size = None if self.batch_size == "auto" else self.batch_size
+        keeps_all = not self.return_generator
         if self._kind == "threads":
             window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
-            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True)
+            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
         sharing = None
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
-        return CallStream(crew.core, iterable, size, self.return_ordered, ahead, sharing)
+            _memory_maps.share()
+        ordered, display = self.return_ordered, self._display()
+        return CallStream(
+            crew.core, iterable, size, ordered, ahead, sharing, self._seeds, display, keeps_all=keeps_all
+        )
+
+    def _effective_n_jobs(self):
+        return jobs_of(self.n_jobs, self._kind)
+
+    def _display(self):
+        if self._progress is None:
+            return None
+        return _progress.display(self._progress, self.n_tasks)
 
     # Its workers
 
@@ -342,14 +383,16 @@ class Parallel:
             warnings.warn(" Additionally, ".join(parts) + " " + advice, stacklevel=2)
 
 
+def _in_batches(iterable, size):
+    """Read so many items at a time."""
+    iterator = iter(iterable)
+    while batch := list(itertools.islice(iterator, size)):
+        yield from batch
+
+
 def _call(task):
     function, args, kwargs = task
     return function(*args, **kwargs)
-
-
-def _forever():
-    while True:
-        yield None
 
 
 def _checked(params):

@@ -6,12 +6,13 @@ classes that programs subclass.
 
 import gc
 import itertools
+import operator
 import os
 import warnings
 import weakref
 
-from . import context as _context, util
-from ._core import ApplyResult, IMapIterator, MapResult, PoolCore, ThreadCore, WorkerBench
+from . import _output, _progress, context as _context, util
+from ._core import ApplyResult, IMapIterator, MapResult, PoolCore, Seeds, ThreadCore, WorkerBench
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
     RemoteTraceback as RemoteTraceback,
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._core import TermedIterator
+
+    _Progress = bool | str | Any
     _S = TypeVar("_S")
     _T = TypeVar("_T")
 
-__all__ = ["Pool", "ThreadPool"]
+__all__ = ["Pool", "PoolOptions", "ThreadPool"]
 
 RUN = "RUN"
 INIT = "INIT"
@@ -38,6 +42,16 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 AsyncResult = ApplyResult
+
+
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
+
+
+def _is_something(value):
+    return value is not None
 
 
 class IMapUnorderedIterator(IMapIterator["_T"]):
@@ -52,6 +66,7 @@ def worker(
     initializer: "Callable[..., object] | None" = None,
     initargs: "Iterable[Any]" = (),
     maxtasks: int | None = None,
+    log_levels: "dict[str, int] | None" = None,
 ) -> None:
     """Work at a bench of a pool until the pool closes: the target of a worker process."""
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
@@ -59,6 +74,11 @@ def worker(
     if isinstance(bench, WorkerBench):
         # What a forked worker inherited is not looked at by its collector, hence not copied for it.
         gc.freeze()
+        _output.share(bench)
+    if log_levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, log_levels)
     try:
         bench.run(initializer, tuple(initargs), maxtasks)
     except KeyboardInterrupt:
@@ -168,6 +188,10 @@ class Pool(_Names):
     worker after that many tasks. A worker that dies costs exactly the task it was running, which
     raises `WorkerDiedError`; it is replaced and everything else goes on.
 
+    With a `seed` each task has random numbers of its own, the same in every run: those of `random`, of
+    numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
+    by the handlers of this process.
+
     >>> with Pool(2) as pool:
     ...     pool.map(abs, [-1, -2])
     [1, 2]
@@ -180,7 +204,17 @@ class Pool(_Names):
     def Process(ctx: "_context.BaseContext", *args: "Any", **kwds: "Any") -> "Any":
         return ctx.Process(*args, **kwds)
 
-    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
+    def __init__(
+        self,
+        processes=None,
+        initializer=None,
+        initargs=(),
+        maxtasksperchild=None,
+        context=None,
+        *,
+        seed=None,
+        logs=False,
+    ):
         self._state = INIT
         self._ctx = context or _context._default_context.get_context()
         if processes is None:
@@ -196,13 +230,21 @@ class Pool(_Names):
         self._initializer = initializer
         self._initargs = initargs
         self._callback_thread = None
+        self._options_thread = None
         if self._ctx.get_start_method() == "fork":
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
-        self._core = self._Core(processes, _Starter(self))
+        self._log_levels = _log_levels() if logs else None
+        self._core = self._make_core(processes, _Starter(self), seed)
         self._owner = os.getpid()
         self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
         self._state = RUN
+        if logs:
+            self._core.watch()
+            self._serve_callbacks()
+
+    def _make_core(self, processes, start, seed):
+        return self._Core(processes, start, None if seed is None else Seeds(seed))
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
         if getattr(self, "_state", None) == RUN and self._owner == os.getpid():
@@ -249,10 +291,18 @@ class Pool(_Names):
     # A call for each item
 
     def map(
-        self, func: "Callable[[_S], _T]", iterable: "Iterable[_S]", chunksize: int | None = None
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int | None = None,
+        *,
+        progress: "_Progress" = False,
     ) -> "list[_T]":
-        """Call `func(item)` for each item and return the list of results, in order."""
-        return self._map_and_wait(func, iterable, False, chunksize)
+        """Call `func(item)` for each item and return the list of results, in order.
+
+        `progress` shows how far it is: `True`, a description, or a bar of tqdm or rich.
+        """
+        return self._map_and_wait(func, iterable, False, chunksize, progress)
 
     def map_async(
         self,
@@ -270,9 +320,14 @@ class Pool(_Names):
         func: "Callable[..., _T]",
         iterable: "Iterable[Iterable[Any]]",
         chunksize: int | None = None,
+        *,
+        progress: "_Progress" = False,
     ) -> "list[_T]":
-        """Call `func(*item)` for each item and return the list of results, in order."""
-        return self._map_and_wait(func, iterable, True, chunksize)
+        """Call `func(*item)` for each item and return the list of results, in order.
+
+        For `progress` see `map`.
+        """
+        return self._map_and_wait(func, iterable, True, chunksize, progress)
 
     def starmap_async(
         self,
@@ -292,9 +347,12 @@ class Pool(_Names):
             self._serve_callbacks()
         return self._core.map(func, items, star, chunksize, callback, error_callback)
 
-    def _map_and_wait(self, func, iterable, star, chunksize):
+    def _map_and_wait(self, func, iterable, star, chunksize, progress=False):
         items = self._items(iterable, chunksize)
-        return self._core.map_and_wait(func, items, star, chunksize)
+        if progress is False or progress is None:
+            return self._core.map_and_wait(func, items, star, chunksize)
+        display = _progress.display(progress, len(items))
+        return self._core.map_and_wait(func, items, star, chunksize, display)
 
     def _items(self, iterable, chunksize):
         self._check_running()
@@ -310,13 +368,16 @@ class Pool(_Names):
         iterable: "Iterable[_S]",
         chunksize: int = 1,
         buffersize: int | None = None,
+        *,
+        progress: "_Progress" = False,
     ) -> "IMapIterator[_T]":
         """Call `func(item)` for each item; an iterator of the results, in order.
 
         The input is read only a little ahead of the results that have been fetched, so it may be
-        endless. `buffersize` sets how many tasks may be ahead.
+        endless. `buffersize` sets how many tasks may be ahead. For `progress` see `map`; it is
+        shown while results are fetched.
         """
-        return self._imap(func, iterable, chunksize, True, buffersize)
+        return self._imap(func, iterable, chunksize, True, buffersize, progress)
 
     def imap_unordered(
         self,
@@ -324,17 +385,97 @@ class Pool(_Names):
         iterable: "Iterable[_S]",
         chunksize: int = 1,
         buffersize: int | None = None,
+        *,
+        progress: "_Progress" = False,
     ) -> "IMapIterator[_T]":
         """`imap` with the results in the order in which they arrive."""
-        return self._imap(func, iterable, chunksize, False, buffersize)
+        return self._imap(func, iterable, chunksize, False, buffersize, progress)
 
-    def _imap(self, func, iterable, chunksize, ordered, buffersize):
+    def _imap(self, func, iterable, chunksize, ordered, buffersize, progress=False):
         self._check_running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or >= 1")
-        return self._core.imap(func, iterable, chunksize, ordered, buffersize)
+        if progress is False or progress is None:
+            return self._core.imap(func, iterable, chunksize, ordered, buffersize)
+        display = _progress.display(progress, _progress.length_of(iterable))
+        return self._core.imap(func, iterable, chunksize, ordered, buffersize, progress=display)
+
+    # Searches: the first result that decides ends them
+
+    def any(
+        self, func: "Callable[[_S], object]", iterable: "Iterable[_S]", chunksize: int | None = None
+    ) -> bool:
+        """Return whether `func(item)` is true for any item.
+
+        As soon as one is, what has not begun is not run any more, and tasks that run can see it by
+        `phalanx.cancelled()`. The input may be endless. The first exception to arrive before that is
+        raised.
+        """
+        return self._search(func, iterable, operator.truth, chunksize) is not None
+
+    def all(
+        self, func: "Callable[[_S], object]", iterable: "Iterable[_S]", chunksize: int | None = None
+    ) -> bool:
+        """Return whether `func(item)` is true for all items; ends with the first that it is false for.
+
+        For the end see `any`.
+        """
+        return self._search(func, iterable, operator.not_, chunksize) is None
+
+    def first(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        predicate: "Callable[[_T], object] | None" = None,
+        default: "Any" = None,
+        chunksize: int | None = None,
+    ) -> "_T | Any":
+        """Return the first result to arrive for which `predicate(result)` is true.
+
+        Without a predicate that is the first which is not `None`. If there is none, `default` is
+        returned. `predicate` is called in this process. For the end see `any`.
+        """
+        if predicate is None:
+            predicate = _is_something
+        found = self._search(func, iterable, predicate, chunksize)
+        return default if found is None else found[0]
+
+    def _search(self, func, iterable, test, chunksize):
+        self._check_running()
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+        return self._core.search(func, iterable, test, chunksize)
+
+    # Calls on terms of their own
+
+    def options(
+        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+    ) -> "PoolOptions":
+        """Return this pool with options for each call: an object with its methods for calls.
+
+        A task that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
+        second later) and raises `phalanx.futures.TaskTimeoutError`. A task that fails is tried again up
+        to `retries` times, unless it has cost two workers. Tasks of higher `priority` are begun before
+        others with options that wait. Each item of an iterable is a task of its own.
+
+        >>> with Pool(2) as pool:
+        ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
+        [1, 2]
+        """
+        self._check_running()
+        return PoolOptions(self, timeout, retries, priority)
+
+    def _on_terms(self, timeout, retries, priority):
+        terms, service = self._core.on_terms(timeout, retries, priority)
+        if service is not None:
+            import threading
+
+            thread = threading.Thread(target=service.run, name="phalanx-pool-options", daemon=True)
+            self._options_thread = thread
+            thread.start()
+        return terms
 
     # The end
 
@@ -356,9 +497,9 @@ class Pool(_Names):
         if self._state not in (CLOSE, TERMINATE):
             raise ValueError("In unknown state")
         self._core.join()
-        thread = self._callback_thread
-        if thread is not None:
-            thread.join()
+        for thread in (self._callback_thread, self._options_thread):
+            if thread is not None:
+                thread.join()
 
     def __enter__(self) -> "Self":
         self._check_running()
@@ -389,6 +530,115 @@ class Pool(_Names):
             self._callback_thread.start()
 
 
+class PoolOptions:
+    """A pool whose calls have options: see `Pool.options`."""
+
+    def __init__(self, pool: Pool, timeout: "float | None", retries: int, priority: int) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be positive, not {timeout!r}")
+        if retries < 0:
+            raise ValueError(f"retries must not be negative, not {retries!r}")
+        self._pool = pool
+        self._options = {"timeout": timeout, "retries": retries, "priority": priority}
+        self._terms = pool._on_terms(timeout, retries, priority)
+
+    def __repr__(self):
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"<{type(self).__name__}({options}) of {self._pool!r}>"
+
+    def options(self, **changes: "Any") -> "PoolOptions":
+        """Return the pool with these options and, where they do not say, those that it has."""
+        return self._pool.options(**{**self._options, **changes})
+
+    def apply(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+    ) -> "_T":
+        """Call `func(*args, **kwds)` in a worker and return what it returns."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        callback: "Callable[[_T], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "ApplyResult[_T]":
+        """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once."""
+        self._pool._check_running()
+        return self._terms.apply(func, args, dict(kwds), callback, error_callback)
+
+    def map(
+        self, func: "Callable[[_S], _T]", iterable: "Iterable[_S]", chunksize: int | None = None
+    ) -> "list[_T]":
+        """Call `func(item)` for each item and return the list of results, in order."""
+        return self._map(func, iterable, False, None, None).get()
+
+    def map_async(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
+        """`map` that returns a `MapResult` at once."""
+        return self._map(func, iterable, False, callback, error_callback)
+
+    def starmap(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+    ) -> "list[_T]":
+        """Call `func(*item)` for each item and return the list of results, in order."""
+        return self._map(func, iterable, True, None, None).get()
+
+    def starmap_async(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
+        """`starmap` that returns a `MapResult` at once."""
+        return self._map(func, iterable, True, callback, error_callback)
+
+    def _map(self, func, iterable, star, callback, error_callback):
+        self._pool._check_running()
+        return self._terms.map(func, iterable, star, callback, error_callback)
+
+    def imap(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "TermedIterator[_T]":
+        """Call `func(item)` for each item; an iterator of the results, in order."""
+        return self._imap(func, iterable, True, buffersize)
+
+    def imap_unordered(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "TermedIterator[_T]":
+        """`imap` with the results in the order in which they arrive."""
+        return self._imap(func, iterable, False, buffersize)
+
+    def _imap(self, func, iterable, ordered, buffersize):
+        self._pool._check_running()
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or >= 1")
+        return self._terms.imap(func, iterable, ordered, buffersize)
+
+
 class ThreadPool(Pool):
     """A pool of threads with the interface of `Pool`.
 
@@ -417,6 +667,18 @@ class ThreadPool(Pool):
     ) -> None:
         super().__init__(processes, initializer, initargs)
 
+    def _make_core(self, processes, start, seed):
+        return self._Core(processes, start)
+
+    def options(
+        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+    ) -> "PoolOptions":
+        """Not for threads: a thread cannot be ended."""
+        raise NotImplementedError(
+            "cannot give the calls of a ThreadPool options: a thread that runs too long cannot be ended; "
+            "use a Pool of processes"
+        )
+
     def _serve_callbacks(self):
         pass  # The thread that ends a call calls them.
 
@@ -427,7 +689,7 @@ class _Starter:
     def __init__(self, pool):
         self.make = _unbound(pool, pool.Process)
         self.ctx = pool._ctx
-        self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild)
+        self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild, pool._log_levels)
 
     def __call__(self, bench):
         process = self.make(self.ctx, target=worker, args=(bench, *self.args))

@@ -71,6 +71,9 @@ class BaseProcess:
     def _Popen(process_obj: "Any") -> "Any":
         raise NotImplementedError
 
+    # What a process that starts afresh finds in its environment beyond its parent's, before it imports.
+    _environment: "Mapping[str, str] | None" = None
+
     def __init__(
         self,
         group: None = None,

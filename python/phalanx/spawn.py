@@ -87,7 +87,7 @@ def pack(popen, place, process_obj):
     """
     from ._core import _set_main_by_value
 
-    data = get_preparation_data(process_obj._name)
+    data = get_preparation_data(process_obj._name, process_obj._environment)
     by_value = _main_by_value(data)
     if by_value:
         data["main_by_value"] = True
@@ -132,6 +132,7 @@ def _plain(process_obj):
     target: Any = state.pop("_target", None)
     config = dict(state.pop("_config", ()))
     args, identity = state.pop("_args", None), state.pop("_identity", ())
+    state.pop("_environment", None)  # It is with the preparation data.
     if (
         kind.__module__ != "phalanx.context"
         or type(target) is not type(_plain)
@@ -217,13 +218,15 @@ def _check_not_importing_main():
         )
 
 
-def get_preparation_data(name):
+def get_preparation_data(name, environment=None):
     """Return what a child has to know of this process before it can unpickle anything."""
     _check_not_importing_main()
     data = {
         "log_to_stderr": util._log_to_stderr,
         "authkey": process.current_process().authkey,
     }
+    if environment:
+        data["environment"] = tuple(environment.items())
     if util._logger is not None:
         data["log_level"] = util._logger.getEffectiveLevel()
     path = sys.path.copy()
@@ -273,6 +276,7 @@ old_main_modules: list[object] = []
 
 def prepare(data):
     """Make this process resemble its parent, so that it can unpickle what that packed."""
+    os.environ.update(data.get("environment", ()))
     current = process.current_process()
     if "name" in data:
         current.name = data["name"]

@@ -423,6 +423,22 @@ def _flush_std_streams():
             pass
 
 
+class _unless_in_time:
+    """Calls a function if the body of the `with` statement takes longer than so many seconds."""
+
+    def __init__(self, seconds, function):
+        from threading import Timer
+
+        self._timer = Timer(seconds, function)
+        self._timer.daemon = True
+
+    def __enter__(self):
+        self._timer.start()
+
+    def __exit__(self, *_):
+        self._timer.cancel()
+
+
 def _args_from_interpreter_flags():
     """Return the options that give another interpreter this one's flags, warnings and `-X`."""
     flags = sys.flags

@@ -52,6 +52,7 @@ def pytest_configure(config):
 
 def _start_watcher():
     global _watcher
+    os.environ["PHALANX_TEST_STACKS"] = "1"  # for processes that begin afresh
     stderr = os.dup(2)  # the real one: capturing has not begun yet
     _watcher = subprocess.Popen(
         [sys.executable, "-S", str(support.TESTS / "watchdog.py")],

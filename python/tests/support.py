@@ -120,6 +120,10 @@ def warm_up() -> None:
             process.start()
             process.join()
             process.close()
+        here, there = mp.Pipe()  # passing a connection on takes a thread
+        here.send(there)
+        for connection in (there.recv(), here, there):
+            connection.close()
 
 
 @dataclass

@@ -6,6 +6,7 @@ Apart from the test modules, so that a child started by spawn imports this and n
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import os
 import signal
@@ -15,6 +16,11 @@ import time
 mp = importlib.import_module(os.environ.get("PHALANX_TEST_LIBRARY", "phalanx"))
 
 FOREVER = 600.0
+
+# A test that hangs has the watchdog ask all its processes for their stacks; a forked one inherits its
+# parent's handler.
+if os.environ.get("PHALANX_TEST_STACKS") and sys.modules.get("pytest") is None:
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 # --- plain functions ------------------------------------------------------------------------------
@@ -414,3 +420,12 @@ def array_facts(array):
 def double_array(array):
     array *= 2
     return array
+
+
+# --- odd ends -------------------------------------------------------------------------------------
+
+
+def raise_by_name(name):
+    import builtins
+
+    raise getattr(builtins, name)("made to fail")

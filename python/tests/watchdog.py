@@ -5,8 +5,9 @@ starts with ``0`` stops it. A process is used, not a thread, because a second th
 process would change what ``fork`` does there (and draws a warning from Python 3.12 on).
 
 When the clock runs out it goes three steps, each only if the one before did not help:
-SIGUSR1 (the test process prints its stacks and raises in its main thread), SIGKILL to every
-descendant of the test process, SIGKILL to the test process itself.
+SIGUSR1 (the test process and its descendants print their stacks, and the test process raises in its main
+thread), SIGKILL to every descendant of the test process, SIGKILL to the test process itself. Before
+all that it has the state of the shared memory printed, which it looks into from outside.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 
@@ -57,6 +59,29 @@ def describe(pid: int) -> str:
     return f"  pid {pid} {read('wchan')}: {read('cmdline')[:160]}"
 
 
+def shared_state(pid: int) -> str:
+    """What the library says of the memory that a process shares; asked by another process, since this
+    one is to stay small and alive."""
+    ask = "import sys; from phalanx._core import dump_state; print(dump_state(int(sys.argv[1])))"
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", ask, str(pid)], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"  the shared memory cannot be looked into: {error}"
+    return said.stdout or f"  the shared memory cannot be looked into: {said.stderr[-200:]}"
+
+
+def would_print(pid: int) -> bool:
+    """Whether a process has a handler for SIGUSR1, and would not die of it."""
+    try:
+        with open(f"/proc/{pid}/status") as status:
+            caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
+    except (OSError, StopIteration):
+        return False
+    return bool(caught >> (signal.SIGUSR1 - 1) & 1)
+
+
 def main() -> None:
     tests = os.getppid()
     name, deadline, step = "", None, 0
@@ -80,7 +105,13 @@ def main() -> None:
         print(f"\n*** watchdog, step {step + 1}: {name}", file=sys.stderr)
         print("\n".join(describe(pid) for pid in [tests, *family]), file=sys.stderr, flush=True)
         if step == 0:
-            os.kill(tests, signal.SIGUSR1)
+            print(shared_state(tests), file=sys.stderr, flush=True)
+            # The tests last: what they wait for may end with the others' interruption.
+            for pid in [*filter(would_print, family), tests]:
+                try:
+                    os.kill(pid, signal.SIGUSR1)
+                except ProcessLookupError:
+                    pass
         else:
             for pid in family if step == 1 else [*family, tests]:
                 try:

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use ipc_channel::ipc::{self, IpcSharedMemory};
@@ -57,6 +57,21 @@ fn in_bulk(c: &mut Criterion) {
 fn there_and_back(c: &mut Criterion) {
     let mut group = c.benchmark_group("there and back, u64");
 
+    let (here, there) = (Array::<u64>::new(16), Array::<u64>::new(16));
+    let lines = (here.expect("memory"), there.expect("memory"));
+    let mut seen = 0;
+    let peer = Peer::process(|| {
+        seen += 1;
+        lines.1.store(0, await_line(&lines.0, seen));
+    });
+    let mut sent = 0;
+    one_way(&mut group, "two cache lines, nothing else", &peer, || {
+        sent += 1;
+        lines.0.store(0, sent);
+        await_line(&lines.1, sent);
+    });
+    drop(peer);
+
     let (there, back) = (queue(), queue());
     let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
     one_way(&mut group, "phalanx Queue", &peer, || {
@@ -90,6 +105,36 @@ fn there_and_back(c: &mut Criterion) {
     });
     // The thread waits for nothing more than its orders.
     drop(peer);
+}
+
+/// Looks at a number until it is `wanted`, and returns it: the limit of what goes there and back.
+fn await_line(line: &Array<u64>, wanted: u64) -> u64 {
+    while line.load(0) != wanted {
+        std::hint::spin_loop();
+    }
+    wanted
+}
+
+/// The other side has slept for a while, and has to be woken.
+fn parked(c: &mut Criterion) {
+    const NAP: Duration = Duration::from_micros(500);
+    let mut group = c.benchmark_group("there and back, the other side asleep");
+    group.sample_size(10).measurement_time(Duration::from_millis(500));
+    let (there, back) = (queue(), queue());
+    let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
+    group.bench_function("phalanx Queue", |b| {
+        b.iter_custom(|count| {
+            let mut naps = Duration::ZERO;
+            let all = peer.rounds(count, || {
+                let begun = Instant::now();
+                std::thread::sleep(NAP);
+                naps += begun.elapsed();
+                there.put(7).expect("room");
+                black_box(back.take().expect("a message"));
+            });
+            all - naps
+        });
+    });
 }
 
 fn queue() -> Queue<u64> {
@@ -136,6 +181,7 @@ fn main() {
         .configure_from_args();
     in_bulk(&mut criterion);
     there_and_back(&mut criterion);
+    parked(&mut criterion);
     large(&mut criterion);
     criterion.final_summary();
 }

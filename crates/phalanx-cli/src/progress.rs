@@ -1,9 +1,11 @@
 //! How far a run is, in a line, at most ten times a second.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use phalanx::jobs::{Ending, Outcome};
 use phalanx_os::clock::Deadline;
+use phalanx_os::terminal;
 
 /// Where the line is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +14,17 @@ pub enum Place {
     Terminal(usize),
     /// Line by line in a file or a pipe: less often.
     Plain,
+}
+
+impl Place {
+    /// The standard error.
+    #[must_use]
+    pub fn standard_error() -> Self {
+        let error = std::io::stderr();
+        // A terminal that does not know its size is taken for one of the usual size.
+        let columns = error.is_terminal().then(|| terminal::columns(&error).unwrap_or(80));
+        columns.map_or(Self::Plain, Self::Terminal)
+    }
 }
 
 /// Counts jobs, and says when the line has to be shown anew.

@@ -1,7 +1,7 @@
 //! Runs what the command line asks for, and shows it.
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use phalanx::jobs::{Captured, Ending, Feed, Job, Order, Outcome, Stream, Watch};
 use phalanx_os::clock::Deadline;
 use phalanx_os::poll::{self, Interest, Readiness};
-use phalanx_os::terminal;
 
 use crate::code;
 use crate::feed::Jobs;
@@ -31,13 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<i32, Box<dyn Error>> {
     }
     let signals = Signals::new()?;
     let screen = Screen::new()?;
-    let place = match terminal::columns(io::stderr().as_fd()).filter(|_| io::stderr().is_terminal())
-    {
-        Some(columns) => Place::Terminal(columns),
-        None => Place::Plain,
-    };
     let bell = poll::set_of(&[signals.as_fd(), screen.broken()])?;
-    let progress = Progress::new(place, jobs.remaining());
+    let progress = Progress::new(Place::standard_error(), jobs.remaining());
     let mut shown = Shown { options, progress, signals, screen, bell };
     let result = options.runner.run_watched(&mut jobs, &mut shown);
     let Shown { progress, mut signals, mut screen, .. } = shown;

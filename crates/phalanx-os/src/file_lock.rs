@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 /// Takes the lock on the whole of a file that is open for writing, unless another process has it;
 /// returns whether it did.
@@ -25,12 +26,23 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// The process that has the lock; `None` if none has, or it cannot be seen from here.
+#[must_use]
+pub fn holder(file: &File) -> Option<u32> {
+    let found = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok()??;
+    Some(found.pid?.as_raw_nonzero().get().cast_unsigned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
 
     use super::*;
     use crate::wait::{ExitStatus, reap_blocking};
+
+    fn me() -> u32 {
+        std::process::id()
+    }
 
     #[test]
     fn a_lock_is_one_process_own_and_ends_with_it() -> io::Result<()> {
@@ -39,7 +51,7 @@ mod tests {
         let file = open()?;
         assert!(try_lock(&file)?);
         let child = crate::fork::run_in_child(|| match open().and_then(|file| try_lock(&file)) {
-            Ok(false) => 7,
+            Ok(false) if holder(&open().expect("it is there")) == crate::proc::parent(me()) => 7,
             _ => 1,
         })?;
         assert_eq!(reap_blocking(child)?, ExitStatus::Code(7));

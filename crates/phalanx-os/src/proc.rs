@@ -1,7 +1,9 @@
 //! What `/proc` says of a process and of the machine's memory.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The start time of a process, in clock ticks since boot: with the pid it names a process
 /// uniquely, although pids are used again. `None` if there is no such process.
@@ -9,6 +11,17 @@ use std::io::Read;
 /// Allocates nothing, so that it can be called between `fork` and `exec`.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)
+}
+
+/// The parent of a process; `None` if there is no such process, or its parent cannot be seen from here.
+#[must_use]
+pub fn parent(pid: u32) -> Option<u32> {
+    u32::try_from(stat_field(pid, 4)?).ok().filter(|&parent| parent != 0)
+}
+
+/// A field of `/proc/PID/stat` that is a number, counted from 1; allocates nothing.
+fn stat_field(pid: u32, number: usize) -> Option<u64> {
     let mut path = [0u8; 32];
     let len = {
         use std::io::Write;
@@ -19,20 +32,76 @@ pub fn start_time(pid: u32) -> Option<u64> {
     let path = std::str::from_utf8(&path[..len]).ok()?;
     let mut stat = [0u8; 1024];
     let len = File::open(path).ok()?.read(&mut stat).ok()?;
-    parse_start_time(&stat[..len])
+    parse_field(&stat[..len], number)
 }
 
-/// Field 22 of `/proc/PID/stat`; the second, the program's name, may contain blanks and brackets.
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
+/// Fields count from 1; the second, the program's name, may contain blanks and brackets.
+fn parse_field(stat: &[u8], number: usize) -> Option<u64> {
     let after_name = stat.iter().rposition(|&b| b == b')')? + 2;
-    let field = stat.get(after_name..)?.split(|&b| b == b' ').nth(19)?;
+    let field = stat.get(after_name..)?.split(|&b| b == b' ').nth(number.checked_sub(3)?)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Bytes of memory that the system could still hand out without swapping (`MemAvailable`).
+/// Bytes of memory that the system could still hand out to this process without swapping: of the machine
+/// (`MemAvailable`), or of its control groups, if that is less.
 #[must_use]
 pub fn memory_available() -> Option<u64> {
-    meminfo("MemAvailable:")
+    let machine = meminfo("MemAvailable:");
+    let rooms = LIMITED.get_or_init(|| {
+        let groups = memory_groups().into_iter();
+        groups.filter(|group| group.limit().is_some()).collect()
+    });
+    rooms.iter().filter_map(Group::room).chain(machine).min()
+}
+
+static LIMITED: OnceLock<Vec<Group>> = OnceLock::new();
+
+/// A memory control group: the folder with its files, and their names.
+struct Group {
+    folder: PathBuf,
+    is_old: bool,
+}
+
+impl Group {
+    /// What it may use, if it is limited at all: version 1 says so with a very large number.
+    fn limit(&self) -> Option<u64> {
+        let file = if self.is_old { "memory.limit_in_bytes" } else { "memory.max" };
+        self.number(file).filter(|limit| *limit < 1 << 60)
+    }
+
+    /// What it could still use: of what it uses, file pages that lie idle can be had back.
+    fn room(&self) -> Option<u64> {
+        let (file, idle) = match self.is_old {
+            true => ("memory.usage_in_bytes", "total_inactive_file "),
+            false => ("memory.current", "inactive_file "),
+        };
+        let stat = fs::read_to_string(self.folder.join("memory.stat")).ok()?;
+        let idle = stat.lines().find_map(|line| line.strip_prefix(idle)?.parse().ok()).unwrap_or(0);
+        Some((self.limit()? + idle).saturating_sub(self.number(file)?))
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
+    }
+}
+
+/// The memory control groups that the process is in, and all above them, as far as they can be seen.
+fn memory_groups() -> Vec<Group> {
+    let mut found = Vec::new();
+    for line in fs::read_to_string("/proc/self/cgroup").unwrap_or_default().lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let is_old = controllers.split(',').any(|one| one == "memory");
+        let root = match controllers {
+            "" => "/sys/fs/cgroup",
+            _ if is_old => "/sys/fs/cgroup/memory",
+            _ => continue,
+        };
+        let leaf = Path::new(root).join(path.trim_start_matches('/'));
+        let folders = leaf.ancestors().take_while(|folder| folder.starts_with(root));
+        found.extend(folders.map(|folder| Group { folder: folder.to_owned(), is_old }));
+    }
+    found
 }
 
 /// Bytes of memory of the machine (`MemTotal`).
@@ -45,31 +114,7 @@ pub fn memory_total() -> Option<u64> {
 /// `memory.limit_in_bytes`, all ancestors included), in bytes.
 #[must_use]
 pub fn memory_cgroup_limit() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mut lowest: Option<u64> = None;
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let (root, file) = match controllers {
-            "" => ("/sys/fs/cgroup", "memory.max"),
-            c if c.split(',').any(|c| c == "memory") => {
-                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            }
-            _ => continue,
-        };
-        let mut path = path.trim_end_matches('/');
-        loop {
-            let text = std::fs::read_to_string(format!("{root}{path}/{file}"));
-            if let Some(limit) = text.ok().and_then(|t| t.trim().parse::<u64>().ok()) {
-                lowest = Some(lowest.map_or(limit, |l| l.min(limit)));
-            }
-            match path.rfind('/') {
-                Some(parent) => path = &path[..parent],
-                None => break,
-            }
-        }
-    }
-    lowest
+    memory_groups().iter().filter_map(Group::limit).min()
 }
 
 /// Sends `signal` to the calling process itself.
@@ -121,7 +166,7 @@ mod tests {
     #[test]
     fn start_time_survives_names_with_brackets() {
         let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
-        assert_eq!(parse_start_time(stat), Some(12345));
+        assert_eq!(parse_field(stat, 22), Some(12345));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Reading and writing stream sockets without waiting and without `SIGPIPE`.
+//! Reading and writing stream sockets without waiting and without `SIGPIPE`, and writing to any descriptor.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -34,5 +35,20 @@ pub fn send_now(socket: impl AsFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+/// Writes a part of the bytes to whatever the descriptor is, waiting for room; returns how many.
+///
+/// # Errors
+/// `Interrupted` by a signal, or the kernel's refusal.
+pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    match rustix::io::write(&fd, bytes) {
+        Err(Errno::AGAIN) => {
+            let mut writable = [PollFd::new(&fd, PollFlags::OUT)];
+            rustix::event::poll(&mut writable, None)?;
+            Ok(0)
+        }
+        result => Ok(result?),
     }
 }

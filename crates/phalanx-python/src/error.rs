@@ -2,8 +2,8 @@
 
 use std::io;
 
-use pyo3::PyErr;
 use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
 
 /// Turns a refusal into the `OSError` of its number, which Python makes the fitting subclass.
 ///
@@ -17,4 +17,21 @@ pub(crate) fn os_error(error: io::Error) -> PyErr {
         }
         None => error.into(),
     }
+}
+
+/// An exception like this one, to be raised in its stead.
+///
+/// One that is raised refers to the frames that it goes through, and these to whatever they use. If that
+/// keeps the exception, for it is to be raised again, none of them can ever go. So what is kept is
+/// not what is raised. An exception that cannot be copied stands for itself.
+pub(crate) fn twin(error: &Bound<'_, PyAny>) -> PyErr {
+    let copy = || -> PyResult<Bound<'_, PyAny>> {
+        let copy = error.py().import("copy")?.getattr("copy")?.call1((error,))?;
+        if !copy.get_type().is(error.get_type()) {
+            return Ok(error.clone());
+        }
+        copy.setattr("__cause__", error.getattr("__cause__")?)?;
+        Ok(copy)
+    };
+    PyErr::from_value(copy().unwrap_or_else(|_| error.clone()))
 }

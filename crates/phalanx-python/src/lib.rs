@@ -6,6 +6,7 @@ mod codec;
 mod error;
 mod ffi;
 mod interrupt;
+mod jobs;
 mod manager;
 mod message;
 mod pool;
@@ -23,18 +24,25 @@ mod _core {
     use crate::codec::{
         _CodecFunctions, _adopts_main, _codec_buffers, _codec_dump_exception, _codec_dumps,
         _codec_load_exception, _codec_loads, _codec_ship, adopt_global, begin_adopting,
-        begin_adopting_all, register_inherited, register_reducer, set_main_by_value,
+        begin_adopting_all, register_inherited, register_reducer, register_shared,
+        set_main_by_value,
     };
     #[pymodule_export]
     use crate::ffi::{Segment, SharedBlock, SharedBuffer};
     #[pymodule_export]
+    use crate::jobs::{JobResult, run_command, run_jobs};
+    #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
+    #[pymodule_export]
+    use crate::pool::{_reseed_numpy, LineWriter, Seeds, cancelled, rng};
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]
     use crate::pool::{CallStream, Delayed, Sharing};
     #[pymodule_export]
     use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService, FutureBase, FutureCondition};
+    #[pymodule_export]
+    use crate::pool::{TermedIterator, TermedPool};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]

@@ -15,18 +15,23 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::arena::{AllocError, Arena, Chunk, ChunkState, Magazines};
 use crate::failpoint;
 use crate::object::ObjectHeader;
+use crate::passage;
 use crate::patience::Patience;
 use crate::peers::{Peers, SlotId};
 use crate::slot::Generation;
 use crate::sweep;
+use crate::sync::Deadline;
 use crate::table::Life;
+
+/// So often at most are processes asked after whose end nobody may have told of.
+const LOOK_FOR_ORPHANS_NS: u64 = 100_000_000;
 
 /// What a process keeps for itself, under one lock so that a fork can copy it whole.
 struct Local {
@@ -42,7 +47,10 @@ struct Local {
 pub struct Family {
     arena: Arena,
     me: AtomicU16,
+    /// When this process last asked after those whose parents have ended.
+    orphans_at: AtomicU64,
     local: Mutex<Local>,
+    freed_passages: AtomicBool,
 }
 
 impl std::fmt::Debug for Family {
@@ -144,7 +152,13 @@ impl Family {
         }
         let local =
             Local { magazines: Magazines::new(), holds: HashMap::new(), children: HashMap::new() };
-        let family = Self { arena, me: AtomicU16::new(place.raw()), local: Mutex::new(local) };
+        let family = Self {
+            arena,
+            me: AtomicU16::new(place.raw()),
+            orphans_at: AtomicU64::new(0),
+            local: Mutex::new(local),
+            freed_passages: AtomicBool::new(false),
+        };
         let family: &'static Self = Box::leak(Box::new(family));
         // The handlers first: a child forked in between would take itself for its parent.
         phalanx_os::fork::at_fork(before_fork, after_fork_in_parent, after_fork_in_child)?;
@@ -177,6 +191,7 @@ impl Family {
     /// A place for a child. When there is none left, those are looked for whose process has ended
     /// without anybody telling.
     fn reserve(&self) -> Option<SlotId> {
+        self.sweep_orphans();
         let (table, me) = (self.arena.table(), self.me().raw());
         let any = || {
             table.reserve(me).or_else(|| {
@@ -195,6 +210,33 @@ impl Family {
         };
         aside.into_iter().for_each(|place| table.unreserve(place));
         place
+    }
+
+    /// Repairs what processes left whose end nobody has told of: their parents have ended before, or
+    /// have forked and reaped them without us. What such a process holds is otherwise kept until its
+    /// place is needed.
+    fn sweep_orphans(&self) {
+        let now = Deadline::now().as_nanos();
+        let last = self.orphans_at.load(Ordering::Relaxed);
+        if now < last.saturating_add(LOOK_FOR_ORPHANS_NS)
+            || self
+                .orphans_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        let (table, me) = (self.arena.table(), self.me());
+        let parent = table.parent(me);
+        for slot in table.ids() {
+            // The end of our own parent is our end. A child that has not been reaped will be.
+            let is_ours = table.parent(slot) == Some(me);
+            let is_orphan = table.parent(slot).is_none() && slot != me && Some(slot) != parent;
+            let may_be_over = is_orphan || (is_ours && table.is_reaped(slot));
+            if may_be_over && table.life(slot) == Life::Dead {
+                sweep::bury(self, slot);
+            }
+        }
     }
 
     /// Asks after every process of the family, and repairs what the dead ones left.
@@ -265,6 +307,9 @@ impl Family {
     /// is left alone.
     pub fn free(&self, chunk: Chunk) {
         if self.arena.state_of(chunk) == (ChunkState::Owned, Some(self.me())) {
+            if passage::forget(&self.arena, chunk) {
+                self.freed_passages.store(true, Ordering::Release);
+            }
             self.arena.free(chunk, &mut self.local().magazines);
         }
     }
@@ -280,6 +325,26 @@ impl Family {
 
     pub(crate) fn note_hold(&self, offset: u64) {
         *self.local().holds.entry(offset).or_insert(0) += 1;
+    }
+
+    /// Holds an object that cannot end meanwhile.
+    pub(crate) fn take_hold(&self, offset: u64, header: &ObjectHeader) {
+        let mut local = self.local();
+        header.holders().add(self.me());
+        *local.holds.entry(offset).or_insert(0) += 1;
+    }
+
+    /// Whether this process has freed a passage unopened since it was last asked.
+    pub(crate) fn has_freed_passages(&self) -> bool {
+        self.freed_passages.load(Ordering::Relaxed)
+            && self.freed_passages.swap(false, Ordering::AcqRel)
+    }
+
+    /// Destroys what was named by messages that have been freed unread and that nobody holds.
+    pub fn collect(&self) {
+        if self.has_freed_passages() {
+            sweep::collect_freed(self);
+        }
     }
 
     /// Notes a handle to an object if `is_ours` says that this process holds it. No other thread

@@ -37,6 +37,8 @@ pub mod leases;
 mod loom_tests;
 #[cfg(not(loom))]
 pub mod object;
+#[cfg(not(loom))]
+pub mod passage;
 pub mod patience;
 pub mod peers;
 pub mod ring;

@@ -82,7 +82,8 @@ impl ObjectKind {
 #[repr(C, align(64))]
 pub struct ObjectHeader {
     kind: AtomicU32,
-    unused: AtomicU32,
+    /// Not zero once a message may have named the object.
+    sent: AtomicU32,
     len: AtomicU64,
     holders: Holders,
 }
@@ -97,6 +98,14 @@ unsafe impl ShmSafe for ObjectHeader {}
 impl ObjectHeader {
     pub(crate) fn kind(&self) -> Option<ObjectKind> {
         ObjectKind::from_raw(self.kind.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn mark_as_sent(&self) {
+        self.sent.store(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst) != 0
     }
 
     pub(crate) fn holders(&self) -> &Holders {
@@ -176,6 +185,7 @@ impl<T: SharedObject> Shared<T> {
         let header: &ObjectHeader = family.arena().at(chunk.offset());
         header.holders.clear();
         header.len.store(tail as u64, Ordering::Relaxed);
+        header.sent.store(0, Ordering::Relaxed);
         header.kind.store(T::KIND as u32, Ordering::Relaxed);
         header.holders.add(me);
         let object = (ChunkState::Object, None);

@@ -28,6 +28,15 @@ const LOCK_ROUND_NS: u64 = 300;
 const HOT_NS: u32 = 200;
 const HOT_PAUSES: u32 = 100;
 const HOT_PROBE_EVERY: u32 = 16;
+/// How long messages of a stream are left to gather, before they are taken together.
+const GATHER_NS: u64 = 3_000;
+/// So many have to have come by then; otherwise it is not tried again for so many waits, and for twice as
+/// many the next time.
+const GATHERED: usize = 16;
+const LET_BE_LEAST: u32 = 16;
+const LET_BE_MOST: u32 = 1024;
+/// Pauses between two looks of a wait that is not urgent.
+const SELDOM_PAUSES: u32 = 16;
 /// Long enough for the scheduler to move a peer to a processor that is idle.
 const LONG_PHASE_NS: u64 = 12_000_000;
 const SHORT_PHASE_NS: u64 = 300_000_000;
@@ -45,7 +54,9 @@ pub struct Spin {
     cap_ns: AtomicU32,
     phase: Phase,
     long_round_ns: u64,
+    pauses: u32,
     hot: Option<Hot>,
+    stream: Stream,
 }
 
 /// Whether rounds are long or short at present, and what came of it.
@@ -130,6 +141,42 @@ impl Hot {
     }
 }
 
+/// Whether messages come as a stream: faster than a processor can tell another of each. Who takes each at
+/// once then takes the lines in which they lie out of the hands of who writes them, many times over, so
+/// that both are several times slower. Whether it is one can only be found out by letting some gather, and
+/// so that is tried now and then.
+#[derive(Debug)]
+struct Stream {
+    /// Waits until the next try.
+    let_be: AtomicU32,
+    next_let_be: AtomicU32,
+}
+
+impl Stream {
+    const fn new() -> Self {
+        Self { let_be: AtomicU32::new(0), next_let_be: AtomicU32::new(LET_BE_LEAST) }
+    }
+
+    /// Whether this wait lets messages gather.
+    fn gathers(&self) -> bool {
+        let left = self.let_be.load(Ordering::Relaxed);
+        if left > 0 {
+            self.let_be.store(left - 1, Ordering::Relaxed);
+        }
+        left == 0
+    }
+
+    fn note(&self, gathered: usize) {
+        if gathered >= GATHERED {
+            self.next_let_be.store(LET_BE_LEAST, Ordering::Relaxed);
+        } else {
+            let waits = self.next_let_be.load(Ordering::Relaxed);
+            self.let_be.store(waits, Ordering::Relaxed);
+            self.next_let_be.store((waits * 2).min(LET_BE_MOST), Ordering::Relaxed);
+        }
+    }
+}
+
 impl Default for Spin {
     fn default() -> Self {
         Self::new()
@@ -147,7 +194,9 @@ impl Spin {
             cap_ns: AtomicU32::new(cap),
             phase: Phase::new(),
             long_round_ns: ROUND_NS,
+            pauses: 1,
             hot: None,
+            stream: Stream::new(),
         }
     }
 
@@ -162,12 +211,11 @@ impl Spin {
         spin
     }
 
-    /// One for who waits for messages. If they come faster than a look at the word that announces them
-    /// takes, looks are rare, and find several.
+    /// One for waits that are not urgent, and whose looks disturb those who are waited for: they are rare.
     #[must_use]
-    pub const fn for_streams() -> Self {
+    pub const fn seldom() -> Self {
         let mut spin = Self::new();
-        spin.hot = Some(Hot::new());
+        spin.pauses = SELDOM_PAUSES;
         spin
     }
 
@@ -176,6 +224,23 @@ impl Spin {
         let ns = u32::try_from(cap.as_nanos()).unwrap_or(u32::MAX);
         self.cap_ns.store(ns, Ordering::Relaxed);
         self.budget_ns.fetch_min(ns, Ordering::Relaxed);
+    }
+
+    /// Busy-waits until a message is `there` or the budget is used up; whether one is. If they come as a
+    /// stream, by the `count` of them, some are left to gather before the first look.
+    pub fn until_some(&self, there: impl Fn() -> bool, count: impl Fn() -> usize) -> bool {
+        if !cfg!(loom) && self.cap_ns.load(Ordering::Relaxed) > 0 && self.stream.gathers() {
+            let end = Deadline::now().as_nanos() + GATHER_NS;
+            while Deadline::now().as_nanos() < end {
+                (0..CHECKS).for_each(|_| std::hint::spin_loop());
+            }
+            let gathered = count();
+            self.stream.note(gathered);
+            if gathered > 0 {
+                return true;
+            }
+        }
+        self.until(|| there().then_some(())).is_some()
     }
 
     /// Busy-waits until `ready` gives a value or the budget is used up.
@@ -190,7 +255,7 @@ impl Spin {
         }
         let start = Deadline::now().as_nanos();
         let length = self.phase.round(start, self.long_round_ns);
-        let (pauses, probes) = self.hot.as_ref().map_or((1, false), Hot::pauses);
+        let (pauses, probes) = self.hot.as_ref().map_or((self.pauses, false), Hot::pauses);
         let mut charged = 0;
         let mut round = 0;
         loop {

@@ -13,6 +13,7 @@ use crate::arena::{Arena, Chunk, ChunkState};
 use crate::failpoint;
 use crate::family::Family;
 use crate::object::{Bytes, HEADER_LEN, ObjectHeader, ObjectKind, SharedObject};
+use crate::passage;
 use crate::peers::{Peers, SlotId};
 use crate::slot::Generation;
 use crate::table::ProcessTable;
@@ -83,7 +84,7 @@ fn clean_up(family: &Family, dead: SlotId) {
             header.holders().remove(dead);
             failpoint!("sweep.object.unheld");
         }
-        if !header.holders().any() {
+        if !header.holders().any() && !passage::is_awaited(arena, chunk.offset()) {
             destroy(family, chunk);
         }
     });
@@ -91,6 +92,35 @@ fn clean_up(family: &Family, dead: SlotId) {
     arena.settle_accounts(dead);
     failpoint!("sweep.settled");
     arena.free_owned_by(dead);
+    failpoint!("sweep.chunks.freed");
+    // Passages of the dead were among them, or it died before it had looked at what it had freed.
+    if arena.has_passages() {
+        collect(family);
+    }
+}
+
+/// Destroys the objects that nobody holds or awaits; with them may go passages that name others.
+fn collect(family: &Family) {
+    let arena = family.arena();
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        arena.for_each_object(|chunk| {
+            let (header, offset): (&ObjectHeader, _) = (arena.at(chunk.offset()), chunk.offset());
+            if header.was_sent() && !header.holders().any() && !passage::is_awaited(arena, offset) {
+                destroy(family, chunk);
+                goes_on |= arena.state_of(chunk).0 != ChunkState::Object;
+                failpoint!("sweep.collected");
+            }
+        });
+    }
+}
+
+/// The same after this process has freed passages.
+pub(crate) fn collect_freed(family: &Family) {
+    if let Some(_right) = family.housekeeping(OTHERS) {
+        collect(family);
+    }
 }
 
 /// Destroys the object at `offset` if still nobody holds it.
@@ -100,8 +130,15 @@ pub(crate) fn destroy_unheld(family: &Family, offset: u64) {
         return;
     };
     let is_object = family.arena().state_of(chunk).0 == ChunkState::Object;
-    if is_object && !family.arena().at::<ObjectHeader>(offset).holders().any() {
+    let arena = family.arena();
+    if is_object
+        && !arena.at::<ObjectHeader>(offset).holders().any()
+        && !passage::is_awaited(arena, offset)
+    {
         destroy(family, chunk);
+        if family.has_freed_passages() {
+            collect(family);
+        }
     }
 }
 

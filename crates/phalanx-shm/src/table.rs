@@ -114,6 +114,13 @@ impl ProcessTable {
         (1..=end).filter_map(SlotId::from_raw)
     }
 
+    /// Whether the slot's process has a name and there is no process of that number, not even one that
+    /// has ended. Costs little.
+    pub(crate) fn is_reaped(&self, id: SlotId) -> bool {
+        let slot = self.slot(id);
+        slot.state().stage() == Stage::Live && !pidfd::may_exist(slot.name().pid())
+    }
+
     /// Reserves a place for a process that `parent` (0: nobody) is about to start.
     pub fn reserve(&self, parent: u16) -> Option<SlotId> {
         let start = self.hint.fetch_add(1, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! The state of the shared memory in words, to find out why a program stands still.
 //!
-//! Nothing here takes a lock, waits for anybody or changes anything, so it may be asked at any moment,
-//! of this process's family ([`dump_state`]) or, from outside, of a program that hangs
-//! ([`dump_state_of`]). What it says is for people, and may change with every version.
+//! [`dump_state`] takes no lock, waits for nobody and changes nothing, so it may be asked at any moment;
+//! [`dump_state_of`] does the same from outside, of a program that hangs. What they say is for people, and
+//! may change with every version.
 
 use std::fs::{self, File};
 use std::io;
@@ -61,8 +61,10 @@ pub fn dump_state_of(pid: u32) -> io::Result<String> {
 }
 
 /// How many chunks of shared memory are in use and for what, and how many bytes back them; nothing if
-/// nothing has been shared yet. For accounting in tests.
+/// nothing has been shared yet. For accounting in tests: what ended processes left is given back first.
 #[must_use]
 pub fn census() -> Option<(Census, u64)> {
-    Family::existing().map(|family| (family.arena().census(), family.arena().committed_bytes()))
+    let family = Family::existing()?;
+    family.sweep_all();
+    Some((family.arena().census(), family.arena().committed_bytes()))
 }

@@ -69,6 +69,7 @@
 //! | [`value`] | [`Value`] and [`Array`]: numbers and plain structures that processes share, with atomic operations |
 //! | [`bytes`] | [`SharedBytes`]: large buffers that are handed from process to process without a copy |
 //! | [`process`] | one function in a process of its own, forked, fresh or a copy of a prepared one |
+//! | [`seed`] | seeds for streams of random numbers, one for each task |
 //! | [`cache`] | computed values on disk, which many processes share: each computed once, none returned damaged |
 //! | [`serve`] | messages over sockets with many clients, in one event loop |
 //! | [`wait`] | one wait for any of several queues, pipes and descriptors |
@@ -125,6 +126,7 @@ pub mod process;
 pub mod program;
 pub mod queue;
 pub mod remote;
+pub mod seed;
 pub mod serve;
 pub mod stash;
 pub mod sync;
@@ -160,3 +162,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
 struct Guide;
+
+/// The programs of the guide to scripts, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/scripts.md")]
+struct ScriptsGuide;

@@ -25,6 +25,7 @@ use phalanx_shm::arena::{AllocError, Chunk};
 use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
 use phalanx_shm::object::{Bytes, PAYLOAD_START, Shared};
+use phalanx_shm::passage::{self, Hold};
 use phalanx_shm::ring::{INLINE_MAX, Record, Taken};
 
 /// Buffers begin at multiples of this many bytes.
@@ -174,6 +175,15 @@ impl Parcel {
     }
 }
 
+impl Parcel {
+    /// Makes the objects the message's, for which it has a last buffer as long as the list of them.
+    pub(crate) fn load(&mut self, holds: &[Hold]) {
+        let len = passage::list_len(holds.len());
+        passage::load(self.family, self.chunk, PAYLOAD_START + self.next, holds);
+        self.next = (self.next + len).next_multiple_of(ALIGNMENT);
+    }
+}
+
 /// How many bytes a parcel has.
 fn parcel_len(frame: &[u8], buffers: &[usize]) -> usize {
     let end = buffers.iter().try_fold(LENGTH + frame.len(), |end, len| {
@@ -274,6 +284,12 @@ impl Arrived {
         Ok(Self { family, chunk, len })
     }
 
+    /// The holds on objects whose handles are in the message, which are this process's from now on. None
+    /// too if a process is stopped in the middle of a sweep: then the handles cannot be decoded.
+    pub(crate) fn open_passage(&self) -> Vec<Hold> {
+        passage::open(self.family, self.chunk).unwrap_or_default()
+    }
+
     /// Appends the frame to `out`.
     ///
     /// # Errors
@@ -336,6 +352,8 @@ impl Arrived {
 impl Drop for Arrived {
     fn drop(&mut self) {
         self.family.free(self.chunk);
+        // If it named objects, they may have ended with it.
+        self.family.collect();
     }
 }
 

@@ -206,6 +206,22 @@ fn a_value_that_needs_itself_does_not_wait_for_itself() {
 }
 
 #[test]
+fn a_child_whose_parent_waits_for_it_does_not_wait_for_the_parent() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let outer = folder.open().get_or_compute("shelf", key(1), || {
+        let child = child(|| {
+            let inner = folder.open().get_or_compute("shelf", key(1), || b"child".to_vec());
+            assert_eq!(inner.expect("locks"), b"child");
+        });
+        joined_well(&child);
+        b"parent".to_vec()
+    });
+    assert_eq!(outer.expect("locks"), b"parent");
+    assert_eq!(read(&folder.open(), 1), Some(b"parent".to_vec()));
+}
+
+#[test]
 fn who_waits_takes_over_when_the_first_gives_up() {
     let folder = Folder::new();
     let cache = folder.open();

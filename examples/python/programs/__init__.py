@@ -44,6 +44,8 @@ NAMES = (
     "verify_prime_naive",
     "verify_prime_prechecked",
     "verify_prime_flagged",
+    "verify_prime_search",
+    "seeded_pi",
     "failing_map",
     "failing_apply_async",
     # Queues, pipes, locks, shared memory
@@ -57,18 +59,36 @@ NAMES = (
     "printing_guarded",
     "value_array",
     "shared_array",
+    "manager_objects",
+    # Executors
+    "executor_map",
+    "executor_submit",
+    "executor_fibonacci",
+    "executor_failing_map",
+    "executor_failing_submit",
+    "executor_lock",
+    # Parallel and Memory, compared with joblib
+    "parallel_squares",
+    "parallel_pi",
+    "parallel_generator",
+    "memory_pi",
+    "memory_hits",
     # Start methods
     "start_methods",
 )
 
-NOT_IN_THIS_STAGE = (
-    "executors (concurrent.futures: map, submit, as_completed)",
-    "a manager's dict, list, Lock and Value",
-    "joblib's Parallel and delayed",
-    "joblib's Memory",
-    "a flag kept by a Redis server",
-)
+NOT_IN_THIS_STAGE = ("a flag kept by a Redis server",)
 
 NEED_NUMPY = frozenset(
-    {"chunks_map", "chunks_map_async", "chunks_and_back", "sigmoid_pool", "sigmoid_queue", "pi_numpy"},
+    {
+        "chunks_map",
+        "chunks_map_async",
+        "chunks_and_back",
+        "sigmoid_pool",
+        "sigmoid_queue",
+        "pi_numpy",
+        "seeded_pi",
+    }
 )
+
+NEED_JOBLIB = frozenset({"parallel_squares", "parallel_pi", "parallel_generator", "memory_pi", "memory_hits"})

@@ -7,6 +7,7 @@ import statistics
 import time
 import traceback
 
+from touring import rivals
 from touring.watchdog import watchdog
 
 
@@ -88,6 +89,7 @@ def _run(module, label, mp, scale, limit, outcome):
             start = time.perf_counter()
             answer = module.program(mp, scale)
             seconds = time.perf_counter() - start
+            rivals.let_go()
             left = mp.active_children()
     except Exception as error:
         outcome.error = f"{label}: {type(error).__name__}: {_first_line(error)}"

@@ -67,6 +67,8 @@ def footer(outcomes, first, second, seconds, method, missing, quick):
     lines.append(
         f"Python {platform.python_version()}, start method {method}, {os.cpu_count()} processors, {seconds:.0f} s."
     )
+    if any(outcome.title.startswith(("Parallel", "Memory")) for outcome in outcomes):
+        lines.append(f"Parallel and Memory: joblib's stand in the column of the {first}.")
     if quick:
         lines.append("Run with --quick: a tenth of the work, one turn each; too little to judge speed by.")
     lines.extend(textwrap.wrap(f"Not in this tour: {'; '.join(missing)}.", 100))

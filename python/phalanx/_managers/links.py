@@ -149,6 +149,10 @@ class _Link:
         if kind == "#RETURN":
             self._channel.go_on_with(here)
 
+    def shut_down(self, timeout):
+        """Ask the server to end; it has so many seconds to say that it will."""
+        _result(*self._channel.call((None, "shutdown", (), {}), timeout))
+
     def control(self, funcname, *args, **kwds):
         """Have the server itself do something."""
         return _result(*self.call((None, funcname, args, kwds)))

@@ -13,7 +13,7 @@ from joblib._parallel_backends import (  # type: ignore[import-untyped]
     SequentialBackend,
 )
 
-from .. import _crews
+from .. import _crews, _memory_maps
 from .._core import Sharing, cpu_count
 from ..process import current_process
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PhalanxBackend"]
 
 
-class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs the batches of joblib's `Parallel` in the worker processes of phalanx."""
 
     supports_retrieve_callback = True
@@ -35,7 +35,11 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     _crew: "Any" = None
     _sharing: "Any" = None
-    _parameters: "dict[str, Any]" = {}
+    _parameters: "Any" = None
+
+    @property
+    def _workers(self):
+        return self._crew
 
     def effective_n_jobs(self, n_jobs: "int | None") -> int:
         """Return how many tasks run beside each other."""
@@ -89,7 +93,9 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def start_call(self) -> None:
         """Begin a call: what its tasks have in common is shared among them."""
         min_bytes, mode = self._parameters.get("max_nbytes"), self._parameters.get("mmap_mode")
-        self._sharing = None if min_bytes is None or mode is None else Sharing(min_bytes, mode == "r")
+        if min_bytes is not None and mode is not None:
+            self._sharing = Sharing(min_bytes, mode == "r")
+            _memory_maps.share()
 
     def stop_call(self) -> None:
         """End a call."""

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "migration" / "joblib.md"
 SUITES = ("parallel", "backend")
 #: What shows within seconds whether the whole is in order.
-FAST = "kwargs or simple or as_context_manager or error_in_task or exhausted or pickling"
+FAST = "kwargs or as_context_manager or error_in_task or exhausted or pickling or timeout_success"
 
 #: For `parallel`: these names of the tests are phalanx's.
 NAMES = ("Parallel", "cpu_count", "delayed", "effective_n_jobs", "parallel_backend", "parallel_config")
@@ -41,9 +41,17 @@ def program(suite: str) -> str:
     if spec is None or spec.origin is None:
         sys.exit("error: joblib's tests are not installed: python -m pip install joblib")
     text = (Path(spec.origin).parent / "test_parallel.py").read_text()
+    # Programs that the tests write and run by themselves.
+    mine = "from joblib import Parallel, delayed"
+    if suite == "parallel":
+        text = text.replace(mine + "\n", "from phalanx import Parallel, delayed\n")
+        text = text.replace(mine + ", hash", "from joblib import hash\nfrom phalanx import Parallel, delayed")
+    else:
+        text = text.replace(mine, "import phalanx\n" + mine)
     if suite == "backend":
         text = text.replace('"loky"', '"phalanx"').replace("LokyBackend", "PhalanxBackend")
-        text = text.replace("    PhalanxBackend,\n", "", 1).replace("_parallel_backends.PhalanxBackend", "_parallel_backends.LokyBackend")
+        text = text.replace("    PhalanxBackend,\n", "", 1)
+        text = text.replace("_parallel_backends.PhalanxBackend", "_parallel_backends.LokyBackend")
         start = "from joblib._parallel_backends import ("
         mine = (
             "import phalanx\nfrom phalanx.backends.joblib import PhalanxBackend\n"

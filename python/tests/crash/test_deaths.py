@@ -85,8 +85,7 @@ def allocate_and_die(task):
 
 def counted(task):
     number, counters = task
-    with counters.get_lock():
-        counters[number] += 1
+    counters[number] += 1  # nobody else changes this one
     time.sleep(0.001)
     return number
 
@@ -95,7 +94,7 @@ def counted(task):
 def test_ten_kills_at_random_among_three_hundred_tasks(default_ctx, door, seed):
     """Busy or idle: each kill costs one task at most, and nothing is done twice."""
     choose = random.Random(seed)
-    counters = default_ctx.Array("i", 300, on_owner_death="release")
+    counters = default_ctx.RawArray("i", 300)
     stop, killed = threading.Event(), []
 
     def kill():

@@ -251,3 +251,56 @@ def test_shared_memory_comes_back_after_deaths(default_ctx):
     with open("/proc/self/status") as status:
         shared = next(int(line.split()[1]) for line in status if line.startswith("RssShmem"))
     assert shared * 1024 < 30 * 30_000_000 / 2
+
+
+# --- sizes and numbers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_many_items_put_and_the_producer_joined_at_once(default_ctx, count):
+    """Nothing is lost with a producer that ends, however much lies in the queue."""
+    queue = default_ctx.Queue()
+    process = default_ctx.Process(target=targets.put_many, args=(queue, range(count)))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert [queue.get() for _ in range(count)] == list(range(count))
+    queue.close()
+
+
+SIZES = [1, 100, 9000, 1 << 20, 20 << 20]
+
+
+@pytest.mark.parametrize("largest", [20 << 20, pytest.param(200 << 20, marks=pytest.mark.slow)])
+def test_killed_writers_among_items_of_all_sizes(default_ctx, largest):
+    """Every item that was put arrives once, whole, in its producer's order."""
+    queue, put = default_ctx.Queue(), default_ctx.RawArray("q", 3)
+    sizes = [*SIZES, largest]
+    writers = [default_ctx.Process(target=put_and_count, args=(queue, put, tag, sizes)) for tag in range(3)]
+    for process in writers:
+        process.start()
+    seen = [0] * 3
+    while seen[0] < 4:
+        tag, number, item = queue.get()
+        assert number == seen[tag] and item == bytes([number % 7]) * sizes[number % len(sizes)]
+        seen[tag] += 1
+    for process in writers:
+        process.kill()
+        process.join()
+    while True:
+        try:
+            tag, number, item = queue.get(timeout=0.2)
+        except standard_queue.Empty:
+            break
+        assert number == seen[tag] and item == bytes([number % 7]) * sizes[number % len(sizes)]
+        seen[tag] += 1
+    assert all(put[tag] <= seen[tag] <= put[tag] + 1 for tag in range(3))
+    queue.close()
+
+
+def put_and_count(queue, put, tag, sizes):
+    number = 0
+    while True:
+        queue.put((tag, number, bytes([number % 7]) * sizes[number % len(sizes)]))
+        put[tag] = number + 1
+        number += 1

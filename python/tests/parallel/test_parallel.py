@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from operator import neg
 
 import numpy
@@ -16,7 +15,7 @@ import phalanx
 import pytest
 import targets
 from phalanx import Parallel, WorkerDiedError, _crews, delayed, effective_n_jobs, parallel_config
-from support import run_script, runs, wait_until
+from support import Script, run_script, runs, wait_until
 
 HOW = ("processes", "threads")
 
@@ -38,6 +37,10 @@ def nap(seconds, value=None):
 
 def pid(_=None):
     return os.getpid()
+
+
+def warned_of_waste():
+    return pytest.warns(UserWarning, match="cancelled|not used")
 
 
 def die():
@@ -86,7 +89,7 @@ class TestBothWays:
             delayed(neg)(n) for n in itertools.count()
         )
         assert list(itertools.islice(results, 500)) == [-n for n in range(500)]
-        with warnings.catch_warnings(record=True):
+        with warned_of_waste():
             results.close()
 
     def test_a_generator_is_held_back_by_its_reader(self, backend):
@@ -102,7 +105,8 @@ class TestBothWays:
         time.sleep(0.3)
         # What is ahead of the reader depends on how many travel together: tiny tasks, many.
         assert len(read) < 5000
-        results.close()
+        with warned_of_waste():
+            results.close()
 
     def test_unordered_results_come_as_they_are_ready(self, backend):
         calls = [delayed(nap)(1.5, "slow"), *(delayed(nap)(0, "fast") for _ in range(3))]
@@ -151,7 +155,7 @@ class TestBothWays:
         parallel = Parallel(2, backend=backend, return_as="generator")
         results = parallel(delayed(nap)(0.01, n) for n in range(1000))
         assert next(results) == 0
-        with pytest.warns(UserWarning, match="cancelled|not used"):
+        with warned_of_waste():
             del results
             gc.collect()
         assert next(parallel([delayed(neg)(1)])) == -1
@@ -259,6 +263,42 @@ class TestWorkers:
         for pid in map(int, done.stdout.split()):
             wait_until(lambda pid=pid: not runs(pid), "the worker has ended")
 
+    @pytest.mark.parametrize("backend", HOW)
+    def test_an_interrupt_ends_it_at_once(self, tmp_path, backend):
+        program = f"""
+            import time
+            from phalanx import Parallel, delayed
+
+            def task(number):
+                print("began", flush=True)
+                time.sleep(3 if "{backend}" == "threads" else 60)
+
+            try:
+                Parallel(2, backend="{backend}")(delayed(task)(n) for n in range(10))
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            print(Parallel(2)(delayed(abs)(-n) for n in range(3)), flush=True)
+        """
+        with Script(tmp_path, program) as script:
+            assert script.line() == "began"
+            script.signal_group(signal.SIGINT)
+            done = script.finish()
+        assert done.returncode == 0 and "Traceback" not in done.stderr
+        assert done.stdout.splitlines()[-2:] == ["interrupted", "[0, 1, 2]"]
+
+    def test_a_killed_parent_leaves_no_worker(self, tmp_path):
+        program = """
+            import os, time
+            from phalanx import Parallel, delayed
+            print(*set(Parallel(2)(delayed(os.getpid)() for _ in range(50))), flush=True)
+            time.sleep(60)
+        """
+        with Script(tmp_path, program) as script:
+            workers = [int(pid) for pid in script.line().split()]
+            os.kill(script.pid, signal.SIGKILL)
+            for worker in workers:
+                wait_until(lambda worker=worker: not runs(worker), "the worker has ended")
+
     def test_a_task_may_start_processes(self):
         assert Parallel(2)(delayed(start_one)(n) for n in range(2)) == [0, 1]
 
@@ -356,6 +396,42 @@ class TestArrays:
         assert most < 400_000_000
 
 
+class TestMemoryMaps:
+    def test_what_tasks_write_is_in_the_file(self, tmp_path):
+        output = numpy.memmap(tmp_path / "sums", dtype="f8", mode="w+", shape=(6, 2))
+        Parallel(2)(delayed(fill)(output[number], number) for number in range(6))
+        assert output.tolist() == [[n, n] for n in range(6)]
+        Parallel(2)(delayed(fill)(output[:, number], number + 10) for number in range(2))
+        assert output.tolist() == [[10, 11]] * 6
+
+    def test_they_are_not_copied(self, tmp_path):
+        whole = numpy.memmap(tmp_path / "data", dtype="i4", mode="w+", shape=(100, 1000))
+        whole[:] = numpy.arange(100_000).reshape(100, 1000)
+        whole.flush()
+        data = numpy.memmap(tmp_path / "data", dtype="i4", mode="r", shape=(100, 1000))
+        parts = [data, data[3:7], data[:, 10:20], data[::2, ::3], data.T]
+        # What runs backwards, or is nowhere, travels as a copy.
+        copied = [data[::-1], data[5:5]]
+        seen = Parallel(2, max_nbytes="1G")(delayed(kind_of_array)(part) for part in parts + copied)
+        assert [total for _, total, _ in seen] == [int(part.sum()) for part in parts + copied]
+        assert [(kind, writable) for kind, _, writable in seen[:5]] == [("memmap", False)] * 5
+
+    def test_queues_still_copy_them(self, tmp_path):
+        array = numpy.memmap(tmp_path / "data", dtype="f8", mode="w+", shape=(3,))
+        Parallel(2)([delayed(fill)(array, 1)])
+        with phalanx.Pool(1) as pool:
+            pool.apply(fill, (array, 2))
+        assert array.tolist() == [1, 1, 1]
+
+
+def fill(array, value):
+    array[:] = value
+
+
+def kind_of_array(array):
+    return type(array).__name__, int(array.sum()), array.flags.writeable
+
+
 def look_at(array, number):
     return array.flags.writeable, float(array.sum()) + number, number
 
@@ -370,10 +446,16 @@ def first_of(large, small):
 
 
 def shared_memory_in_use():
-    """Bytes of shared memory that the machine uses."""
-    with open("/proc/meminfo") as lines:
-        fields = dict(line.split(":") for line in lines)
-    return int(fields["Shmem"].split()[0]) * 1024
+    """Bytes of anonymous shared memory that this process and its workers use."""
+    used = 0
+    for name in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{name}"
+        try:
+            if os.readlink(path).startswith("/memfd:"):
+                used += os.stat(path).st_blocks * 512
+        except FileNotFoundError:
+            pass  # It was the descriptor of the listing itself.
+    return used
 
 
 class TestSettings:

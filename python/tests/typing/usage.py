@@ -22,6 +22,12 @@ def pools() -> None:
         many: MapResult[str] = pool.map_async(text, [1])
         assert_type(many.get(), list[str])
         pool.map(text, ["a"])  # type: ignore[arg-type]
+    with mp.Pool(seed=1, logs=True) as pool:
+        assert_type(pool.map(text, [1], progress="texts"), list[str])
+        assert_type(pool.any(text, [1]), bool)
+        pool.first(text, [1], lambda value: value.isdigit(), default=None)
+    assert_type(mp.cancelled(), bool)
+    mp.rng().random()
 
 
 def queues(numbers: Queue[int], work: JoinableQueue[str]) -> None:

@@ -1,13 +1,12 @@
 //! Arrays of NumPy: their bytes are digested where they are, without a copy if they are contiguous.
 
-use phalanx::cache::Digester;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
 use super::reduce;
-use super::walk::{Walk, write_payload};
+use super::walk::{Walk, Written, write_payload};
 use crate::ffi::Payload;
 
 /// What is looked up once, when NumPy has been imported by somebody.
@@ -16,6 +15,7 @@ struct NumPy {
     memmap: Py<PyAny>,
     uint8: Py<PyAny>,
     ascontiguousarray: Py<PyAny>,
+    zeros: Py<PyAny>,
 }
 
 static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
@@ -29,11 +29,12 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
     let Ok(module) = modules.get_item("numpy") else { return Ok(None) };
     // One that is just being imported has no arrays yet either.
     let Ok(module) = module.cast_into::<PyModule>() else { return Ok(None) };
-    let (Ok(ndarray), Ok(memmap), Ok(uint8), Ok(ascontiguousarray)) = (
+    let (Ok(ndarray), Ok(memmap), Ok(uint8), Ok(ascontiguousarray), Ok(zeros)) = (
         module.getattr("ndarray"),
         module.getattr("memmap"),
         module.getattr("uint8"),
         module.getattr("ascontiguousarray"),
+        module.getattr("zeros"),
     ) else {
         return Ok(None);
     };
@@ -44,9 +45,17 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
                 memmap: memmap.unbind(),
                 uint8: uint8.unbind(),
                 ascontiguousarray: ascontiguousarray.unbind(),
+                zeros: zeros.unbind(),
             })
         })
         .map(Some)
+}
+
+/// New bytes, as an array: memory that nobody has touched yet, in large pages where the system has them.
+/// Nothing without NumPy.
+pub(super) fn bytes(py: Python<'_>, len: usize) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let Some(numpy) = numpy(py)? else { return Ok(None) };
+    numpy.zeros.bind(py).call1((len, &numpy.uint8)).map(Some)
 }
 
 /// Writes an array of plain values; false for anything else.
@@ -56,7 +65,7 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
 pub(super) fn write<'py>(
     walk: &mut Walk<'py>,
     obj: &Bound<'py, PyAny>,
-    out: &mut Digester,
+    out: &mut Written,
 ) -> PyResult<bool> {
     let py = walk.py();
     let Some(numpy) = numpy(py)? else { return Ok(false) };

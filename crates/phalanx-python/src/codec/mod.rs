@@ -45,4 +45,4 @@ pub(crate) use probe::{
     _CodecFunctions, _codec_buffers, _codec_dump_exception, _codec_dumps, _codec_load_exception,
     _codec_loads, _codec_ship,
 };
-pub(crate) use reducers::{register_inherited, register_reducer};
+pub(crate) use reducers::{register_inherited, register_reducer, register_shared, sharing};

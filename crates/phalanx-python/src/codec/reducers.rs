@@ -1,4 +1,5 @@
 //! Reducers that the program registered for its own types, beside those of `copyreg`.
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
@@ -30,6 +31,29 @@ pub(crate) fn register_inherited(
     Ok(())
 }
 
+/// Reducers for what tasks of one call share: in force only while `sharing` runs in the same thread.
+static SHARED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+thread_local! {
+    static IS_SHARING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As `register_reducer`, but only for the arguments of calls that share what is large.
+#[pyfunction]
+#[pyo3(name = "_register_shared")]
+pub(crate) fn register_shared(kind: &Bound<'_, PyType>, reduce: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = kind.py();
+    SHARED.get_or_init(py, || PyDict::new(py).unbind()).bind(py).set_item(kind, reduce)
+}
+
+/// Runs something for which the reducers of `register_shared` are in force.
+pub(crate) fn sharing<R>(is_shared: bool, work: impl FnOnce() -> R) -> R {
+    let before = IS_SHARING.replace(is_shared);
+    let result = work();
+    IS_SHARING.set(before);
+    result
+}
+
 /// Makes `reduce(obj)` the way in which objects of exactly the type `kind` are pickled.
 #[pyfunction]
 pub(crate) fn register_reducer(
@@ -45,14 +69,20 @@ pub(crate) fn register_reducer(
 #[inline]
 pub(super) fn registered(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
     if ANY_INHERITED.load(Ordering::Relaxed) && phalanx::process::spawning_slot().is_some() {
-        return with_inherited(py);
+        return with_more(py, &INHERITED);
+    }
+    if IS_SHARING.get() && SHARED.get(py).is_some() {
+        return with_more(py, &SHARED);
     }
     ANY.load(Ordering::Relaxed).then(|| table(py).clone())
 }
 
 #[cold]
-fn with_inherited(py: Python<'_>) -> Option<Bound<'_, PyDict>> {
+fn with_more<'py>(
+    py: Python<'py>,
+    more: &'static PyOnceLock<Py<PyDict>>,
+) -> Option<Bound<'py, PyDict>> {
     let merged = table(py).copy().ok()?;
-    merged.update(INHERITED.get(py)?.bind(py).as_mapping()).ok()?;
+    merged.update(more.get(py)?.bind(py).as_mapping()).ok()?;
     Some(merged)
 }

@@ -52,17 +52,20 @@ impl ManagerChannel {
         })
     }
 
-    /// Send a request and return the reply. Raises `EOFError` if the server has gone.
+    /// Send a request and return the reply. Raises `EOFError` if the server has gone, and `OSError` if
+    /// there is no reply after `timeout` seconds: then the connection is of no more use.
+    #[pyo3(signature = (request, timeout = None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
         request: &Bound<'py, PyTuple>,
+        timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if let Some(pipe) = self.pipe.get() {
-            return self.call_relative(pipe.bind(py).get(), request);
+            return self.call_relative(pipe.bind(py).get(), request, timeout);
         }
         let request = codec::encode_whole(py, request.as_any(), None)?;
-        let reply = self.exchange(py, &request)?;
+        let reply = self.exchange(py, &request, timeout)?;
         codec::load_whole(py, reply.as_any())
     }
 
@@ -86,17 +89,19 @@ impl ManagerChannel {
     }
 
     /// Send and receive pickles.
+    #[pyo3(signature = (request, timeout = None))]
     fn exchange<'py>(
         &self,
         py: Python<'py>,
         request: &Bound<'py, PyBytes>,
+        timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let taken = locked(&self.stream).take();
         let mut stream = taken.ok_or_else(in_use)?;
         let postponed = std::mem::take(&mut *locked(&self.later));
         let postponed: Vec<&[u8]> = postponed.iter().map(|bytes| bytes.as_bytes(py)).collect();
         let body = request.as_bytes();
-        let result = interrupt::waiting(py, None, |patience| {
+        let result = interrupt::waiting(py, interrupt::timeout(timeout), |patience| {
             for message in postponed {
                 stream.send(message, &patience)?;
             }
@@ -147,6 +152,7 @@ impl ManagerChannel {
         &self,
         pipe: &Connection,
         request: &Bound<'py, PyTuple>,
+        timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = request.py();
         if self.is_busy.swap(true, Ordering::Relaxed) {
@@ -161,6 +167,9 @@ impl ManagerChannel {
             // Nothing has gone, unless the pipe is broken.
             self.is_busy.store(error.is_instance_of::<PyOSError>(py), Ordering::Relaxed);
             return Err(error);
+        }
+        if timeout.is_some() && !pipe.poll(py, timeout)? {
+            return Err(failed(StreamError::GaveUp(GaveUp::TimedOut)));
         }
         let reply = pipe.recv(py)?.into_bound(py);
         self.is_busy.store(false, Ordering::Relaxed);
@@ -198,7 +207,10 @@ fn failed(error: StreamError) -> PyErr {
         StreamError::Closed => {
             PyEOFError::new_err("the manager's server has closed the connection, or has ended")
         }
-        StreamError::GaveUp(GaveUp::Interrupted | GaveUp::TimedOut) => {
+        StreamError::GaveUp(GaveUp::TimedOut) => {
+            PyOSError::new_err("the manager's server does not answer in the time it was given")
+        }
+        StreamError::GaveUp(GaveUp::Interrupted) => {
             PyOSError::new_err("the call of a manager's object was interrupted")
         }
         StreamError::Os(error) => os_error(error),

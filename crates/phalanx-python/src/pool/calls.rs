@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::core::PoolCore;
 use super::job::{Answer, Callbacks, Job, Piece};
 use super::owner::Owner;
+use super::random::Seeds;
 use super::sending::name_of;
 use super::sharing::Sharing;
 use super::stream::{Fetched, IMapIterator};
@@ -170,9 +171,15 @@ impl CallStream {
 #[pymethods]
 impl CallStream {
     /// Begins to send the calls of an iterable: in batches of `batch_size`, or as many together as
-    /// suit what they cost; at most `ahead` batches before their results are fetched.
+    /// suit what they cost; at most `ahead` batches before their results are fetched. With
+    /// `keeps_all` any number of results may lie waiting for an earlier one. `seeds` is where their
+    /// random numbers come from, `progress` a display of how far they are.
     #[new]
-    #[pyo3(signature = (core, calls, batch_size=None, ordered=true, ahead=None, sharing=None))]
+    #[pyo3(signature = (
+        core, calls, batch_size=None, ordered=true, ahead=None, sharing=None, seeds=None,
+        progress=None, keeps_all=false
+    ))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         core: &Bound<'_, PoolCore>,
@@ -181,17 +188,30 @@ impl CallStream {
         ordered: bool,
         ahead: Option<usize>,
         sharing: Option<&Bound<'_, Sharing>>,
+        seeds: Option<Py<Seeds>>,
+        progress: Option<Py<PyAny>>,
+        keeps_all: bool,
     ) -> PyResult<Self> {
         let owner = core.get().owner();
         owner.check_running(py)?;
         let input = calls.try_iter()?.unbind().into_any();
         let name = "a call".to_owned();
         let id = owner.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
+        let mut job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
             .with_sharing(sharing.map(|sharing| sharing.get().handle()));
+        job.seed = owner.seed_of_call(seeds.as_ref())?;
         let job = owner.enter(job, None);
-        let results =
-            IMapIterator::of_calls(py, Arc::clone(&owner), job, input, batch_size, ordered, ahead);
+        job.report_to(progress);
+        let results = IMapIterator::of_calls(
+            py,
+            Arc::clone(&owner),
+            job,
+            input,
+            batch_size,
+            ordered,
+            ahead,
+            keeps_all,
+        );
         Ok(Self { results, owner, is_over: AtomicBool::new(false) })
     }
 
@@ -227,6 +247,7 @@ impl CallStream {
             if !self.results.is_over() {
                 self.owner.crew.discard_queued();
             }
+            self.results.stream.end_progress(py);
             self.results.stream.abandon(py, &self.owner, &error);
         }
     }
@@ -273,26 +294,6 @@ impl Delayed {
 
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         self.function.getattr(py, name)
-    }
-
-    #[getter]
-    fn __name__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__name__")
-    }
-
-    #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__qualname__")
-    }
-
-    #[getter]
-    fn __doc__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__doc__")
-    }
-
-    #[getter]
-    fn __module__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.function.getattr(py, "__module__")
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>,))> {

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use phalanx::pool::{Ended, Span};
-use pyo3::exceptions::PyRuntimeError;
+use phalanx_shm::sync::Deadline;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -13,10 +15,11 @@ use pyo3::types::PyDict;
 use super::job::{Answer, Job, Piece};
 use super::owner::{Owner, locked};
 
-/// Workers that die one after another without ever getting ready mean that none will.
+/// So many workers more than there are seats that die one after another without ever getting ready
+/// mean that none will.
 const EARLY_DEATHS: usize = 3;
-/// Seconds between asking workers to end and killing them.
-const GRACE: f64 = 1.0;
+/// Between asking workers to end and killing them.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Takes in what ended workers leave, and fills their seats.
 pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
@@ -26,6 +29,10 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     reap_leavers(owner, py)?;
     for seat in 0..owner.seats {
         let Some(process) = locked(&owner.processes)[seat].as_ref().map(|p| p.clone_ref(py)) else {
+            let is_vacant = locked(&owner.vacant)[seat];
+            if is_vacant && !needs_nobody(owner) {
+                refill(owner, py, seat)?;
+            }
             continue;
         };
         let left = owner.crew.is_leaving(seat);
@@ -36,6 +43,7 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         if left {
             // It has said everything that it had to say, and ends while others work on.
             owner.bury(py, seat);
+            owner.staff.has_left();
             locked(&owner.leavers).push(process);
         } else {
             process.call_method0(py, intern!(py, "join"))?;
@@ -53,15 +61,34 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
             settle(owner, py, &ended, &death);
             if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
                 let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
-                if code > 0 || early >= EARLY_DEATHS {
+                let is_without_workers = !locked(&owner.ready).iter().any(|ready| *ready);
+                if code > 0 || (is_without_workers && early >= EARLY_DEATHS + owner.seats) {
                     owner.give_up(py, &death.of_a_beginner(owner, py));
                     return Ok(());
                 }
             }
         }
-        if !needs_nobody(owner) {
-            owner.hire(py, seat)?;
+        if !needs_nobody(owner) && owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
+            refill(owner, py, seat)?;
+        } else {
+            owner.staff.free(seat);
         }
+    }
+    Ok(())
+}
+
+/// Puts a new worker on a seat. If none can be started just now, the others do its work, and it is
+/// tried again at the next look; without others the pool cannot go on.
+fn refill(owner: &Owner, py: Python<'_>, seat: usize) -> PyResult<()> {
+    let hired = owner.hire(py, seat);
+    locked(&owner.vacant)[seat] = hired.is_err();
+    let Err(error) = hired else { return Ok(()) };
+    if !error.is_instance_of::<PyException>(py) {
+        // Ctrl-C, for one, while it was being started.
+        return Err(error);
+    }
+    if locked(&owner.processes).iter().all(Option::is_none) {
+        owner.give_up(py, &error);
     }
     Ok(())
 }
@@ -86,9 +113,7 @@ fn reap_leavers(owner: &Owner, py: Python<'_>) -> PyResult<()> {
 /// The pool is closing and has nothing more to do, or cannot start workers.
 fn needs_nobody(owner: &Owner) -> bool {
     locked(&owner.broken).is_some()
-        || (owner.closed.load(Ordering::SeqCst)
-            && locked(&owner.streams).is_empty()
-            && owner.crew.queued() == 0)
+        || (owner.is_closing() && locked(&owner.streams).is_empty() && owner.crew.queued() == 0)
 }
 
 /// Answers the task that died with its worker, and sends the others of its batch again.
@@ -189,7 +214,11 @@ impl Death {
             None => job.name_of_function(py),
         };
         let call = match args {
-            Some(args) if args.starts_with('(') => format!("{name}{args}"),
+            Some(args) if args.starts_with('(') => {
+                // One argument: as it is written in a call.
+                let args = args.strip_suffix(",)").map_or(args.clone(), |args| format!("{args})"));
+                format!("{name}{args}")
+            }
             Some(args) => format!("{name}({args})"),
             None => name.into_owned(),
         };
@@ -272,19 +301,25 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     for process in &processes {
         process.call_method0(py, intern!(py, "terminate"))?;
     }
+    let deadline = Deadline::after(GRACE);
     for process in &processes {
-        process.call_method1(py, intern!(py, "join"), (GRACE,))?;
+        let left = deadline.remaining().as_secs_f64();
+        process.call_method1(py, intern!(py, "join"), (left,))?;
         if process.getattr(py, intern!(py, "exitcode"))?.is_none(py) {
             process.call_method0(py, intern!(py, "kill"))?;
             process.call_method0(py, intern!(py, "join"))?;
         }
     }
     owner.collect(py);
-    let error = PyRuntimeError::new_err("the pool was terminated before the task was done");
-    owner.fail_everything(py, &error);
+    owner.fail_everything(py, &was_terminated());
     owner.wake_callbacks();
     owner.crew.pass_on();
     Ok(())
+}
+
+/// What becomes of a task in progress when its pool is terminated.
+pub(super) fn was_terminated() -> PyErr {
+    PyRuntimeError::new_err("the pool was terminated before the task was done")
 }
 
 /// Ends the workers of a pool that could not be made as a whole.

@@ -3,21 +3,24 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::message::Arrived;
 use phalanx::stash::Stash;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::calls::Call;
 use super::executor::Work;
+use super::progress::Progress;
+use super::random::SeedOfCall;
 use super::sending::name_of;
 use super::shared::SharedArguments;
 use super::sharing::Table;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
 use crate::codec::decode_exception;
 use crate::message::object;
 
@@ -31,9 +34,16 @@ pub(super) struct Job {
     pub(super) name: String,
     /// What its tasks call, unless each batch says so itself.
     pub(super) function: Option<Arc<Shared<Bytes>>>,
-    pub(super) callbacks: Callbacks,
+    has_callbacks: bool,
+    callbacks: Mutex<Callbacks>,
     /// The call of an executor that it is an attempt at.
     pub(super) work: Option<Arc<Work>>,
+    /// What the random numbers of its tasks come from.
+    pub(super) seed: Option<SeedOfCall>,
+    /// Who wants to see how far it is.
+    pub(super) progress: OnceLock<Progress>,
+    /// Tasks that have not begun are passed over once it is cancelled.
+    pub(super) is_search: AtomicBool,
     /// The callbacks, if there are any, have been called.
     is_called_back: AtomicBool,
     state: Mutex<State>,
@@ -63,6 +73,12 @@ impl Callbacks {
     pub(super) fn is_empty(&self) -> bool {
         self.value.is_none() && self.error.is_none()
     }
+
+    /// For the collector of garbage.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.value)?;
+        visit.call(&self.error)
+    }
 }
 
 /// What is known of a job; the lock is held for moments only, and never while Python code runs.
@@ -75,10 +91,16 @@ pub(super) struct State {
     pub(super) pieces: VecDeque<Piece>,
     /// Tasks answered so far.
     pub(super) answered: u64,
+    /// Of these, errors: tasks, or batches that failed as a whole.
+    pub(super) failed: u64,
     /// Tasks in all, once known.
     pub(super) total: Option<u64>,
     /// The first error, of a job that fails as a whole.
     pub(super) failure: Option<Piece>,
+    /// Its results are fetched one after another.
+    pub(super) is_stream: bool,
+    /// For streams: what comes after the results that are there, and is the end.
+    pub(super) last: Option<Answer>,
     /// For streams: results fetched by the user.
     pub(super) fetched: u64,
     /// For streams: tasks sent.
@@ -157,15 +179,20 @@ impl Job {
         function: Option<Arc<Shared<Bytes>>>,
         callbacks: Callbacks,
     ) -> Self {
-        let is_called_back = AtomicBool::new(callbacks.is_empty());
+        let has_callbacks = !callbacks.is_empty();
+        let is_called_back = AtomicBool::new(!has_callbacks);
         Self {
             id,
             mode,
             together,
             name,
             function,
-            callbacks,
+            has_callbacks,
+            callbacks: Mutex::new(callbacks),
             work: None,
+            seed: None,
+            progress: OnceLock::new(),
+            is_search: AtomicBool::new(false),
             is_called_back,
             state: Mutex::default(),
             outcome: Mutex::default(),
@@ -204,13 +231,16 @@ impl Job {
 
     /// Whether somebody is to be told when it is done.
     pub(super) fn is_reported(&self) -> bool {
-        self.work.is_some() || !self.callbacks.is_empty()
+        self.work.is_some() || self.has_callbacks
     }
 
     /// What tells a worker how to go about its tasks.
     pub(super) fn flags(&self, mode: Mode) -> u64 {
         let condemnable = if self.work.is_some() { CONDEMNABLE } else { 0 };
-        mode.flags(self.together) | condemnable
+        let is_search = self.is_search.load(Ordering::Relaxed);
+        let cancellable = if is_search { CANCELLABLE } else { 0 };
+        let seed = self.seed.as_ref().map_or(0, |seed| seed.offset() << SEED_AT);
+        mode.flags(self.together) | condemnable | cancellable | seed
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -221,6 +251,11 @@ impl Job {
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
         state.total == Some(state.answered) && self.is_called_back.load(Ordering::Acquire)
+    }
+
+    /// The callbacks, which are called once. They may refer to the result: nobody else keeps them.
+    pub(super) fn take_callbacks(&self) -> Callbacks {
+        std::mem::take(&mut self.callbacks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn called_back(&self) {
@@ -258,6 +293,43 @@ impl Job {
         })
     }
 
+    /// Ends a stream: the answers that have not come never will, and `last` comes in their place. False if it
+    /// is none.
+    pub(super) fn end_stream(&self, last: impl FnOnce() -> Answer) -> bool {
+        if !self.state().is_stream {
+            return false;
+        }
+        let last = last();
+        let mut state = self.state();
+        // Nothing more is read or sent; the number of results is known when the last is fetched.
+        state.total = Some(u64::MAX);
+        let rubbish = (std::mem::take(&mut state.sent), state.last.replace(last));
+        drop(state);
+        drop(rubbish);
+        true
+    }
+
+    /// For the collector of garbage: what the job refers to and may be referred to by. A lock that is
+    /// held makes it look on; what it does not hear of is kept.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(outcome) = self.outcome.try_lock() {
+            match &*outcome {
+                Some(Outcome::Value(object) | Outcome::Error(object)) => visit.call(object)?,
+                None => {}
+            }
+        }
+        match self.callbacks.try_lock() {
+            Ok(callbacks) => callbacks.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Forgets what it came to.
+    pub(super) fn forget(&self) {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop((outcome, self.take_callbacks()));
+    }
+
     fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (failure, mut pieces) = {
             let mut state = self.state();
@@ -279,7 +351,7 @@ impl Job {
     pub(super) fn decode_early(&self, py: Python<'_>) -> PyResult<()> {
         let pieces = {
             let mut state = self.state();
-            if state.failure.is_some() || !self.callbacks.is_empty() {
+            if state.failure.is_some() || self.has_callbacks {
                 return Ok(());
             }
             std::mem::take(&mut state.pieces)
@@ -340,6 +412,7 @@ impl Job {
         let mut state = self.state();
         state.forget_sent(piece.first, piece.count, graveyard);
         state.answered += piece.count;
+        state.failed += u64::from(piece.answer.is_error());
         if self.together && piece.answer.is_error() {
             state.failure.get_or_insert(piece);
         } else {
@@ -354,6 +427,13 @@ fn lost() -> PyErr {
 }
 
 impl State {
+    /// What ends a stream that was broken off, in the place of its next result.
+    pub(super) fn take_last(&mut self) -> Option<Piece> {
+        let answer = self.last.take()?;
+        self.total = Some(self.fetched + 1);
+        Some(Piece { first: self.fetched, count: 1, answer })
+    }
+
     fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
         // Answers come roughly in the order of the batches, so the front is where to look.
         let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };

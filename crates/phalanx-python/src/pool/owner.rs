@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phalanx::pool::Crew;
+use phalanx::sync::RawLock;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, Shared};
 use phalanx_shm::patience::{GaveUp, Patience};
@@ -14,13 +15,19 @@ use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::random::{SeedOfCall, Seeds};
+use super::staff::Staff;
 use super::stream::Pace;
-use super::worker::WorkerBench;
+use crate::error::twin;
 use crate::message::out_of_memory;
+use crate::types::shared::create_error;
 
+/// Enough of a desk that calls can be cancelled; nothing is laid there.
+pub(super) const DESK: usize = 64;
 /// At most this often does a call that does not wait look after the workers, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000;
 
@@ -34,6 +41,8 @@ pub(super) struct Owner {
     pub(super) processes: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Workers that have left their seats of their own accord and are about to end.
     pub(super) leavers: Mutex<Vec<Py<PyAny>>>,
+    /// Seats whose worker is to be replaced, which has not succeeded so far.
+    pub(super) vacant: Mutex<Vec<bool>>,
     pub(super) jobs: Mutex<HashMap<u64, Arc<Job>>>,
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
@@ -45,6 +54,13 @@ pub(super) struct Owner {
     /// no part in collecting while there are none.
     pub(super) with_callbacks: Mutex<usize>,
     pub(super) callback_bell: Condvar,
+    /// The pool itself counts among these jobs until it is closed.
+    pub(super) is_watched: AtomicBool,
+    /// Calls on terms of their own that are in progress, and those that have been answered.
+    pub(super) works: AtomicUsize,
+    pub(super) answered: Mutex<VecDeque<Arc<Job>>>,
+    /// More will be sent although the pool is closed: calls wait for their turn.
+    pub(super) is_held_open: AtomicBool,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -56,6 +72,11 @@ pub(super) struct Owner {
     place: SlotId,
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
+    pub(super) staff: Staff,
+    /// Held while lines are written, by this pool's workers.
+    output: Arc<RawLock>,
+    /// What random numbers come from, if that was asked for.
+    pub(super) seeds: Option<Py<Seeds>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,11 +91,12 @@ pub(super) fn family() -> PyResult<&'static Family> {
 impl Owner {
     /// An owner whose seats are all empty.
     pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(seats, start, 0, Manners::default())
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
     pub(super) fn with(
+        staff: Staff,
         seats: usize,
         start: Py<PyAny>,
         desk: usize,
@@ -94,6 +116,7 @@ impl Owner {
             seats,
             processes: Mutex::new((0..seats).map(|_| None).collect()),
             leavers: Mutex::default(),
+            vacant: Mutex::new(vec![false; seats]),
             jobs: Mutex::default(),
             next_job: AtomicU64::new(1),
             functions: Mutex::default(),
@@ -101,6 +124,10 @@ impl Owner {
             callbacks: Mutex::default(),
             with_callbacks: Mutex::new(0),
             callback_bell: Condvar::new(),
+            is_watched: AtomicBool::new(false),
+            works: AtomicUsize::new(0),
+            answered: Mutex::default(),
+            is_held_open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
@@ -109,7 +136,20 @@ impl Owner {
             looked_at: AtomicU64::new(0),
             place: family.me(),
             manners,
+            staff,
+            output: Arc::new(RawLock::new().map_err(create_error)?),
+            seeds: None,
         })
+    }
+
+    /// The same with random numbers of its own for each task, from the seed of `seeds`.
+    pub(super) fn seeded(self, seeds: Option<Py<Seeds>>) -> Self {
+        Self { seeds, ..self }
+    }
+
+    /// What the random numbers of the next call come from: its own seeds, or the pool's.
+    pub(super) fn seed_of_call(&self, own: Option<&Py<Seeds>>) -> PyResult<Option<SeedOfCall>> {
+        own.or(self.seeds.as_ref()).map(|seeds| seeds.get().next_call(&self.crew)).transpose()
     }
 
     /// Whether this process made the pool.
@@ -130,17 +170,22 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        match &*locked(&self.broken) {
-            Some(error) => Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-            None => Ok(()),
-        }
+        let error = match &*locked(&self.broken) {
+            Some(error) => Some(error.clone_ref(py)),
+            None => None,
+        };
+        error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 
     /// Puts a worker on a seat.
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
-        let bench = self.crew.bench(seat).map_err(out_of_memory)?;
-        locked(&self.ready)[seat] = false;
-        let process = self.start.call1(py, (WorkerBench::new(bench),))?;
+        self.staff.take(seat);
+        let start = || {
+            let bench = self.crew.bench(seat).map_err(out_of_memory)?;
+            locked(&self.ready)[seat] = false;
+            self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))
+        };
+        let process = start().inspect_err(|_| self.staff.free(seat))?;
         let old = locked(&self.processes)[seat].replace(process);
         drop(old);
         Ok(())
@@ -159,7 +204,8 @@ impl Owner {
     pub(super) fn close_job(&self, job: &Arc<Job>) {
         let known = locked(&self.jobs).remove(&job.id);
         if known.is_some() && job.is_reported() {
-            locked(&self.callbacks).push_back(Arc::clone(job));
+            let list = if job.work.is_some() { &self.answered } else { &self.callbacks };
+            locked(list).push_back(Arc::clone(job));
             self.crew.pass_on();
         }
     }
@@ -286,9 +332,14 @@ impl Owner {
     }
 
     pub(super) fn close_if_done(&self) {
-        if self.closed.load(Ordering::SeqCst) && locked(&self.streams).is_empty() {
+        if self.is_closing() && locked(&self.streams).is_empty() {
             self.crew.close();
         }
+    }
+
+    /// Whether nothing more will be sent but what streams still read.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) && !self.is_held_open.load(Ordering::SeqCst)
     }
 
     /// Fails everything in progress with an error that every call gets from now on.
@@ -303,15 +354,19 @@ impl Owner {
         let jobs: Vec<_> = locked(&self.jobs).values().cloned().collect();
         locked(&self.streams).clear();
         for job in jobs {
+            if job.end_stream(|| Answer::Raised(twin(error.value(py)))) {
+                let known = locked(&self.jobs).remove(&job.id);
+                drop(known);
+                self.crew.pass_on();
+                continue;
+            }
             let (first, count) = {
                 let mut state = job.state();
-                let submitted = state.total.unwrap_or(state.submitted);
-                // A stream that goes on gets the error in the place of its next result.
-                let total = submitted.max(state.answered + 1);
+                let total = state.total.unwrap_or(state.submitted).max(state.answered + 1);
                 state.total = Some(total);
                 (state.answered, total - state.answered)
             };
-            let answer = Answer::Raised(error.clone_ref(py));
+            let answer = Answer::Raised(twin(error.value(py)));
             self.settle(&job, Piece { first, count, answer });
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyGenericAlias, PyType};
 
@@ -20,6 +21,11 @@ pub(crate) trait Pending: Send + Sync {
     fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// What the user calls the function.
     fn name(&self) -> &str;
+    /// For the collector of garbage: an exception refers to the frames that it went through, and one of
+    /// those to this result.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+    /// Forgets what it refers to: nobody can ask any more.
+    fn clear(&self);
 }
 
 /// A call whose tasks are run by worker processes.
@@ -51,6 +57,15 @@ impl Pending for InProcesses {
     fn name(&self) -> &str {
         &self.job.name
     }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // What others refer to as well is not this object's to tell of.
+        if Arc::strong_count(&self.job) == 1 { self.job.traverse(visit) } else { Ok(()) }
+    }
+
+    fn clear(&self) {
+        self.job.forget();
+    }
 }
 
 /// What a wait for a result raises when its time is over.
@@ -62,10 +77,10 @@ pub(crate) fn timed_out(py: Python<'_>) -> PyErr {
 /// Calls the callback that fits a job's outcome, whose result is ready afterwards. What a callback
 /// raises is reported and changes nothing.
 pub(super) fn call_back(py: Python<'_>, job: &Arc<Job>) {
-    let outcome = job.outcome(py);
+    let (outcome, callbacks) = (job.outcome(py), job.take_callbacks());
     let (callback, argument) = match outcome {
-        Ok(value) => (job.callbacks.value.as_ref(), value),
-        Err(error) => (job.callbacks.error.as_ref(), error.into_value(py).into_any()),
+        Ok(value) => (callbacks.value, value),
+        Err(error) => (callbacks.error, error.into_value(py).into_any()),
     };
     if let Some(callback) = callback
         && let Err(error) = callback.call1(py, (argument,))
@@ -89,6 +104,14 @@ macro_rules! result_class {
 
         #[pymethods]
         impl $name {
+            fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+                self.0.traverse(&visit)
+            }
+
+            fn __clear__(&self) {
+                self.0.clear();
+            }
+
         /// The class with a parameter, for annotations.
         #[classmethod]
         fn __class_getitem__<'py>(

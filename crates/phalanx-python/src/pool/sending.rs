@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use phalanx::message::Outgoing;
 use phalanx::pool::Span;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
@@ -11,11 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::calls::Call;
+use super::death::was_terminated;
 use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
-use super::wire::{Mode, STASHED};
-use crate::codec::{Main, OutOfBand, encode, encode_part, ship};
+use super::random::Seeds;
+use super::wire::{LEAVE, Mode, STASHED};
+use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
 
 /// Functions kept in shared memory although no call in progress uses them.
@@ -53,10 +56,26 @@ impl Owner {
         callbacks: Callbacks,
         total: Option<u64>,
     ) -> PyResult<Arc<Job>> {
+        self.open_seeded(py, callable, mode, together, callbacks, total, None)
+    }
+
+    /// Opens a job whose random numbers come from seeds of its own, if there are any.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn open_seeded(
+        &self,
+        py: Python<'_>,
+        callable: &Bound<'_, PyAny>,
+        mode: Mode,
+        together: bool,
+        callbacks: Callbacks,
+        total: Option<u64>,
+        seeds: Option<&Py<Seeds>>,
+    ) -> PyResult<Arc<Job>> {
         self.check_running(py)?;
         let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(id, mode, together, name_of(callable), Some(function), callbacks);
+        let mut job = Job::new(id, mode, together, name_of(callable), Some(function), callbacks);
+        job.seed = self.seed_of_call(seeds)?;
         Ok(self.enter(job, total))
     }
 
@@ -68,17 +87,23 @@ impl Owner {
         mode: Mode,
         work: Arc<Work>,
     ) -> PyResult<Arc<Job>> {
-        self.check_running(py)?;
+        self.check_broken(py)?;
+        if self.terminated.load(Ordering::SeqCst) {
+            return Err(was_terminated());
+        }
         let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         // Its name is found when somebody asks.
         let callbacks = Callbacks::default();
-        let job = Job::new(id, mode, false, String::new(), Some(function), callbacks).of(work);
-        Ok(self.enter(job, Some(1)))
+        let mut job = Job::new(id, mode, false, String::new(), Some(function), callbacks);
+        job.seed.clone_from(&work.seed);
+        Ok(self.enter(job.of(work), Some(1)))
     }
 
     pub(super) fn enter(&self, job: Job, total: Option<u64>) -> Arc<Job> {
-        if job.is_reported() {
+        if job.work.is_some() {
+            self.works.fetch_add(1, Ordering::SeqCst);
+        } else if job.is_reported() {
             *locked(&self.with_callbacks) += 1;
             self.callback_bell.notify_all();
         }
@@ -105,12 +130,23 @@ impl Owner {
         }
     }
 
+    /// Asks so many workers to leave, when they have done what was sent before.
+    pub(super) fn dismiss(&self, count: usize) -> PyResult<()> {
+        for _ in 0..count {
+            let span = Span { job: 0, first: 0, count: 1 };
+            let nothing = Outgoing::Inline(&[]);
+            with_scratch(|scratch| self.crew.submit(span, [0, LEAVE], nothing, scratch))
+                .map_err(out_of_memory)?;
+        }
+        Ok(())
+    }
+
     fn submit(
         &self,
         py: Python<'_>,
         tag: [u64; 2],
         span: Span,
-        frame: &mut Vec<u8>,
+        frame: &[u8],
         buffers: &OutOfBand,
     ) -> PyResult<()> {
         let body = outgoing(py, self.family, frame, buffers)?;
@@ -189,14 +225,12 @@ impl Owner {
         };
         with_scratch(|frame| {
             let is_shared = job.together && locked(&job.shared).concerns(tasks, part.clone());
-            let mut buffers = match mode {
-                Mode::Each | Mode::Star | Mode::StarKeywords => {
-                    encode_part(py, tasks, part, frame)?
-                }
+            let mut buffers = sharing(job.sharing.is_some(), || match mode {
+                Mode::Each | Mode::Star | Mode::StarKeywords => encode_part(py, tasks, part, frame),
                 Mode::Apply | Mode::ApplyKeywords => {
-                    encode(py, &tasks.get_item(part.start)?, frame)?
+                    encode(py, &tasks.get_item(part.start)?, frame)
                 }
-            };
+            })?;
             let mut flags = job.flags(mode);
             if let Some(sharing) = &job.sharing
                 && sharing.concerns(&buffers)

@@ -43,6 +43,8 @@ pub(super) struct Stream {
     pub(super) is_eager: bool,
     /// The items say what they call.
     of_calls: bool,
+    /// Any number of results may lie waiting for an earlier one.
+    keeps_all: bool,
     /// What the pool's tasks had cost before, and how many there were.
     before: (u64, u64),
 }
@@ -69,6 +71,11 @@ impl Stream {
         };
         let answer = Answer::Raised(error.clone_ref(py));
         owner.settle(&self.job, Piece { first, count: 1, answer });
+    }
+
+    /// Shows how far it came, if somebody wants to see it.
+    pub(super) fn end_progress(&self, py: Python<'_>) {
+        self.job.end_progress(py);
     }
 
     /// Nobody will fetch any more of its results: what was not sent need not be run.
@@ -111,11 +118,12 @@ impl Stream {
             // What is ahead of calls is counted in batches.
             Some(window) if self.of_calls => window.saturating_mul(size),
             Some(window) => window,
-            None => pacer::stream_window(size, owner.seats),
+            None => pacer::stream_window(size, owner.staff.wanted()),
         } as u64;
         let chunksize = self.chunksize.unwrap_or(1);
         let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.seats)) as u64;
+            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
+                as u64;
         loop {
             let (submitted, ahead, held) = {
                 let state = self.job.state();
@@ -126,7 +134,8 @@ impl Stream {
                 let unanswered = state.submitted - state.answered;
                 (state.submitted, if pace == Pace::Fetching { held } else { unanswered }, held)
             };
-            if ahead >= window || (pace == Pace::Waiting && held >= most_held) {
+            let is_full = pace == Pace::Waiting && held >= most_held && !self.keeps_all;
+            if ahead >= window || is_full {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
@@ -245,6 +254,7 @@ impl IMapIterator {
 
     /// The results of calls that the items describe, each a function with its arguments. `ahead`
     /// limits how many batches may be ahead of the results that were fetched.
+    #[expect(clippy::too_many_arguments, reason = "what a stream is")]
     pub(super) fn of_calls(
         py: Python<'_>,
         owner: Arc<Owner>,
@@ -253,6 +263,7 @@ impl IMapIterator {
         chunksize: Option<usize>,
         is_ordered: bool,
         ahead: Option<usize>,
+        keeps_all: bool,
     ) -> Self {
         let stream = Arc::new(Stream {
             job,
@@ -262,6 +273,7 @@ impl IMapIterator {
             window: ahead,
             is_eager: false,
             of_calls: true,
+            keeps_all,
             before: owner.crew.work_done(),
         });
         locked(&owner.streams).push(Arc::clone(&stream));
@@ -288,8 +300,10 @@ impl IMapIterator {
             window,
             is_eager,
             of_calls: false,
+            keeps_all: false,
             before: (0, 0),
         });
+        stream.job.state().is_stream = true;
         locked(&owner.streams).push(Arc::clone(&stream));
         Self { owner, stream, is_ordered, fails_fast: false, early: Mutex::default() }
     }
@@ -298,7 +312,7 @@ impl IMapIterator {
     fn take_next(&self) -> Option<Piece> {
         let mut state = self.stream.job.state();
         if !self.is_ordered {
-            let piece = state.pieces.pop_front()?;
+            let piece = state.pieces.pop_front().or_else(|| state.take_last())?;
             state.fetched += 1;
             return Some(piece);
         }
@@ -323,7 +337,13 @@ impl IMapIterator {
             state.fetched += 1;
             return early.pop_front().flatten();
         }
-        None
+        let last = state.take_last()?;
+        state.fetched += 1;
+        drop(state);
+        let rubbish = std::mem::take(&mut *early);
+        drop(early);
+        drop(rubbish);
+        Some(last)
     }
 
     /// How many tasks were sent, and how many of them were answered.
@@ -365,9 +385,11 @@ impl IMapIterator {
     /// The next result as it arrived, waiting for it.
     pub(super) fn fetch(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Fetched> {
         self.feed(py, Pace::Fetching);
+        self.stream.job.show_progress(py);
         let mut next = self.take_next();
         if next.is_none() {
             let arrived = self.owner.wait_until(py, timeout, |py| {
+                self.stream.job.show_progress(py);
                 next = self.take_next();
                 if next.is_none() {
                     self.feed(py, Pace::Waiting);
@@ -378,6 +400,9 @@ impl IMapIterator {
             if !arrived {
                 return Ok(Fetched::TimedOut);
             }
+        }
+        if next.is_none() {
+            self.stream.job.end_progress(py);
         }
         Ok(next.map_or(Fetched::Over, Fetched::Result))
     }

@@ -25,6 +25,16 @@ pub(super) const STASHED: u64 = 1 << 9;
 /// is its own error.
 pub(super) const CONDEMNABLE: u64 = 1 << 10;
 
+/// Not a task: whoever takes it leaves.
+pub(super) const LEAVE: u64 = 1 << 11;
+
+/// Workers pass over the batch's tasks once its job is cancelled.
+pub(super) const CANCELLABLE: u64 = 1 << 12;
+
+/// The bits from here on say where the seed of the call lies; they are zero if it has none. Addresses have
+/// no more than 48 bits.
+pub(super) const SEED_AT: u32 = 16;
+
 impl Mode {
     pub(super) fn flags(self, together: bool) -> u64 {
         self as u64 | if together { TOGETHER } else { 0 }
@@ -61,6 +71,8 @@ pub(super) enum Kind {
     Refused,
     /// The task was cancelled before it began.
     Skipped,
+    /// A log record.
+    Log,
 }
 
 impl Kind {
@@ -73,7 +85,8 @@ impl Kind {
             4 => Self::Unreadable,
             5 => Self::Ready,
             6 => Self::Refused,
-            _ => Self::Skipped,
+            7 => Self::Skipped,
+            _ => Self::Log,
         }
     }
 }

@@ -1,120 +1,98 @@
 //! The loop of a worker process.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use phalanx::message::Arrived;
 use phalanx::pool::{Bench, Leased, Span};
 use phalanx_shm::family::Family;
 use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyList;
 
+use super::calling::call_task;
+use super::output::write_lines;
 use super::owner::family;
+use super::random::Streams;
 use super::shared::decode_stashed;
-use super::wire::{CONDEMNABLE, Kind, Mode, ResultLabel, STASHED};
+use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, LEAVE, Mode, ResultLabel, SEED_AT, STASHED};
 use crate::codec::{FunctionCache, encode, encode_exception};
 use crate::message::{damaged, object, out_of_memory, outgoing};
 
-/// A worker's place in a pool. Given to the worker's process when it is started.
-#[pyclass(frozen, module = "phalanx._core")]
-pub(crate) struct WorkerBench(Bench);
-
-impl WorkerBench {
-    pub(super) fn new(bench: Bench) -> Self {
-        Self(bench)
-    }
-}
-
-/// What `WorkerBench::_at` takes.
-type Address = (u64, u64, u64, u64);
-
-#[pymethods]
-impl WorkerBench {
-    /// The bench behind an address, in a process that was started with it.
-    #[staticmethod]
-    fn _at(board: u64, tasks: u64, mailbox: u64, seat: u64) -> PyResult<Self> {
-        Bench::at(family()?, [board, tasks, mailbox, seat])
-            .map(Self)
-            .map_err(|e| PyRuntimeError::new_err(e.to_string()))
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Address)> {
-        let bench = &slf.get().0;
-        let Some(place) = phalanx::process::spawning_slot() else {
-            return Err(PyRuntimeError::new_err(
-                "a worker's bench can only be passed to the worker's process when it is started",
-            ));
-        };
-        bench.hold_for(place);
-        let [a, b, c, d] = bench.address();
-        Ok((slf.get_type().getattr("_at")?, (a, b, c, d)))
-    }
-
-    /// Works until the pool closes, or for `max_tasks` tasks.
-    #[pyo3(signature = (initializer=None, initargs=None, max_tasks=None))]
-    fn run(
-        &self,
-        py: Python<'_>,
-        initializer: Option<Bound<'_, PyAny>>,
-        initargs: Option<Bound<'_, PyTuple>>,
-        max_tasks: Option<u64>,
-    ) -> PyResult<()> {
-        let mut worker = Worker::new(&self.0)?;
-        if let Some(initializer) = initializer {
-            let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
-            if let Err(error) = initializer.call1(args) {
-                worker.refuse(py, &error)?;
-                return Err(error);
-            }
-        }
-        worker.ready()?;
-        let mut left = max_tasks.unwrap_or(u64::MAX);
-        while left > 0 {
-            let Some(batch) = worker.next(py)? else { break };
-            left = left.saturating_sub(worker.run(py, batch)?);
-        }
-        self.0.leave();
-        Ok(())
-    }
-}
-
-struct Worker<'a> {
+/// A worker at work.
+pub(super) struct Worker<'a> {
     bench: &'a Bench,
     family: &'static Family,
     functions: FunctionCache,
+    /// How long it stays without work.
+    idle: Option<Duration>,
     /// The batch as it was taken.
     batch: Vec<u8>,
     /// A result being encoded.
     frame: Vec<u8>,
     scratch: Vec<u8>,
+    /// The tasks of the batch are passed over once their job is cancelled.
+    is_cancellable: bool,
+    /// The job whose tasks are running, for those who ask whether it was cancelled.
+    job: Rc<Cell<u64>>,
+    /// Random numbers for the tasks of the call that was last served, if it has a seed.
+    streams: Option<Rc<Streams>>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(bench: &'a Bench) -> PyResult<Self> {
+    pub(super) fn new(bench: &'a Bench, idle: Option<Duration>) -> PyResult<Self> {
         Ok(Self {
             bench,
             family: family()?,
             functions: FunctionCache::default(),
+            idle,
             batch: Vec::new(),
             frame: Vec::new(),
             scratch: Vec::new(),
+            is_cancellable: false,
+            job: Rc::default(),
+            streams: None,
         })
     }
 
-    fn ready(&mut self) -> PyResult<()> {
+    /// Which job's tasks are running.
+    pub(super) fn running_job(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.job)
+    }
+
+    /// Works until the pool closes or has nothing to do for too long, or for so many tasks.
+    pub(super) fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
+        let mut left = most;
+        while left > 0 {
+            let Some(batch) = self.next(py)? else { break };
+            if batch.tag[1] & LEAVE != 0 {
+                self.skip(batch.span, 0)?;
+                self.bench.done(0, 0);
+                break;
+            }
+            left = left.saturating_sub(self.run(py, batch)?);
+        }
+        Ok(())
+    }
+
+    /// Says that it is ready for work.
+    pub(super) fn ready(&mut self) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
         self.bench.announce(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
-    fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
+    /// Says that the initializer has failed.
+    pub(super) fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
         let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
         self.publish_error(py, 0, label, error)
     }
 
-    /// The next batch; nothing when the pool has closed.
+    /// The next batch; nothing when the pool has closed, or there has been none for too long.
     fn next(&mut self, py: Python<'_>) -> PyResult<Option<Leased>> {
         // With work waiting there is no reason to let go of the interpreter.
         let at_once = self.bench.lease(&mut self.batch, &Patience::none(), &|| false);
@@ -122,6 +100,7 @@ impl<'a> Worker<'a> {
             return Ok(batch);
         }
         let (bench, batch) = (self.bench, &mut self.batch);
+        let deadline = self.idle.map(Deadline::after);
         py.detach(|| {
             let raised = Mutex::new(None);
             let interrupted = || {
@@ -133,8 +112,9 @@ impl<'a> Worker<'a> {
                 stop
             };
             loop {
-                match bench.lease(batch, &Patience::forever(), &interrupted) {
+                match bench.lease(batch, &Patience::until(deadline), &interrupted) {
                     Ok(leased) => return Ok(leased),
+                    Err(GaveUp::TimedOut) if deadline.is_some() => return Ok(None),
                     Err(GaveUp::TimedOut | GaveUp::Interrupted) => {
                         if let Some(error) = raised.lock().ok().and_then(|mut r| r.take()) {
                             return Err(error);
@@ -152,12 +132,17 @@ impl<'a> Worker<'a> {
         let (mode, together) = Mode::from_flags(batch.tag[1]);
         let is_single = span.count == 1;
         let is_condemnable = batch.tag[1] & CONDEMNABLE != 0;
+        self.is_cancellable = batch.tag[1] & (CONDEMNABLE | CANCELLABLE) != 0;
+        if self.is_cancellable && self.bench.is_cancelled(span.job) {
+            self.skip(span, 0)?;
+            self.bench.done(0, 0);
+            return Ok(0);
+        }
         if is_condemnable {
-            if self.bench.is_cancelled(span.job) {
-                return self.skip(span);
-            }
             self.bench.begin_at(began);
         }
+        self.job.set(span.job);
+        let seed_at = batch.tag[1] >> SEED_AT;
         if is_single {
             // What kills a worker when it is read is the task's doing as well.
             self.bench.begin();
@@ -171,6 +156,12 @@ impl<'a> Worker<'a> {
             self.stashed(py, body, batch.parcel)
         };
         self.batch = bytes;
+        let streams = if seed_at == 0 { Ok(None) } else { self.streams(py, seed_at).map(Some) };
+        let (streams, function) = match streams {
+            Ok(streams) => (streams, function),
+            Err(error) => (None, Err(error)),
+        };
+        let streams = streams.as_deref();
         match (function, tasks) {
             (Ok(function), Ok(tasks)) => {
                 let (function, tasks) = (function.bind(py), tasks.bind(py));
@@ -178,17 +169,15 @@ impl<'a> Worker<'a> {
                     Mode::Each | Mode::Star | Mode::StarKeywords => {
                         let list = tasks.cast::<PyList>()?;
                         if together {
-                            self.run_together(py, span, function, list, mode)?;
+                            self.run_together(py, span, function, list, mode, streams)?;
                         } else {
-                            self.run_singly(py, span, function, list, mode)?;
+                            self.run_singly(py, span, function, list, mode, streams)?;
                         }
                     }
                     Mode::Apply | Mode::ApplyKeywords => {
-                        let value = if mode == Mode::Apply {
-                            call_star(function, tasks)
-                        } else {
-                            call_keywords(function, tasks)
-                        };
+                        let value = begin(py, streams, span.first)
+                            .and_then(|()| call_task(mode, function, tasks));
+                        write_lines(py)?;
                         if is_condemnable {
                             // From here on it is too late to end it.
                             self.bench.finish_in_time();
@@ -215,21 +204,25 @@ impl<'a> Worker<'a> {
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
         }
+        if seed_at != 0 {
+            Streams::end();
+        }
         let took = Deadline::now().as_nanos() - began;
         self.bench.done(took, u64::from(span.count));
         Ok(if together { 1 } else { u64::from(span.count) })
     }
 
-    /// Passes over a task that nobody wants any more.
-    fn skip(&mut self, span: Span) -> PyResult<u64> {
+    /// Passes over the tasks of a batch from that one on: nobody wants them any more.
+    fn skip(&mut self, span: Span, from: u32) -> PyResult<()> {
         let Span { job, first, count } = span;
-        let label = ResultLabel { job, first, kind: Kind::Skipped, count };
+        let label = ResultLabel {
+            job,
+            first: first + u64::from(from),
+            kind: Kind::Skipped,
+            count: count - from,
+        };
         let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench
-            .publish(count, &label.pack(), nothing, &mut self.scratch)
-            .map_err(out_of_memory)?;
-        self.bench.done(0, 0);
-        Ok(0)
+        self.bench.publish(count, &label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     /// The tasks of a batch whose buffers are shared with others.
@@ -264,6 +257,18 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// The random numbers of the call whose seed lies there.
+    fn streams(&mut self, py: Python<'_>, offset: u64) -> PyResult<Rc<Streams>> {
+        self.scratch.clear();
+        let _ = self.bench.function(offset, &mut self.scratch, |_| true);
+        if let Some(streams) = self.streams.as_ref().filter(|known| known.are_of(&self.scratch)) {
+            return Ok(Rc::clone(streams));
+        }
+        let streams = Rc::new(Streams::of(py, &self.scratch)?);
+        self.streams = Some(Rc::clone(&streams));
+        Ok(streams)
+    }
+
     fn run_singly(
         &mut self,
         py: Python<'_>,
@@ -271,12 +276,18 @@ impl<'a> Worker<'a> {
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
         mode: Mode,
+        streams: Option<&Streams>,
     ) -> PyResult<()> {
         for (index, task) in tasks.iter().enumerate() {
+            if self.is_cancellable && self.bench.is_cancelled(span.job) {
+                return self.skip(span, index as u32);
+            }
             if span.count > 1 {
                 self.bench.begin();
             }
-            let value = call_task(mode, function, &task);
+            let value = begin(py, streams, span.first + index as u64)
+                .and_then(|()| call_task(mode, function, &task));
+            write_lines(py)?;
             self.publish_one(py, span, index as u64, value)?;
             self.bench.finish();
         }
@@ -290,20 +301,26 @@ impl<'a> Worker<'a> {
         function: &Bound<'_, PyAny>,
         tasks: &Bound<'_, PyList>,
         mode: Mode,
+        streams: Option<&Streams>,
     ) -> PyResult<()> {
         for index in 0..tasks.len() {
             if span.count > 1 {
                 self.bench.begin();
             }
             let task = tasks.get_item(index)?;
-            let value = call_task(mode, function, &task);
+            let value = begin(py, streams, span.first + index as u64)
+                .and_then(|()| call_task(mode, function, &task));
             self.bench.finish();
             match value {
                 // In the place of its task, whose memory is used again while it is warm.
                 Ok(value) => tasks.set_item(index, value)?,
-                Err(error) => return self.fail_all(py, span, true, &error),
+                Err(error) => {
+                    write_lines(py)?;
+                    return self.fail_all(py, span, true, &error);
+                }
             }
         }
+        write_lines(py)?;
         let values = tasks;
         let label =
             ResultLabel { job: span.job, first: span.first, kind: Kind::Values, count: span.count };
@@ -398,38 +415,10 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Calls the function with a task of a batch of that mode.
-pub(crate) fn call_task<'py>(
-    mode: Mode,
-    function: &Bound<'py, PyAny>,
-    task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match mode {
-        Mode::Each => function.call1((task,)),
-        Mode::Star | Mode::Apply => call_star(function, task),
-        Mode::ApplyKeywords | Mode::StarKeywords => call_keywords(function, task),
-    }
-}
-
-fn call_star<'py>(
-    function: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match args.cast::<PyTuple>() {
-        Ok(args) => function.call1(args),
-        Err(_) => {
-            let args: Vec<Bound<'py, PyAny>> = args.try_iter()?.collect::<PyResult<_>>()?;
-            function.call1(PyTuple::new(function.py(), args)?)
-        }
-    }
-}
-
-fn call_keywords<'py>(
-    function: &Bound<'py, PyAny>,
-    task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let (args, kwds): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = task.extract()?;
-    function.call(args, Some(&kwds))
+/// Sets the random numbers of a task, if its call has a seed.
+#[inline]
+fn begin(py: Python<'_>, streams: Option<&Streams>, task: u64) -> PyResult<()> {
+    streams.map_or(Ok(()), |streams| streams.begin(py, task))
 }
 
 /// The error of a value that cannot be sent back.

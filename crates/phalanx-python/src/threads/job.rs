@@ -6,21 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyBaseException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::hub::Hub;
-use crate::pool::{Callbacks, Mode, Pending, call_task};
+use crate::pool::{Callbacks, Counts, Mode, Pending, call_task};
 
 pub(super) struct Job {
     pub(super) hub: Arc<Hub>,
     pub(super) mode: Mode,
     name: String,
     function: Py<PyAny>,
-    callbacks: Callbacks,
+    callbacks: Mutex<Callbacks>,
     shape: Shape,
     state: Mutex<State>,
     is_done: AtomicBool,
+    /// Nobody wants the results any more.
+    is_cancelled: AtomicBool,
 }
 
 /// What becomes of the results.
@@ -38,6 +41,7 @@ pub(super) enum Shape {
 pub(super) struct State {
     pub(super) total: Option<usize>,
     pub(super) answered: usize,
+    failed: usize,
     pub(super) submitted: usize,
     pub(super) fetched: usize,
     values: Vec<Option<Py<PyAny>>>,
@@ -68,10 +72,11 @@ impl Job {
             mode,
             name: crate::pool::name_of(function),
             function: function.clone().unbind(),
-            callbacks,
+            callbacks: Mutex::new(callbacks),
             shape,
             state: Mutex::new(state),
             is_done: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
         })
     }
 
@@ -85,11 +90,29 @@ impl Job {
         self.is_done.load(Ordering::Acquire) || state.total.is_some_and(|t| state.answered >= t)
     }
 
+    /// Nobody wants the results any more: tasks that have not begun are not run.
+    pub(super) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// How far it is.
+    pub(super) fn counts(&self) -> Counts {
+        let state = self.state();
+        (state.answered as u64, state.failed as u64, state.total.map(|total| total as u64))
+    }
+
     /// Runs tasks, in the thread of a worker.
     pub(super) fn run(&self, py: Python<'_>, first: usize, tasks: Vec<Py<PyAny>>) {
         let function = self.function.bind(py);
         let count = tasks.len();
         for (index, task) in tasks.into_iter().enumerate() {
+            if self.is_cancelled() {
+                return;
+            }
             let result = call_task(self.mode, function, task.bind(py)).map(Bound::unbind);
             drop(task);
             if self.shape == Shape::List && result.is_err() {
@@ -112,6 +135,7 @@ impl Job {
         let is_last = {
             let mut state = self.state();
             state.answered += count;
+            state.failed += usize::from(result.is_err());
             match result {
                 result if self.shape == Shape::Stream => state.pieces.push_back((first, result)),
                 Ok(value) => match state.values.get_mut(first) {
@@ -157,6 +181,10 @@ impl Job {
         self.finish(py);
     }
 
+    fn take_callbacks(&self) -> Callbacks {
+        std::mem::take(&mut self.callbacks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Makes the outcome of the results and calls the callback that fits it.
     pub(super) fn finish(&self, py: Python<'_>) {
         let (failure, values) = {
@@ -173,9 +201,10 @@ impl Job {
             (None, _) => PyList::new(py, values.collect::<Vec<_>>()).map(|l| l.into_any().unbind()),
         };
         let outcome = outcome.map_err(|error| error.into_value(py));
+        let callbacks = self.take_callbacks();
         let (callback, argument) = match &outcome {
-            Ok(value) => (self.callbacks.value.as_ref(), value.clone_ref(py)),
-            Err(error) => (self.callbacks.error.as_ref(), error.clone_ref(py).into_any()),
+            Ok(value) => (callbacks.value, value.clone_ref(py)),
+            Err(error) => (callbacks.error, error.clone_ref(py).into_any()),
         };
         self.state().outcome = Some(outcome);
         if let Some(callback) = callback
@@ -208,5 +237,27 @@ impl Pending for Arc<Job> {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Self::strong_count(self) > 1 {
+            return Ok(());
+        }
+        if let Ok(state) = self.state.try_lock() {
+            match &state.outcome {
+                Some(Ok(value)) => visit.call(value)?,
+                Some(Err(error)) => visit.call(error)?,
+                None => {}
+            }
+        }
+        match self.callbacks.try_lock() {
+            Ok(callbacks) => callbacks.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn clear(&self) {
+        let outcome = self.state().outcome.take();
+        drop((outcome, self.take_callbacks()));
     }
 }

@@ -374,7 +374,7 @@ impl Connection {
 
     /// Whether there is something to receive, waiting up to `timeout` seconds (`None`: for ever).
     #[pyo3(signature = (timeout = Some(0.0)))]
-    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    pub(crate) fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let channel = self.reading()?;
         if channel.is_ready()? {
             return Ok(true);

@@ -20,7 +20,7 @@ pub(crate) mod queue_ends;
 pub(crate) mod rlock;
 mod scalar;
 pub(crate) mod semaphore;
-mod shared;
+pub(crate) mod shared;
 pub(crate) mod spawning;
 pub(crate) mod tracker;
 pub(crate) mod value;

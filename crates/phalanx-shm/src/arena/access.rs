@@ -126,6 +126,22 @@ impl Arena {
         }
     }
 
+    /// The same for a line that will be written.
+    #[inline]
+    pub fn prefetch_to_write(&self, offset: u64) {
+        let at = offset as usize;
+        if at >= self.region.len() {
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above. Processors that do not know the instruction take it for none.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::arch::asm!("prefetchw [{}]", in(reg) self.region.base().add(at),
+                options(nostack, preserves_flags, readonly));
+        }
+    }
+
     /// Fills the first `len` bytes of a chunk with zeros. The same right is needed as for
     /// [`Arena::write`].
     pub fn clear(&self, chunk: Chunk, len: usize) {

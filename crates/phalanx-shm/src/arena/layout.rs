@@ -13,7 +13,7 @@ use crate::table::ProcessTable;
 use crate::view::{self, ShmSafe};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"phalanx\0");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Bytes at the start of the arena before the process table.
 pub(super) const HEADER_LEN: usize = PAGE;
@@ -68,7 +68,7 @@ pub(super) struct ArenaHeader {
     span: AtomicU64,
     budget: Budget,
     housekeeping: EngineLock,
-    unused: AtomicU32,
+    passages: AtomicU32,
     classes: [ClassState; MAX_CLASSES],
 }
 
@@ -97,6 +97,11 @@ impl ArenaHeader {
 
     pub(super) fn housekeeping(&self) -> &EngineLock {
         &self.housekeeping
+    }
+
+    /// Not zero once a message may have named an object.
+    pub(super) fn passages(&self) -> &AtomicU32 {
+        &self.passages
     }
 
     pub(super) fn commit(&self, bytes: u64) -> Result<(), ()> {

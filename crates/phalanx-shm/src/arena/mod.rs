@@ -47,6 +47,7 @@ pub use magazine::Magazines;
 use crate::chunk_word::{ChunkWord, Seen};
 use crate::engine_lock::EngineLock;
 use crate::failpoint;
+use crate::passage;
 use crate::peers::SlotId;
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::ProcessTable;
@@ -275,6 +276,7 @@ impl Arena {
 
     /// Owned or dead's -> free.
     fn release(&self, chunk: Chunk) {
+        passage::forget(self, chunk);
         if self.header().is_crowded() {
             self.discard(chunk);
         }
@@ -316,6 +318,27 @@ impl Arena {
                 visit(chunk);
             }
         });
+    }
+
+    /// Calls `visit` for every chunk that may be a message's.
+    pub(crate) fn for_each_payload(&self, mut visit: impl FnMut(Chunk)) {
+        self.for_each(|chunk, seen| {
+            let is_backed = seen.pages() > 0 || self.layout.is_small(chunk.class());
+            if is_backed && matches!(seen.state(), ChunkState::Owned | ChunkState::Part) {
+                visit(chunk);
+            }
+        });
+    }
+
+    /// From now on messages may name objects.
+    pub(crate) fn note_passages(&self) {
+        self.header().passages().store(1, Ordering::SeqCst);
+    }
+
+    /// Whether a message may have named an object.
+    #[inline]
+    pub(crate) fn has_passages(&self) -> bool {
+        self.header().passages().load(Ordering::SeqCst) != 0
     }
 
     fn for_each(&self, mut visit: impl FnMut(Chunk, Seen)) {

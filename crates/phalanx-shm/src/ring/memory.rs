@@ -41,6 +41,9 @@ pub trait Memory: Peers {
     /// Bytes of a segment will be read soon: they may be brought nearer meanwhile.
     fn expect(&self, _chunk: u64, _at: usize, _len: usize) {}
 
+    /// A byte of a segment will be written soon, and its line may be brought nearer meanwhile.
+    fn expect_to_write(&self, _chunk: u64, _at: usize) {}
+
     /// The process has been idle for a while: memory that it keeps for later may go.
     fn idle(&self) {}
 }
@@ -111,6 +114,11 @@ mod on_arena {
         #[inline]
         fn expect(&self, chunk: u64, at: usize, len: usize) {
             self.arena().prefetch(chunk + at as u64, len);
+        }
+
+        #[inline]
+        fn expect_to_write(&self, chunk: u64, at: usize) {
+            self.arena().prefetch_to_write(chunk + at as u64);
         }
 
         fn idle(&self) {

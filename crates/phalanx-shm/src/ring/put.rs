@@ -11,6 +11,9 @@ use crate::spin::Spin;
 use crate::sync::Ordering;
 
 static SPIN: Spin = Spin::new();
+/// For more room than the next record needs.
+static PLENTY: Spin = Spin::seldom();
+const PLENTY_OF_ROOM: u32 = 256;
 
 /// What is put.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +146,17 @@ impl Ring {
         self.is_full(memory)
     }
 
+    /// Busy-waits for more room than the next record needs, though not for long; whether there is.
+    ///
+    /// Who goes on as soon as there is room for one waits again for the next, and each look takes the
+    /// consumers' line out of their hands.
+    pub fn spin_for_plenty_of_room(&self, memory: &impl Memory) -> bool {
+        let limit = self.limit();
+        let enough = limit.saturating_sub((limit / 4).clamp(1, PLENTY_OF_ROOM));
+        let plenty = || self.len(memory) <= enough as usize || self.is_closed();
+        PLENTY.until(|| plenty().then_some(())).is_some()
+    }
+
     pub(super) fn wait_for_room(
         &self,
         memory: &impl Memory,
@@ -153,7 +167,7 @@ impl Ring {
             return Err(GaveUp::TimedOut);
         }
         let room = || (!self.is_full(memory) || self.is_closed()).then_some(());
-        if SPIN.until(room).is_some() {
+        if self.spin_for_plenty_of_room(memory) || SPIN.until(room).is_some() {
             return Ok(());
         }
         let ticket = self.not_full.register();

@@ -16,6 +16,17 @@ pub const SHORT_MAX: usize = 56;
 /// Room for a short record.
 pub type Short = [u8; SHORT_MAX];
 
+/// Units of a cache line.
+const LINE: u32 = 8;
+/// How far ahead of the next record a line is fetched: by then it has come from another processor. Only
+/// those that the other side is done with: to fetch one that is being written slows the writer.
+const AHEAD: u32 = 2 * LINE;
+
+#[inline]
+const fn is_last_of_line(index: u32, units: u32) -> bool {
+    index % LINE + units >= LINE
+}
+
 impl Ring {
     /// Puts an inline record if that can be done at once, by what the producers know without a look at
     /// the consumers' side. Otherwise nothing has been put; that says little about whether there is room.
@@ -25,8 +36,8 @@ impl Ring {
         let is_put = self.append_at_once(memory, bytes);
         // A full barrier: the published tail is visible before we look for sleepers.
         drop(side);
-        failpoint!("ring.put.unlocked");
         if is_put {
+            failpoint!("ring.put.unlocked");
             self.not_empty.notify_one();
         }
         is_put
@@ -38,6 +49,9 @@ impl Ring {
         let at = self.put.segment.load(Ordering::Relaxed);
         let segment = memory.segment(at);
         let tail = segment.tail();
+        if self.is_closed() {
+            return false;
+        }
         let limit = self.limit();
         if limit != 0 && tail.count.wrapping_sub(self.put.other.count()) >= limit {
             return false;
@@ -55,6 +69,12 @@ impl Ring {
         // PUBLISH: read with Acquire by `Segment::tail` in `take`.
         segment.tail.store(tail.advanced(units).pack(), Ordering::Release);
         failpoint!("ring.put.published");
+        if is_last_of_line(index, units) {
+            let ahead = tail.position.wrapping_add(AHEAD);
+            if ahead.wrapping_sub(head) < size {
+                memory.expect_to_write(at, byte(ahead & (size - 1)));
+            }
+        }
         true
     }
 
@@ -68,9 +88,11 @@ impl Ring {
         let side = self.get.lock.try_guard(memory.me())?;
         let taken = self.remove_at_once(memory, out);
         drop(side);
-        failpoint!("ring.take.unlocked");
-        if taken.is_some() && self.limit() != 0 {
-            self.not_full.notify_one();
+        if taken.is_some() {
+            failpoint!("ring.take.unlocked");
+            if self.limit() != 0 {
+                self.not_full.notify_one();
+            }
         }
         taken
     }
@@ -115,6 +137,9 @@ impl Ring {
         // TAKE: read with Acquire by `fits` in `put`, which may overwrite the bytes.
         segment.head.store(head.advanced(units).pack(), Ordering::Release);
         failpoint!("ring.take.taken");
+        if is_last_of_line(index, units) && used >= AHEAD + LINE {
+            memory.expect(at, byte(head.position.wrapping_add(AHEAD) & (size - 1)), 1);
+        }
         Some(len)
     }
 }

@@ -8,7 +8,7 @@ use crate::patience::{GaveUp, Patience, Slices};
 use crate::spin::Spin;
 use crate::sync::{Deadline, Ordering};
 
-static SPIN: Spin = Spin::for_streams();
+static SPIN: Spin = Spin::new();
 
 /// Sleeps longer than this many slices count as idleness.
 const IDLE_SLICES: u32 = 4;
@@ -67,8 +67,8 @@ impl Ring {
         {
             let taken = self.remove(memory, out, note);
             drop(side);
-            failpoint!("ring.take.unlocked");
             if let Some(taken) = taken {
+                failpoint!("ring.take.unlocked");
                 if self.limit() != 0 {
                     self.not_full.notify_one();
                 }
@@ -105,8 +105,9 @@ impl Ring {
             if patience.is_none() || is_closed {
                 return Err(GaveUp::TimedOut);
             }
-            let arrived = || (!self.is_empty(memory) || self.is_closed()).then_some(());
-            if sleeps > 0 || SPIN.until(arrived).is_none() {
+            let is_there = || !self.is_empty(memory) || self.is_closed();
+            let arrived = || is_there().then_some(());
+            if sleeps > 0 || !SPIN.until_some(is_there, || self.len(memory)) {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));

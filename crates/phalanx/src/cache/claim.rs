@@ -79,12 +79,14 @@ impl Claim {
         let part = part_of(lock.path());
         let head = head(self.key, notes, len, digest_of(value));
         write(&part, &head, notes, value).map_err(CacheError::writing(&part, size))?;
-        room::reserve(layout, size, *limit)?;
-        failpoint!("cache.store.reserved");
         let path = layout.entry(&self.shelf, self.key);
-        make_folder(path.parent().unwrap_or_else(|| layout.root()))?;
-        failpoint!("cache.store.folder");
-        fs::rename(&part, &path).map_err(CacheError::writing(&path, size))?;
+        // While nobody else counts: what was noted and is not there yet would be overlooked.
+        room::make(layout, size, *limit, || {
+            failpoint!("cache.store.reserved");
+            make_folder(path.parent().unwrap_or_else(|| layout.root()))?;
+            failpoint!("cache.store.folder");
+            fs::rename(&part, &path).map_err(CacheError::writing(&path, size))
+        })?;
         failpoint!("cache.store.renamed");
         Ok(())
     }
@@ -104,7 +106,7 @@ fn lock_of_its_own(cache: &Inner) -> Result<KeyLock, CacheError> {
                 cache.layout.prepare()?;
                 make_folder(&folder)?;
             }
-            Attempt::Busy | Attempt::Own => {}
+            Attempt::Busy(_) | Attempt::Own => {}
         }
     }
 }

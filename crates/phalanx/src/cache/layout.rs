@@ -14,6 +14,9 @@ const FOLDER: &str = "phalanx";
 const FORMAT: &str = ".format";
 const FORMAT_TEXT: &str = "phalanx cache 1\n";
 
+/// Keeps version control away.
+const IGNORE_TEXT: &str = "# Created by phalanx automatically.\n*\n";
+
 /// Longer parts of a shelf's name are cut, and told apart by a digest.
 const LONGEST_PART: usize = 150;
 
@@ -47,6 +50,8 @@ impl Layout {
             Err(e) => return Err(CacheError::io("cannot read", &path)(e)),
         }
         make_folder(&self.root)?;
+        // Nobody wants results among the sources of a program. That it cannot be written is no harm.
+        let _ = fs::write(self.root.join(".gitignore"), IGNORE_TEXT);
         fs::write(&path, FORMAT_TEXT).map_err(CacheError::writing(&path, FORMAT_TEXT.len() as u64))
     }
 

@@ -38,8 +38,8 @@ pub(super) struct KeyLock {
 pub(super) enum Attempt {
     /// It is ours.
     Locked(KeyLock),
-    /// Another thread or process has it.
-    Busy,
+    /// Another thread or process has it; which process, if that is known.
+    Busy(Option<u32>),
     /// The calling thread has it already: it computes the value of a key on the way to the value of the
     /// same key.
     Own,
@@ -53,7 +53,7 @@ impl KeyLock {
             let mut held = held();
             match held.get(path) {
                 Some(thread) if *thread == thread::current().id() => return Ok(Attempt::Own),
-                Some(_) => return Ok(Attempt::Busy),
+                Some(_) => return Ok(Attempt::Busy(Some(std::process::id()))),
                 None => held.insert(path.to_owned(), thread::current().id()),
             };
         }
@@ -68,7 +68,7 @@ impl KeyLock {
             };
             failpoint!("cache.lock.opened");
             if !file_lock::try_lock(&file)? {
-                return Ok(Attempt::Busy);
+                return Ok(Attempt::Busy(file_lock::holder(&file)));
             }
             failpoint!("cache.lock.locked");
             // Whoever had it before has removed the file: then another one may have made a new one.
@@ -132,9 +132,9 @@ mod tests {
         let Attempt::Locked(lock) = attempt(&path) else { panic!("it was free") };
         assert!(matches!(attempt(&path), Attempt::Own));
         thread::scope(|scope| {
-            scope.spawn(|| assert!(matches!(attempt(&path), Attempt::Busy)));
+            scope.spawn(|| assert!(matches!(attempt(&path), Attempt::Busy(_))));
         });
-        let child = run_in_child(|| i32::from(matches!(attempt(&path), Attempt::Busy)))?;
+        let child = run_in_child(|| i32::from(matches!(attempt(&path), Attempt::Busy(_))))?;
         assert_eq!(reap_blocking(child)?, ExitStatus::Code(1));
         assert!(path.exists());
         drop(lock);
@@ -154,7 +154,7 @@ mod tests {
             i32::from(path.exists())
         })?;
         assert_eq!(reap_blocking(child)?, ExitStatus::Code(1));
-        let child = run_in_child(|| i32::from(matches!(attempt(&path), Attempt::Busy)))?;
+        let child = run_in_child(|| i32::from(matches!(attempt(&path), Attempt::Busy(_))))?;
         assert_eq!(reap_blocking(child)?, ExitStatus::Code(1));
         Ok(())
     }

@@ -35,6 +35,7 @@
 //! The folder may be shared by unrelated programs, also over a network file system that has `fcntl` locks;
 //! without them values may be computed twice. The files are described in the essay beside this module.
 
+// The layout of the files, and what repairs what: README.md beside this file.
 mod claim;
 mod digest;
 mod entry;
@@ -58,9 +59,13 @@ pub use entry::{Entry, Stamp};
 pub use error::{CacheError, Damage};
 use layout::{Layout, make_folder};
 use lock::{Attempt, KeyLock};
+use phalanx_os::proc;
 pub use room::{Item, Limits};
 
 use crate::Patience;
+
+/// How long to wait for a process that may wait for this one.
+const FOR_AN_ANCESTOR: Duration = Duration::from_secs(1);
 
 /// A folder of computed values. Clones are the same cache; any number of processes may open it.
 #[derive(Clone, Debug)]
@@ -124,7 +129,8 @@ impl Cache {
     /// `refused` is taken for missing.
     ///
     /// A thread that computes the value of a key and needs the same value on the way gets the right once
-    /// more: it would wait for itself otherwise.
+    /// more: it would wait for itself otherwise. For the same reason a process waits only a second for one
+    /// of those that it descends from, which may in turn wait for it.
     ///
     /// # Errors
     /// [`CacheError::GaveUp`] when `patience` ends; or the kernel's refusal.
@@ -156,7 +162,10 @@ impl Cache {
             match KeyLock::attempt(&lock) {
                 Ok(Attempt::Locked(own)) => break Some(own),
                 Ok(Attempt::Own) => break None,
-                Ok(Attempt::Busy) => {
+                Ok(Attempt::Busy(holder)) => {
+                    if begin.elapsed() > FOR_AN_ANCESTOR && holder.is_some_and(is_ancestor) {
+                        break None;
+                    }
                     patience.check().map_err(CacheError::GaveUp)?;
                     thread::sleep(pause(begin.elapsed(), patience));
                 }
@@ -300,6 +309,18 @@ fn remove_all(path: &Path) -> Result<(), CacheError> {
         Err(e) if entry::is_missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         removed => removed.map_err(CacheError::io("cannot remove", path)),
     }
+}
+
+/// Whether this process descends from another one.
+fn is_ancestor(holder: u32) -> bool {
+    let mut above = proc::parent(std::process::id());
+    while let Some(process) = above {
+        if process == holder {
+            return true;
+        }
+        above = proc::parent(process);
+    }
+    false
 }
 
 /// Whether a file system refused to lock because it has no locks.

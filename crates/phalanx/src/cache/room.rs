@@ -89,23 +89,34 @@ pub(super) fn list(root: &Path) -> Result<Vec<Item>, CacheError> {
 
 /// Removes what exceeds the limits, the least recently used first; returns how many.
 pub(super) fn reduce(layout: &Layout, limits: Limits) -> Result<usize, CacheError> {
-    count(layout, |_| {
-        let mut items = list(layout.root())?;
-        let before = items.len();
-        let left = shrink(&mut items, limits);
-        Ok((left, before - items.len()))
-    })
-    .map(Option::unwrap_or_default)
+    let mut removed = 0;
+    count(
+        layout,
+        |_| {
+            let mut items = list(layout.root())?;
+            let before = items.len();
+            let left = shrink(&mut items, limits);
+            removed = before - items.len();
+            Ok(left)
+        },
+        || Ok(()),
+    )?;
+    Ok(removed)
 }
 
-/// Notes that `size` more bytes come. Where all together would exceed `limit`, removes the least recently
-/// used entries before.
-pub(super) fn reserve(layout: &Layout, size: u64, limit: Option<u64>) -> Result<(), CacheError> {
-    count(layout, |known| {
+/// Notes that `size` more bytes come, and calls `publish`, which has them appear. Where all together would
+/// exceed `limit`, removes the least recently used entries before.
+pub(super) fn make(
+    layout: &Layout,
+    size: u64,
+    limit: Option<u64>,
+    publish: impl FnOnce() -> Result<(), CacheError>,
+) -> Result<(), CacheError> {
+    let find = |known: Option<u64>| {
         let sum = known.and_then(|known| known.checked_add(size));
         match (sum, limit) {
-            (Some(sum), Some(limit)) if sum <= limit => return Ok((sum, ())),
-            (Some(sum), None) => return Ok((sum, ())),
+            (Some(sum), Some(limit)) if sum <= limit => return Ok(sum),
+            (Some(sum), None) => return Ok(sum),
             _ => {}
         }
         // What is known only grows until somebody looks: entries may have been removed meanwhile.
@@ -116,9 +127,9 @@ pub(super) fn reserve(layout: &Layout, size: u64, limit: Option<u64>) -> Result<
             let bytes = Some(room - (limit / SPARE).min(room));
             sum = shrink(&mut items, Limits { bytes, ..Limits::default() });
         }
-        Ok((sum.saturating_add(size), ()))
-    })
-    .map(drop)
+        Ok(sum.saturating_add(size))
+    };
+    count(layout, find, publish)
 }
 
 /// Removes entries until the limits hold, and leaves in `items` those that stay; returns their bytes.
@@ -146,24 +157,27 @@ fn shrink(items: &mut Vec<Item>, limits: Limits) -> u64 {
     bytes
 }
 
-/// Calls `work` with the number of bytes in use (`None` if it is not known), while no other process does,
-/// and notes the number that it returns. `None` if another process did not let it.
-fn count<T>(
+/// Calls `find` with the number of bytes in use (`None` if it is not known), notes the number that it
+/// returns, and calls `then`, while no other process does any of it.
+///
+/// A process that dies on the way leaves a number that is too high, if any, until it is found to exceed a
+/// limit and all is looked at anew.
+fn count(
     layout: &Layout,
-    work: impl FnOnce(Option<u64>) -> Result<(u64, T), CacheError>,
-) -> Result<Option<T>, CacheError> {
+    find: impl FnOnce(Option<u64>) -> Result<u64, CacheError>,
+    then: impl FnOnce() -> Result<(), CacheError>,
+) -> Result<(), CacheError> {
     let path = layout.usage();
     let counter = COUNTER.get_or_make(Mutex::default);
     let _alone = counter.lock().unwrap_or_else(PoisonError::into_inner);
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = open.map_err(CacheError::writing(&path, 16))?;
-    if !wait_for(&file).map_err(CacheError::io("cannot lock", &path))? {
-        return Ok(None);
+    if wait_for(&file).map_err(CacheError::io("cannot lock", &path))? {
+        let sum = find(read(&file))?;
+        failpoint!("cache.room.counted");
+        file.write_all_at(&record(sum), 0).map_err(CacheError::writing(&path, 16))?;
     }
-    let (sum, result) = work(read(&file))?;
-    failpoint!("cache.room.counted");
-    file.write_all_at(&record(sum), 0).map_err(CacheError::writing(&path, 16))?;
-    Ok(Some(result))
+    then()
 }
 
 fn wait_for(file: &File) -> io::Result<bool> {

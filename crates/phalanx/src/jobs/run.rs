@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use phalanx_os::clock::earlier;
+use phalanx_os::clock::{Deadline, earlier};
 use phalanx_os::epoll::{Epoll, Event, Interests};
 use phalanx_os::pipe;
 use phalanx_os::poll::Readiness;
@@ -103,9 +103,9 @@ impl<'a> Run<'a> {
                 return self.pass_over_the_rest();
             }
             ready.clear();
+            let timer = self.watch.timer();
             let processes = self.places.iter().flatten();
-            let next =
-                processes.fold(self.watch.timer(), |next, one| earlier(next, one.deadline()));
+            let next = processes.fold(timer, |next, one| earlier(next, one.deadline()));
             let waited = self.shared.epoll.wait(&mut ready, next).map_err(RunError::Kernel)?;
             let mut look = waited == Readiness::Interrupted;
             for event in &ready {
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             for place in self.places.iter_mut().flatten() {
                 place.tick(self.runner.grace);
             }
-            if look || self.watch.timer().is_some_and(|timer| timer.has_passed()) {
+            if look || timer.is_some_and(Deadline::has_passed) {
                 let order = self.watch.look();
                 self.obey(order);
             }

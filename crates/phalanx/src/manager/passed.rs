@@ -26,7 +26,8 @@ macro_rules! passed {
                     Place::Here(raw) => {
                         let name = Passed::Here(raw.name()[0]);
                         let hold = |slot| raw.hold_for(slot);
-                        crate::wire::handle::serialize($what, &name, hold, serializer)
+                        let at = raw.name()[0];
+                        crate::wire::handle::serialize($what, &name, at, hold, serializer)
                     }
                     Place::Served(remote) => {
                         let address = remote.line.address().to_owned();
@@ -51,7 +52,11 @@ macro_rules! passed {
                         }
                     })
                 };
-                crate::wire::handle::deserialize(open, deserializer)
+                let offset = |passed: &Passed| match passed {
+                    Passed::Here(offset) => Some(*offset),
+                    Passed::Served(..) => None,
+                };
+                crate::wire::handle::deserialize(offset, open, deserializer)
             }
         }
     };

@@ -10,6 +10,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::object::NotHeld;
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::peers::SlotId;
+use phalanx_shm::ring::Short;
 use phalanx_shm::spin::Spin;
 
 use super::error::{NewPipeError, RecvError, SendError};
@@ -145,6 +146,25 @@ impl End {
         half.send(self.socket.as_fd(), message, patience)
     }
 
+    /// Sends a message that is nothing but a short frame, if that can be done at once; else `None`, which
+    /// says nothing about why.
+    #[inline]
+    pub(super) fn send_at_once(&self, frame: &[u8]) -> Option<Result<(), SendError>> {
+        self.outgoing.as_ref()?.send_at_once(self.socket.as_fd(), frame)
+    }
+
+    /// Receives the oldest message if it is a short one and that can be done at once; else `None`, which
+    /// says nothing about why.
+    #[inline]
+    pub(super) fn recv_at_once(&self, frame: &mut Short) -> Option<usize> {
+        let half = self.incoming.as_ref()?;
+        let len = half.recv_at_once(frame)?;
+        if !half.bell().is_at_rest() {
+            self.tidy(half);
+        }
+        Some(len)
+    }
+
     /// Receives the oldest message, waiting for one; the frame of a short one is appended to `frame`.
     ///
     /// # Errors
@@ -211,7 +231,7 @@ impl End {
             return Ok(true);
         }
         let at_once = patience.is_none();
-        if !at_once && ARRIVAL.until(arrived).is_some() {
+        if !at_once && ARRIVAL.until_some(|| !half.is_empty(), || half.len()) {
             return Ok(true);
         }
         let mut slices = Slices::for_users();

@@ -9,7 +9,7 @@ use phalanx_shm::family::Family;
 use phalanx_shm::object::{Bytes, NotHeld, Shared};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::peers::SlotId;
-use phalanx_shm::ring::{PutError, Ring, Taken};
+use phalanx_shm::ring::{PutError, Ring, SHORT_MAX, Short, Taken};
 use phalanx_shm::spin::Spin;
 
 use super::bell::Bell;
@@ -65,9 +65,34 @@ impl Half {
         self.ring.is_empty(self.ring.family())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.ring.len(self.ring.family())
+    }
+
     /// Wakes whoever waits for room, to look whether the other end is still there.
     pub(super) fn wake_senders(&self) {
         self.ring.not_full().notify_all();
+    }
+
+    /// Sends a short frame if that can be done at once.
+    #[inline]
+    pub(super) fn send_at_once(
+        &self,
+        socket: BorrowedFd<'_>,
+        frame: &[u8],
+    ) -> Option<Result<(), SendError>> {
+        const { assert!(SHORT_MAX < UNIT) };
+        if !self.ring.put_at_once(self.ring.family(), frame) {
+            return None;
+        }
+        failpoint!("pipe.send.put");
+        Some(if self.bell().ring(socket) { Ok(()) } else { Err(SendError::Broken) })
+    }
+
+    /// Receives the oldest message if it is a short frame and that can be done at once.
+    #[inline]
+    pub(super) fn recv_at_once(&self, frame: &mut Short) -> Option<usize> {
+        self.ring.take_at_once(self.ring.family(), frame)
     }
 
     #[inline]
@@ -124,7 +149,8 @@ impl Half {
         }
         let is_full = || self.ring.is_full(self.ring.family());
         let room = || (!is_full() && self.has_room_for(units)).then_some(());
-        if ROOM.until(room).is_some() {
+        let spun = self.ring.spin_for_plenty_of_room(self.ring.family());
+        if (spun && room().is_some()) || ROOM.until(room).is_some() {
             return Ok(());
         }
         let ticket = self.ring.not_full().register();

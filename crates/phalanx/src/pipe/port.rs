@@ -15,8 +15,8 @@ use super::{End, EndParts, SendError as Refused, one_way};
 use crate::error::{CreateError, RecvError, SendError};
 use crate::process::passing::{self, TICKET};
 use crate::wire::error::because;
-use crate::wire::transfer::{NotSent, receive, send};
-use crate::wire::{Codec, tickets};
+use crate::wire::transfer::{NotSent, receive, receive_short, send, send_short};
+use crate::wire::{Codec, DecodeError, tickets};
 
 /// Between so many messages to a receiver that keeps up, a sender asks whether it is still there.
 const ASK_EVERY: u32 = 32;
@@ -76,6 +76,21 @@ impl Port {
         let (end, Some(family)) = (&self.0.end, self.0.end.family()) else {
             return Err(SendError::Disconnected(value));
         };
+        let at_once = |frame: &[u8]| {
+            let asks = self.0.sent.load(Ordering::Relaxed).is_multiple_of(ASK_EVERY);
+            if asks || self.is_closed() {
+                return None;
+            }
+            let sent = end.send_at_once(frame)?;
+            // Who counts wrong because two threads count at once asks a little sooner or later.
+            self.0
+                .sent
+                .store(self.0.sent.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            Some(sent)
+        };
+        if let Some(sent) = send_short::<T, C, _>(&value, at_once) {
+            return sent.map_err(|why| (value, NotSent::Refused(why)).into());
+        }
         let sent = send::<T, C, _>(family, value, |message| {
             if self.is_closed() {
                 return Err(Refused::Broken);
@@ -90,11 +105,22 @@ impl Port {
 
     #[inline]
     pub(crate) fn recv<T, C: Codec<T>>(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
+        if let Some(received) = self.recv_short::<T, C>() {
+            return received.map_err(RecvError::Decode);
+        }
         let received = receive::<T, C, _>(|frame| match self.is_closed() {
             true => Err(super::RecvError::EndOfFile),
             false => self.0.end.recv(frame, patience).map(Some),
         });
         received?.ok_or(RecvError::Empty)
+    }
+
+    #[inline]
+    fn recv_short<T, C: Codec<T>>(&self) -> Option<Result<T, DecodeError>> {
+        receive_short::<T, C>(|frame| match self.is_closed() {
+            true => None,
+            false => self.0.end.recv_at_once(frame),
+        })
     }
 
     #[inline]

@@ -10,8 +10,8 @@ use super::error::{Panicked, PoolError};
 use super::ledger::{Answer, Content, Piece};
 use super::serve::{pop_record, push_record};
 use super::team::Team;
-use crate::bytes::SharedBytes;
 use crate::wire;
+use crate::wire::apart::Lent;
 
 /// A call that is open in the ledger until this is dropped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Drop for OpenJob {
 pub(super) struct Batch {
     pub(super) body: Vec<u8>,
     /// What the arguments lend to whoever runs them.
-    pub(super) lent: Vec<SharedBytes>,
+    pub(super) lent: Vec<Lent>,
     pub(super) count: u32,
     /// Tasks whose argument cannot be encoded, by their place in the batch.
     failed: Vec<(u32, wire::EncodeError)>,

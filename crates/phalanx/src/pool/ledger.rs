@@ -11,8 +11,8 @@ use phalanx_shm::leases::Span;
 use super::callee::Callee;
 use super::error::PoolError;
 use super::serve::{pop_record, push_record};
-use crate::bytes::SharedBytes;
 use crate::message::Arrived;
+use crate::wire::apart::Lent;
 
 /// What became of a task.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Piece {
 struct Sent {
     body: Vec<u8>,
     /// Bytes that the tasks' arguments lie in besides: kept for whoever runs them.
-    _lent: Vec<SharedBytes>,
+    _lent: Vec<Lent>,
     answered: Vec<bool>,
     left: u32,
 }
@@ -166,7 +166,7 @@ impl Ledger {
         job: u64,
         count: u32,
         body: Vec<u8>,
-        lent: Vec<SharedBytes>,
+        lent: Vec<Lent>,
     ) -> Option<Span> {
         let known = self.jobs.get_mut(&job)?;
         let first = known.submitted;

@@ -210,7 +210,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
 
     #[inline]
     fn put_short(&self, value: &T) -> bool {
-        send_short::<T, C>(value, |frame| self.raw.put_at_once(frame))
+        send_short::<T, C, _>(value, |frame| self.raw.put_at_once(frame).then_some(())).is_some()
     }
 
     fn put_any(&self, value: T, patience: &Patience<'_>) -> Result<(), SendError<T>> {

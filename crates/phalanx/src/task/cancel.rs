@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Asks whether the running task was cancelled.
-pub(crate) type Flag = Rc<dyn Fn() -> bool>;
+#[doc(hidden)]
+pub type Flag = Rc<dyn Fn() -> bool>;
 
 thread_local! {
     static FLAG: RefCell<Option<Flag>> = const { RefCell::new(None) };
 }
 
 /// Runs `body` with an answer for [`cancelled`].
-pub(crate) fn watching<T>(flag: Flag, body: impl FnOnce() -> T) -> T {
+#[doc(hidden)]
+pub fn watching<T>(flag: Flag, body: impl FnOnce() -> T) -> T {
     struct Restore(Option<Flag>);
     impl Drop for Restore {
         fn drop(&mut self) {

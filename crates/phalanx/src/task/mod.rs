@@ -36,7 +36,8 @@ mod run;
 use std::fmt;
 
 pub use cancel::cancelled;
-pub(crate) use cancel::watching;
+#[doc(hidden)]
+pub use cancel::{Flag, watching};
 pub use panic::Panic;
 pub(crate) use panic::{catch, recorded};
 pub(crate) use registry::find;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
+use phalanx_shm::passage::Hold;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::luggage::{Luggage, Way};
 use super::outside::{Scope, Source, collected, with_source};
 use super::{DecodeError, EncodeError, append, whole};
 use crate::bytes::SharedBytes;
@@ -19,13 +21,22 @@ use crate::message::{Arrived, Damaged, Handed, Outgoing, Parcel};
 /// Encodes by `encode`, which calls [`append`] alone; appends to `lent` what was lent. The
 /// frames mean something as long as that is kept.
 #[inline]
-pub(crate) fn lending<T>(lent: &mut Vec<SharedBytes>, encode: impl FnOnce() -> T) -> T {
-    let scope = Scope::lending();
+pub(crate) fn lending<T>(lent: &mut Vec<Lent>, encode: impl FnOnce() -> T) -> T {
+    let (scope, luggage) = (Scope::lending(), Luggage::accept(Way::Lent));
     let result = encode();
-    if let Some(mut bytes) = collected(&scope) {
-        lent.append(&mut bytes);
+    if let Some(bytes) = collected(&scope) {
+        lent.extend(bytes.into_iter().map(Lent::Bytes));
     }
+    lent.extend(luggage.take().into_iter().map(Lent::Object));
     result
+}
+
+/// What is kept until the task is answered whose argument names it.
+#[derive(Debug)]
+#[expect(dead_code, reason = "kept for its own sake")]
+pub(crate) enum Lent {
+    Bytes(SharedBytes),
+    Object(Hold),
 }
 
 /// Appends the bytes of a value, and to `apart` those that are to be sent beside its frame.
@@ -35,7 +46,7 @@ pub(crate) fn set_apart<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     apart: &mut Vec<SharedBytes>,
 ) -> Result<(), EncodeError> {
-    let scope = Scope::message();
+    let (scope, _luggage) = (Scope::message(), Luggage::refuse());
     append(value, out)?;
     if let Some(mut bytes) = collected(&scope) {
         apart.append(&mut bytes);

@@ -34,12 +34,14 @@
 //!
 //! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
 //! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
-//! child a holder, and decoding in the child gives it the handle. At any other time encoding one is an
+//! child a holder, and decoding in the child gives it the handle. In messages of queues, pipes and
+//! channels, and in arguments of tasks, they travel by themselves. At any other time encoding one is an
 //! error, because nobody would keep the object alive until it is decoded.
 
 pub(crate) mod apart;
 pub(crate) mod error;
 pub(crate) mod handle;
+mod luggage;
 mod outside;
 pub(crate) mod tickets;
 pub(crate) mod transfer;
@@ -156,7 +158,7 @@ impl<T: Message> Codec<T> for Postcard {
 /// [`EncodeError`] when the value's own `Serialize` refuses, or the value is a handle that can only be
 /// passed to a child while it is being started.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let _scope = Scope::outside();
+    let (_scope, _luggage) = (Scope::outside(), luggage::Luggage::refuse());
     append(value, out)
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
+use phalanx_shm::passage::{self, Hold};
 use phalanx_shm::ring::{SHORT_MAX, Short};
 
+use super::luggage::{Luggage, Way};
 use super::outside::{self, Scope, Source, collected, with_source};
 use super::tickets::Watch;
 use super::{Codec, DecodeError, EncodeError};
@@ -50,7 +52,7 @@ pub(crate) fn append_frame<T, C: Codec<T>>(
     value: &T,
     frames: &mut Vec<u8>,
 ) -> Result<bool, EncodeError> {
-    let watch = Watch::begin();
+    let (watch, _luggage) = (Watch::begin(), Luggage::refuse());
     let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
     let before = frames.len();
     let encoded = C::encode(value, frames);
@@ -71,6 +73,7 @@ pub(crate) fn decode_message<T, C: Codec<T>>(
     match message {
         Incoming::Inline => C::decode(frame),
         Incoming::Parcel(parcel) if frame.is_empty() => {
+            let _holds = parcel.open_passage();
             let mut frame = Vec::new();
             match parcel.read_frame(&mut frame) {
                 Ok(()) => C::decode_parcel(&frame, parcel),
@@ -84,15 +87,19 @@ pub(crate) fn decode_message<T, C: Codec<T>>(
     }
 }
 
-/// Sends a value whose frame is short and nothing but bytes, by `put`, which may refuse; then it is for
-/// [`send`]. Whether it was sent.
+/// Sends a value whose frame is short and nothing but bytes, by `put`, which may not be able to do that at
+/// once; then, as for all other values, the answer is `None` and the value for [`send`].
 #[inline]
-pub(crate) fn send_short<T, C: Codec<T>>(value: &T, put: impl FnOnce(&[u8]) -> bool) -> bool {
+pub(crate) fn send_short<T, C: Codec<T>, R>(
+    value: &T,
+    put: impl FnOnce(&[u8]) -> Option<R>,
+) -> Option<R> {
     if !C::SHORT || !outside::is_idle() {
-        return false;
+        return None;
     }
     let mut frame = [0; SHORT_MAX];
-    C::encode_short(value, &mut frame).is_some_and(|len| put(&frame[..len]))
+    let len = C::encode_short(value, &mut frame)?;
+    put(&frame[..len])
 }
 
 /// Receives a value whose frame is short and nothing but bytes, if there is such a message and `take`
@@ -126,9 +133,22 @@ pub(crate) fn send<T, C: Codec<T>, E>(
 ) -> Result<(), (T, NotSent<E>)> {
     let mut scratch = Scratch::borrow();
     let watch = Watch::begin();
+    let luggage = if C::OUTSIDE { Luggage::accept(Way::Message) } else { Luggage::refuse() };
     let scope = if C::OUTSIDE { Scope::message() } else { Scope::outside() };
     if let Err(e) = C::encode(&value, &mut scratch.0) {
         return Err((value, NotSent::Encode(e)));
+    }
+    let holds = luggage.take();
+    if !holds.is_empty() {
+        let bytes = collected(&scope).unwrap_or_default();
+        let sent = send_copies(family, &scratch.0, &bytes, &holds, put);
+        return match sent {
+            Ok(()) => {
+                watch.sent();
+                Ok(())
+            }
+            Err(why) => Err((value, why)),
+        };
     }
     if let Some(bytes) = collected(&scope) {
         return send_with_bytes::<T, C, E>(family, value, &scratch.0, bytes, watch, put);
@@ -164,7 +184,7 @@ fn send_with_bytes<T, C: Codec<T>, E>(
     let is_small = frame.len() <= Handed::FRAME_MAX;
     // A ticket is good for one decoding only.
     if !is_one || !is_small || watch.has_tickets() || back(&bytes).is_err() {
-        return match send_copies(family, frame, &bytes, put) {
+        return match send_copies(family, frame, &bytes, &[], put) {
             Ok(()) => {
                 watch.sent();
                 Ok(())
@@ -191,7 +211,8 @@ fn send_with_bytes<T, C: Codec<T>, E>(
         Ok(chunk) => chunk,
         Err(memory) => {
             let bytes = view(&memory);
-            return send_copies(family, frame, &bytes, put).or_else(|why| give_back(&bytes, why));
+            return send_copies(family, frame, &bytes, &[], put)
+                .or_else(|why| give_back(&bytes, why));
         }
     };
     let mut message = Some(Outgoing::Handed(Handed::new(family, frame, chunk, whole)));
@@ -211,11 +232,18 @@ fn send_copies<E>(
     family: &'static Family,
     frame: &[u8],
     bytes: &[SharedBytes],
+    holds: &[Hold],
     put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
 ) -> Result<(), NotSent<E>> {
-    let lengths: Vec<usize> = bytes.iter().map(|part| part.len).collect();
+    let mut lengths: Vec<usize> = bytes.iter().map(|part| part.len).collect();
+    if !holds.is_empty() {
+        lengths.push(passage::list_len(holds.len()));
+    }
     let mut parcel = Parcel::new(family, frame, &lengths).map_err(NotSent::OutOfMemory)?;
     bytes.iter().for_each(|part| parcel.push(part));
+    if !holds.is_empty() {
+        parcel.load(holds);
+    }
     put(&mut Some(Outgoing::Parcel(parcel))).map_err(NotSent::Refused)
 }
 
@@ -237,6 +265,8 @@ pub(crate) fn receive<T, C: Codec<T>, E>(
         None => return Ok(None),
         Some(Incoming::Inline) => C::decode(&scratch.0),
         Some(Incoming::Parcel(parcel)) if scratch.0.is_empty() => {
+            // Until the handles in it have theirs.
+            let _holds = parcel.open_passage();
             match parcel.read_frame(&mut scratch.0) {
                 Ok(()) => C::decode_parcel(&scratch.0, parcel),
                 Err(damaged) => Err(DecodeError::custom::<T>(&scratch.0, damaged)),

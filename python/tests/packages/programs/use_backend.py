@@ -17,11 +17,20 @@ def work(n_jobs):
     search = GridSearchCV(LogisticRegression(), {"C": [0.01, 0.1, 1.0, 10.0]}, cv=3, n_jobs=n_jobs).fit(x, y)
     # A forest within a cross-validation: its own calls are nested.
     nested = cross_val_score(forest, x, y, cv=3, n_jobs=n_jobs)
-    return scores, search.best_params_, search.cv_results_["mean_test_score"], forest.fit(x, y).predict(x), nested
+    return (
+        scores,
+        search.best_params_,
+        search.cv_results_["mean_test_score"],
+        forest.fit(x, y).predict(x),
+        nested,
+    )
 
 
 def same(left, right):
-    return all(numpy.array_equal(a, b) if not isinstance(a, dict) else a == b for a, b in zip(left, right))
+    return all(
+        numpy.array_equal(a, b) if not isinstance(a, dict) else a == b
+        for a, b in zip(left, right, strict=True)
+    )
 
 
 def column_sums(array, start):

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::super::future::FutureBase;
 use super::super::job::Callbacks;
-use super::super::owner::{Owner, locked};
+use super::super::owner::{DESK, Owner, locked};
+use super::super::random::Seeds;
+use super::super::staff::Staff;
 use super::super::stream::IMapIterator;
+use super::super::termed_stream::TermedIterator;
 use super::super::wire::Mode;
 use super::engine::{Engine, Stage};
 use super::manners::Manners;
 use super::map::ExecutorMap;
 use super::service::ExecutorService;
 use super::work::{Terms, Work};
-
-/// Enough of a desk that calls can be cancelled; nothing is laid there.
-const DESK: usize = 64;
 
 /// An executor of worker processes, as its owner holds it. Dropping it closes it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -31,12 +32,24 @@ pub(crate) struct ExecutorCore {
 #[pymethods]
 impl ExecutorCore {
     /// An executor with `seats` workers, each started by `start(bench)`: all with the first call, or as
-    /// calls come. `breaks` says that it does not outlive its first worker.
+    /// calls come. `breaks` says that it does not outlive its first worker. With `wanted` there are only
+    /// so many at present, and those that leave are replaced when there is work.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false))]
-    fn new(seats: usize, start: Py<PyAny>, on_demand: bool, breaks: bool) -> PyResult<Self> {
-        let owner = Owner::with(seats, start, DESK, Manners::of_executor(breaks))?;
-        let engine = Arc::new(Engine::new(owner, on_demand));
+    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None, wanted=None))]
+    fn new(
+        seats: usize,
+        start: Py<PyAny>,
+        on_demand: bool,
+        breaks: bool,
+        seeds: Option<Py<Seeds>>,
+        wanted: Option<usize>,
+    ) -> PyResult<Self> {
+        let staff = match wanted {
+            None => Staff::fixed(seats),
+            Some(wanted) => Staff::elastic(seats, wanted),
+        };
+        let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
+        let engine = Arc::new(Engine::new(Arc::new(owner.seeded(seeds)), on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
@@ -63,17 +76,17 @@ impl ExecutorCore {
                 (Mode::ApplyKeywords, task.into_any())
             }
         };
-        let timeout = crate::interrupt::timeout(timeout);
-        let terms = Terms { timeout, retries, priority };
+        let terms = Terms::new(timeout, retries, priority);
         let future = FutureBase::of_call(py, &self.engine)?;
         let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
-        self.engine.submit(py, work);
+        let seed = self.engine.owner.seed_of_call(None)?;
+        self.engine.submit(py, work.seeded(seed));
         Ok(future)
     }
 
     /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
     /// `buffersize` limits how many calls may be ahead of the results that were fetched.
-    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None))]
+    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None))]
     #[allow(clippy::too_many_arguments)]
     fn map(
         &self,
@@ -84,6 +97,7 @@ impl ExecutorCore {
         chunksize: usize,
         buffersize: Option<usize>,
         timeout: Option<f64>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<ExecutorMap> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
@@ -96,6 +110,7 @@ impl ExecutorCore {
         let mode = if star { Mode::Star } else { Mode::Each };
         let owner = Arc::clone(&self.engine.owner);
         let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
+        job.report_to(progress);
         self.engine.attend();
         let input = input.unbind().into_any();
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
@@ -103,9 +118,43 @@ impl ExecutorCore {
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
     }
 
+    /// The results of a call for each item, on terms of their own. `calls` are tuples of arguments.
+    #[pyo3(signature = (function, calls, buffersize=None, deadline=None, timeout=None, retries=0, priority=0))]
+    #[allow(clippy::too_many_arguments)]
+    fn map_on_terms(
+        &self,
+        function: &Bound<'_, PyAny>,
+        calls: &Bound<'_, PyAny>,
+        buffersize: Option<usize>,
+        deadline: Option<f64>,
+        timeout: Option<f64>,
+        retries: u32,
+        priority: i32,
+    ) -> PyResult<TermedIterator> {
+        let _moving = self.engine.moving();
+        self.engine.check_open(function.py())?;
+        self.engine.hire(function.py(), buffersize.unwrap_or(usize::MAX / 2))?;
+        let terms = Terms::new(timeout, retries, priority);
+        TermedIterator::of_executor(&self.engine, terms, function, calls, buffersize, deadline)
+    }
+
     /// What the executor's thread is to run.
     fn service(&self) -> ExecutorService {
         ExecutorService::new(Arc::clone(&self.engine))
+    }
+
+    /// From now on there are to be so many workers, at most as many as there are seats. Those that are
+    /// too many leave when what was sent before is done.
+    fn resize(&self, py: Python<'_>, wanted: usize) -> PyResult<()> {
+        let _moving = self.engine.moving();
+        self.engine.check_open(py)?;
+        let seats = self.engine.owner.seats;
+        if !(1..=seats).contains(&wanted) {
+            return Err(PyValueError::new_err(format!(
+                "cannot have {wanted} workers: this executor can have 1 to {seats}"
+            )));
+        }
+        self.engine.resize(wanted)
     }
 
     /// Whether the thread has to be started, and by who asks: once, when there are workers.

@@ -32,6 +32,7 @@ impl ExecutorMap {
     fn end(&self, py: Python<'_>) {
         // A forked child has a copy of everything, its locks as they were.
         if !self.is_over.swap(true, Ordering::AcqRel) && self.engine.owner.is_mine() {
+            self.results.stream.end_progress(py);
             self.results.stream.abandon(py, &self.engine.owner, &cancelled(py));
         }
     }

@@ -14,8 +14,8 @@ mod service;
 mod work;
 
 pub(crate) use self::core::ExecutorCore;
-pub(super) use engine::Engine;
+pub(super) use engine::{Engine, cancelled};
 pub(super) use manners::Manners;
 pub(crate) use map::ExecutorMap;
 pub(crate) use service::ExecutorService;
-pub(super) use work::Work;
+pub(super) use work::{Terms, Work};

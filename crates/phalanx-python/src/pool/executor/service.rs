@@ -13,6 +13,8 @@ use pyo3::prelude::*;
 use super::super::owner::locked;
 use super::engine::{Engine, Outlook, Stage};
 
+/// How often it looks whether workers that had nothing to do have left.
+const LOOK_AT_IDLE_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks whether the maps are still being fetched.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -22,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct ExecutorService(Arc<Engine>);
 
 impl ExecutorService {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
+    pub(in super::super) fn new(engine: Arc<Engine>) -> Self {
         Self(engine)
     }
 }
@@ -54,6 +56,16 @@ impl Engine {
         while *stage == Stage::Open {
             match self.outlook() {
                 Outlook::Busy => break,
+                Outlook::Nothing if self.has_visitors() => {
+                    let (held, slept) = self
+                        .bell
+                        .wait_timeout(stage, LOOK_AT_IDLE_EVERY)
+                        .unwrap_or_else(|e| e.into_inner());
+                    stage = held;
+                    if slept.timed_out() {
+                        break;
+                    }
+                }
                 Outlook::Nothing => {
                     stage = self.bell.wait(stage).unwrap_or_else(|e| e.into_inner());
                 }
@@ -66,24 +78,47 @@ impl Engine {
         self.is_asleep.store(false, Ordering::SeqCst);
     }
 
+    /// Whether workers may leave while there is nothing to do.
+    fn has_visitors(&self) -> bool {
+        let staff = &self.owner.staff;
+        staff.is_elastic() && (staff.count() > 0 || !locked(&self.owner.leavers).is_empty())
+    }
+
     /// Works until there is nothing to do, or everything is over.
     fn work(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_visitors() {
+            self.owner.look_after_workers(py)?;
+        }
         self.owner.wait_until(py, None, |py| self.step(py))?;
         if locked(&self.owner.broken).is_some() {
             return self.end_broken(py);
         }
+        if self.is_terminated() {
+            self.end_terminated(py);
+            return Ok(());
+        }
         if self.stage() == Stage::Closing && self.outlook() == Outlook::Nothing {
-            self.let_go(py)?;
+            if self.is_of_pool {
+                self.be_over();
+                self.owner.is_held_open.store(false, Ordering::SeqCst);
+                self.owner.close_if_done();
+                self.owner.crew.pass_on();
+            } else {
+                self.let_go(py)?;
+            }
         }
         Ok(())
     }
 
     /// Does what can be done at once. Returns whether that was all.
     fn step(&self, py: Python<'_>) -> bool {
-        if locked(&self.owner.broken).is_some() {
+        if locked(&self.owner.broken).is_some() || self.is_terminated() {
             return true;
         }
         self.complete_answered(py);
+        if let Err(error) = self.keep_staffed(py) {
+            error.write_unraisable(py, None);
+        }
         self.keep_limits(py);
         self.top_up(py);
         self.feed_unattended(py);
@@ -115,6 +150,23 @@ impl Engine {
         self.complete_answered(py);
         self.be_over();
         ended
+    }
+
+    /// The pool was terminated: fails what is left.
+    fn end_terminated(&self, py: Python<'_>) {
+        loop {
+            self.fail_waiting(py);
+            self.owner.fail_everything(py, &super::super::death::was_terminated());
+            self.complete_answered(py);
+            if self.has_settled() {
+                break;
+            }
+            // Another thread is about to add a call, and will find that it is too late.
+            py.detach(std::thread::yield_now);
+        }
+        self.be_over();
+        self.owner.is_held_open.store(false, Ordering::SeqCst);
+        self.owner.crew.pass_on();
     }
 
     fn be_over(&self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::super::future::FutureBase;
+use super::super::random::SeedOfCall;
 use super::super::wire::Mode;
 
 /// A task that costs so many workers is not tried again.
@@ -13,13 +14,20 @@ const WORKERS: u32 = 2;
 
 /// What was asked of one call beyond the call itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Terms {
+pub(in super::super) struct Terms {
     /// How long it may run.
     pub(super) timeout: Option<Duration>,
     /// How often it is tried again after a failure.
     pub(super) retries: u32,
     /// Calls of a higher one are begun before those of a lower.
     pub(super) priority: i32,
+}
+
+impl Terms {
+    /// Terms as callers give them, the time in seconds.
+    pub(in super::super) fn new(timeout: Option<f64>, retries: u32, priority: i32) -> Self {
+        Self { timeout: crate::interrupt::timeout(timeout), retries, priority }
+    }
 }
 
 /// One call.
@@ -30,6 +38,8 @@ pub(in super::super) struct Work {
     pub(super) mode: Mode,
     pub(super) terms: Terms,
     future: Py<FutureBase>,
+    /// What its random numbers come from, however often it is tried.
+    pub(in super::super) seed: Option<SeedOfCall>,
     /// Its future says that it is being run.
     has_begun: AtomicBool,
     /// Somebody asked for its end.
@@ -39,7 +49,7 @@ pub(in super::super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(
+    pub(in super::super) fn new(
         function: Py<PyAny>,
         task: Py<PyAny>,
         mode: Mode,
@@ -52,11 +62,17 @@ impl Work {
             mode,
             terms,
             future,
+            seed: None,
             has_begun: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             tries: AtomicU32::new(0),
             workers: AtomicU32::new(0),
         }
+    }
+
+    /// The call with random numbers of its own.
+    pub(super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
+        Self { seed, ..self }
     }
 
     /// Whether it is the call of a future.

@@ -9,7 +9,7 @@ use super::base::FutureBase;
 
 /// A future's lock and bell, with the methods of `threading.Condition`. Made anew for each look at it:
 /// all that it knows lies in the future.
-#[pyclass(frozen, freelist = 16, module = "phalanx._core")]
+#[pyclass(frozen, module = "phalanx._core")]
 pub(crate) struct FutureCondition(Py<FutureBase>);
 
 impl FutureCondition {

@@ -1,0 +1,73 @@
+//! The owner's side: which call's tasks begin where.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use phalanx::pool::Crew;
+use phalanx_shm::object::{Bytes, Shared};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use super::streams::Streams;
+use crate::message::out_of_memory;
+
+/// The seed of one call and its number, where workers can read them.
+pub(in super::super) type SeedOfCall = Arc<Shared<Bytes>>;
+
+/// A seed, and how many calls have drawn from it.
+#[pyclass(frozen, module = "phalanx._core")]
+pub(crate) struct Seeds {
+    /// The seed's bytes, the lowest first, in whole words.
+    seed: Vec<u8>,
+    calls: AtomicU64,
+}
+
+impl Seeds {
+    /// The next call's seed, in shared memory.
+    pub(in super::super) fn next_call(&self, crew: &Crew) -> PyResult<SeedOfCall> {
+        let bytes = self.of_call(self.count_call());
+        crew.keep(0, &bytes).map(Arc::new).map_err(out_of_memory)
+    }
+
+    fn of_call(&self, call: u64) -> Vec<u8> {
+        [&call.to_le_bytes(), self.seed.as_slice()].concat()
+    }
+}
+
+#[pymethods]
+impl Seeds {
+    /// Seeds for calls, from any integer that is not negative.
+    #[new]
+    fn new(seed: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let Ok(number) = seed.call_method0("__index__") else {
+            let repr = seed.repr()?;
+            return Err(PyTypeError::new_err(format!(
+                "seed must be an integer that is not negative, or None, not {repr}"
+            )));
+        };
+        if number.lt(0)? {
+            return Err(PyValueError::new_err(format!("seed must not be negative, not {number}")));
+        }
+        let bits: usize = number.call_method0("bit_length")?.extract()?;
+        let length = bits.div_ceil(32).max(1) * 4;
+        let seed = number.call_method1("to_bytes", (length, "little"))?.extract()?;
+        Ok(Self { seed, calls: AtomicU64::new(0) })
+    }
+
+    /// The number of the call that begins now.
+    fn count_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Calls `function()` in this process with the random numbers of a task of a call. The state of
+    /// `random` and of numpy's global generator is afterwards what it was before.
+    fn run(
+        &self,
+        py: Python<'_>,
+        call: u64,
+        index: u64,
+        function: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        Streams::of(py, &self.of_call(call))?.run_here(py, index, function)
+    }
+}
