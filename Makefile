@@ -31,8 +31,9 @@ test-python: ## run the tests of the Python package
 compat: ## run the interpreter's own tests of multiprocessing on phalanx, and count
 	@scripts/test-compat $(ARGS)
 
-compat-joblib: ## run joblib's own tests of Parallel on phalanx, and count
+compat-joblib: ## run joblib's own tests on phalanx, and count; ARGS="..." goes to those of Parallel
 	@scripts/test-compat-joblib $(ARGS)
+	@[ -n "$(ARGS)" ] || scripts/test-compat-joblib-memory
 
 compat-joblib-memory: ## run joblib's own tests of Memory and hash on phalanx, and count
 	@scripts/test-compat-joblib-memory $(ARGS)

@@ -634,6 +634,43 @@ class FutureCondition:
     def notify_all(self) -> None: ...
 
 @final
+class TermedIterator(Generic[_T]):
+    """The results of calls on terms of their own, in the order of the input or as they come."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def next(self, timeout: float | None = None) -> _T: ...
+    def close(self) -> None: ...
+
+@final
+class TermedPool:
+    """A pool as those see it whose calls have the same terms."""
+
+    def apply(
+        self,
+        function: Callable[..., _T],
+        args: Iterable[Any],
+        kwds: dict[str, Any] | None,
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult[_T]: ...
+    def map(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        star: bool,
+        callback: Callable[[list[_T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult[_T]: ...
+    def imap(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        ordered: bool = True,
+        window: int | None = None,
+    ) -> TermedIterator[_T]: ...
+
+@final
 class ExecutorMap(Generic[_T]):
     """The results of `Executor.map`, in order."""
 
@@ -673,6 +710,16 @@ class ExecutorCore:
         timeout: float | None = None,
         progress: Any = None,
     ) -> ExecutorMap[_T]: ...
+    def map_on_terms(
+        self,
+        function: Callable[..., _T],
+        calls: Iterable[tuple[Any, ...]],
+        buffersize: int | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        priority: int = 0,
+    ) -> TermedIterator[_T]: ...
     def service(self) -> ExecutorService: ...
     def resize(self, wanted: int) -> None: ...
     def claim_thread(self) -> bool: ...
@@ -731,6 +778,9 @@ class PoolCore:
         test: Callable[[_T], object],
         chunksize: int | None = None,
     ) -> tuple[_T] | None: ...
+    def on_terms(
+        self, timeout: float | None = None, retries: int = 0, priority: int = 0
+    ) -> tuple[TermedPool, ExecutorService | None]: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -822,8 +872,20 @@ class ThreadCore:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
     def map_and_wait(
-        self, function: Callable[..., _T], items: list[Any], star: bool, chunksize: int | None = None
+        self,
+        function: Callable[..., _T],
+        items: list[Any],
+        star: bool,
+        chunksize: int | None = None,
+        progress: Any = None,
     ) -> list[_T]: ...
+    def search(
+        self,
+        function: Callable[..., _T],
+        iterable: Iterable[Any],
+        test: Callable[[_T], object],
+        chunksize: int | None = None,
+    ) -> tuple[_T] | None: ...
     def imap(
         self,
         function: Callable[..., _T],
@@ -833,6 +895,7 @@ class ThreadCore:
         window: int | None = None,
         fails_fast: bool = False,
         keeps_all: bool = False,
+        progress: Any = None,
     ) -> ThreadIterator[_T]: ...
     def close(self) -> None: ...
     @property

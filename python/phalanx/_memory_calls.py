@@ -29,9 +29,10 @@ def name_of(func):
 def _main_name(func):
     """Return a name for the main program that does not depend on where it lies."""
     code = getattr(inspect.unwrap(func), "__code__", None)
-    file = os.path.basename(code.co_filename) if code else ""
+    path = code.co_filename if code else ""
+    file = os.path.basename(path)
     # A cell of a notebook or the console has a name of its own each time.
-    if not file.endswith(".py") or f"{os.sep}ipykernel_" in code.co_filename:
+    if not file.endswith(".py") or f"{os.sep}ipykernel_" in path:
         return "__main__"
     return f"__main__-{file[:-3].replace('.', '_')}"
 

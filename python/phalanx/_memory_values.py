@@ -111,7 +111,8 @@ class _Mapped:
     def __call__(self, place, dtype, shape, order):
         import numpy
 
-        return numpy.memmap(self.path, dtype, self.mode, self.start + place[0], shape, order)
+        start = self.start + place[0]
+        return numpy.memmap(self.path, dtype, self.mode, start, shape, order)  # type: ignore[call-overload]
 
 
 def _array(index, dtype, shape, order):
@@ -197,6 +198,8 @@ def _dump_with(value, arrays):
 
 
 class _Pickler(pickle.Pickler):
+    arrays: "_Arrays"
+
     def reducer_override(self, obj):
         return self.arrays(obj)
 

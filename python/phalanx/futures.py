@@ -28,7 +28,7 @@ from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
 from . import _output, _progress, context as _context, util
 from ._core import ExecutorCore, FutureBase, Seeds
-from .errors import WorkerDiedError
+from .errors import TimeoutError as _PoolTimeoutError, WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -67,8 +67,11 @@ class TaskWorkerDiedError(WorkerDiedError, BrokenProcessPool):
     """
 
 
-class TaskTimeoutError(TimeoutError):
-    """A call of an executor ran longer than it was allowed to, and was ended with its worker."""
+class TaskTimeoutError(TimeoutError, _PoolTimeoutError):
+    """A call of an executor or a pool ran longer than it was allowed to, and was ended with its worker.
+
+    It is the `TimeoutError` of `concurrent.futures` and that of `multiprocessing`.
+    """
 
 
 def _broken(cause: BaseException) -> BaseException:
@@ -99,6 +102,15 @@ class Future(FutureBase, _Future["_T"]):
     __init__ = object.__init__
 
 
+def _check_map(chunksize, buffersize):
+    if chunksize < 1:
+        raise ValueError("chunksize must be >= 1.")
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+
+
 class _Options(Executor):
     """An executor's `submit` and `map` with options for each call."""
 
@@ -108,6 +120,17 @@ class _Options(Executor):
 
     def submit(self, fn, /, *args, **kwargs):
         return self._executor._submit(fn, args, kwargs, *self._options)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+        """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
+
+        Each call is a task of its own, whatever `chunksize` says; `timeout` is for all results together.
+        """
+        _check_map(chunksize, buffersize)
+        calls = zip(*iterables, strict=False)
+        if buffersize is None:
+            calls = list(calls)
+        return self._executor._map_on_terms(fn, calls, buffersize, timeout, self._options)
 
     def options(self, **changes):
         timeout, retries, priority = self._options
@@ -169,11 +192,7 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        self._log_levels = None
-        if logs:
-            from . import _logs
-
-            self._log_levels = _logs.levels()
+        self._log_levels = _log_levels() if logs else None
         self._seeds = None if seed is None else Seeds(seed)
         self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
         self._service = self._core.service()
@@ -238,12 +257,7 @@ class ProcessPoolExecutor(Executor):
         they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
         a bar of tqdm or rich.
         """
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
+        _check_map(chunksize, buffersize)
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         star = len(iterables) != 1
@@ -255,6 +269,15 @@ class ProcessPoolExecutor(Executor):
             display = _progress.display(progress, _progress.length_of(calls))
         try:
             return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
+        finally:
+            if self._executor_manager_thread is None:
+                self._serve()
+
+    def _map_on_terms(self, fn, calls, buffersize, timeout, options):
+        if _is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            return self._core.map_on_terms(fn, calls, buffersize, timeout, *options)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
@@ -338,6 +361,12 @@ def _own_context(context, max_tasks):
     if context is not None:
         return _context._default_context.get_context(context.get_start_method(allow_none=False))
     return _context._default_context.get_context("spawn" if max_tasks is not None else None)
+
+
+def _log_levels():
+    from . import _logs
+
+    return _logs.levels()
 
 
 class _Starter:

@@ -198,8 +198,7 @@ class Parallel:
         return outputs
 
     def _is_watched(self):
-        shown_here = self._kind == "threads" and self._progress is not None
-        return self.verbose or shown_here or type(self).print_progress is not Parallel.print_progress
+        return self.verbose or type(self).print_progress is not Parallel.print_progress
 
     def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
         seeds, call = self._seeds, 0 if self._seeds is None else self._seeds.count_call()

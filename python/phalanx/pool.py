@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._core import TermedIterator
+
     _Progress = bool | str | Any
     _S = TypeVar("_S")
     _T = TypeVar("_T")
 
-__all__ = ["Pool", "ThreadPool"]
+__all__ = ["Pool", "PoolOptions", "ThreadPool"]
 
 RUN = "RUN"
 INIT = "INIT"
@@ -228,6 +230,7 @@ class Pool(_Names):
         self._initializer = initializer
         self._initargs = initargs
         self._callback_thread = None
+        self._options_thread = None
         if self._ctx.get_start_method() == "fork":
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
@@ -397,7 +400,7 @@ class Pool(_Names):
         if progress is False or progress is None:
             return self._core.imap(func, iterable, chunksize, ordered, buffersize)
         display = _progress.display(progress, _progress.length_of(iterable))
-        return self._core.imap(func, iterable, chunksize, ordered, buffersize, display)
+        return self._core.imap(func, iterable, chunksize, ordered, buffersize, progress=display)
 
     # Searches: the first result that decides ends them
 
@@ -445,6 +448,35 @@ class Pool(_Names):
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
         return self._core.search(func, iterable, test, chunksize)
 
+    # Calls on terms of their own
+
+    def options(
+        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+    ) -> "PoolOptions":
+        """Return this pool with options for each call: an object with its methods for calls.
+
+        A task that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
+        second later) and raises `phalanx.futures.TaskTimeoutError`. A task that fails is tried again up
+        to `retries` times, unless it has cost two workers. Tasks of higher `priority` are begun before
+        others with options that wait. Each item of an iterable is a task of its own.
+
+        >>> with Pool(2) as pool:
+        ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
+        [1, 2]
+        """
+        self._check_running()
+        return PoolOptions(self, timeout, retries, priority)
+
+    def _on_terms(self, timeout, retries, priority):
+        terms, service = self._core.on_terms(timeout, retries, priority)
+        if service is not None:
+            import threading
+
+            thread = threading.Thread(target=service.run, name="phalanx-pool-options", daemon=True)
+            self._options_thread = thread
+            thread.start()
+        return terms
+
     # The end
 
     def close(self) -> None:
@@ -465,9 +497,9 @@ class Pool(_Names):
         if self._state not in (CLOSE, TERMINATE):
             raise ValueError("In unknown state")
         self._core.join()
-        thread = self._callback_thread
-        if thread is not None:
-            thread.join()
+        for thread in (self._callback_thread, self._options_thread):
+            if thread is not None:
+                thread.join()
 
     def __enter__(self) -> "Self":
         self._check_running()
@@ -496,6 +528,115 @@ class Pool(_Names):
                 target=self._core.serve_callbacks, name="phalanx-pool-callbacks", daemon=True
             )
             self._callback_thread.start()
+
+
+class PoolOptions:
+    """A pool whose calls have options: see `Pool.options`."""
+
+    def __init__(self, pool: Pool, timeout: "float | None", retries: int, priority: int) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be positive, not {timeout!r}")
+        if retries < 0:
+            raise ValueError(f"retries must not be negative, not {retries!r}")
+        self._pool = pool
+        self._options = {"timeout": timeout, "retries": retries, "priority": priority}
+        self._terms = pool._on_terms(timeout, retries, priority)
+
+    def __repr__(self):
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"<{type(self).__name__}({options}) of {self._pool!r}>"
+
+    def options(self, **changes: "Any") -> "PoolOptions":
+        """Return the pool with these options and, where they do not say, those that it has."""
+        return self._pool.options(**{**self._options, **changes})
+
+    def apply(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+    ) -> "_T":
+        """Call `func(*args, **kwds)` in a worker and return what it returns."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: "Callable[..., _T]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        callback: "Callable[[_T], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "ApplyResult[_T]":
+        """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once."""
+        self._pool._check_running()
+        return self._terms.apply(func, args, dict(kwds), callback, error_callback)
+
+    def map(
+        self, func: "Callable[[_S], _T]", iterable: "Iterable[_S]", chunksize: int | None = None
+    ) -> "list[_T]":
+        """Call `func(item)` for each item and return the list of results, in order."""
+        return self._map(func, iterable, False, None, None).get()
+
+    def map_async(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
+        """`map` that returns a `MapResult` at once."""
+        return self._map(func, iterable, False, callback, error_callback)
+
+    def starmap(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+    ) -> "list[_T]":
+        """Call `func(*item)` for each item and return the list of results, in order."""
+        return self._map(func, iterable, True, None, None).get()
+
+    def starmap_async(
+        self,
+        func: "Callable[..., _T]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_T]], object] | None" = None,
+        error_callback: "Callable[[BaseException], object] | None" = None,
+    ) -> "MapResult[_T]":
+        """`starmap` that returns a `MapResult` at once."""
+        return self._map(func, iterable, True, callback, error_callback)
+
+    def _map(self, func, iterable, star, callback, error_callback):
+        self._pool._check_running()
+        return self._terms.map(func, iterable, star, callback, error_callback)
+
+    def imap(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "TermedIterator[_T]":
+        """Call `func(item)` for each item; an iterator of the results, in order."""
+        return self._imap(func, iterable, True, buffersize)
+
+    def imap_unordered(
+        self,
+        func: "Callable[[_S], _T]",
+        iterable: "Iterable[_S]",
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "TermedIterator[_T]":
+        """`imap` with the results in the order in which they arrive."""
+        return self._imap(func, iterable, False, buffersize)
+
+    def _imap(self, func, iterable, ordered, buffersize):
+        self._pool._check_running()
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or >= 1")
+        return self._terms.imap(func, iterable, ordered, buffersize)
 
 
 class ThreadPool(Pool):
@@ -528,6 +669,15 @@ class ThreadPool(Pool):
 
     def _make_core(self, processes, start, seed):
         return self._Core(processes, start)
+
+    def options(
+        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+    ) -> "PoolOptions":
+        """Not for threads: a thread cannot be ended."""
+        raise NotImplementedError(
+            "cannot give the calls of a ThreadPool options: a thread that runs too long cannot be ended; "
+            "use a Pool of processes"
+        )
 
     def _serve_callbacks(self):
         pass  # The thread that ends a call calls them.

@@ -136,6 +136,7 @@ GOOD_WHEEL = [
     "phalanx/py.typed",
     "phalanx/_core.pyi",
     "phalanx/_core.cpython-311-x86_64-linux-gnu.so",
+    "phalanx-0.1.0.data/scripts/phalanx",
     "phalanx-0.1.0.dist-info/METADATA",
     "phalanx-0.1.0.dist-info/licenses/LICENSE-MIT",
     "phalanx-0.1.0.dist-info/licenses/LICENSE-APACHE",
@@ -152,12 +153,22 @@ def test_a_good_wheel_passes():
     ("name", "entries", "metadata"),
     [
         (NAME, GOOD_WHEEL[1:], METADATA),
+        (NAME, [name for name in GOOD_WHEEL if "/scripts/" not in name], METADATA),
+        (NAME, [*GOOD_WHEEL, "phalanx-0.1.0.data/scripts/other"], METADATA),
         (NAME, [*GOOD_WHEEL, "phalanx/_core.cpython-312-x86_64-linux-gnu.so"], METADATA),
         (NAME, [*GOOD_WHEEL, "tests/unit/test_pool.py"], METADATA),
         ("phalanx-0.1.0-cp310-abi3-linux_x86_64.whl", GOOD_WHEEL, METADATA),
         (NAME, GOOD_WHEEL, METADATA + "Requires-Dist: numpy\n"),
     ],
-    ids=["a file is missing", "two extensions", "a stray test", "abi3", "another requirement"],
+    ids=[
+        "a file is missing",
+        "no command",
+        "another command",
+        "two extensions",
+        "a stray test",
+        "abi3",
+        "another requirement",
+    ],
 )
 def test_a_bad_wheel_is_refused(name, entries, metadata):
     assert load("wheel_contents").complaints(name, entries, metadata, "cp311")

@@ -42,6 +42,8 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService, FutureBase, FutureCondition};
     #[pymodule_export]
+    use crate::pool::{TermedIterator, TermedPool};
+    #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]
     use crate::types::challenge::{

@@ -162,3 +162,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
 struct Guide;
+
+/// The programs of the guide to scripts, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/scripts.md")]
+struct ScriptsGuide;

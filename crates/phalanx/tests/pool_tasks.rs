@@ -15,7 +15,6 @@ use own_harness::tests;
 use phalanx::bytes::{SharedBytes, SharedBytesMut};
 use phalanx::pool::{Pool, PoolError};
 use phalanx::process::{ExitStatus, StartMethod};
-use phalanx::queue::Queue;
 use phalanx::value::Value;
 use pool_support::{Counters, kill, pause, until};
 use serde::{Deserialize, Serialize};
@@ -29,6 +28,7 @@ fn main() -> ExitCode {
             any_task_on_any_worker,
             panics_have_places_and_backtraces,
             what_cannot_travel_costs_one_task,
+            arguments_may_be_handles,
             initializers_run_first,
             an_initializer_that_panics_ends_the_pool,
             any_all_and_first_stop_early,
@@ -268,12 +268,25 @@ fn what_cannot_travel_costs_one_task() {
         let error = fails(made.into_iter().map(|r| r.map(|shy| shy.0)).collect());
         assert!(matches!(error, PoolError::Unsendable { .. }), "{error}");
     }
-    // A handle of a shared object is one thing that cannot: workers would have to hold it.
-    let pool = pool(StartMethod::Zygote, 1);
-    let queue: Queue<u64> = Queue::unbounded().expect("a queue");
-    let (count, send) = forked(1, |queue: Queue<u64>| queue.put(1).is_ok());
-    assert!(count.submit(send, queue).is_err());
-    drop(pool);
+}
+
+fn arguments_may_be_handles() {
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let total = Value::new(0u64).expect("a value");
+        let arguments: Vec<_> = (1..=100).map(|n| (total.clone(), n)).collect();
+        assert_eq!(pool.map(add_to::task(), arguments).expect("results").len(), 100, "{method}");
+        assert_eq!(total.load(), 5050);
+        // The pool keeps it, if nobody else does.
+        let own = Value::new(1u64).expect("a value");
+        let task = pool.submit(add_to::task(), (own, 2)).expect("room");
+        assert_eq!(task.wait().expect("a result"), 3);
+    }
+}
+
+#[phalanx::task]
+fn add_to(value: Value<u64>, by: u64) -> u64 {
+    value.fetch_add(by) + by
 }
 
 fn initializers_run_first() {

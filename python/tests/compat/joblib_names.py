@@ -1,5 +1,6 @@
 """What joblib's tests of `Memory` import from joblib, from phalanx where phalanx has it."""
 
+from phalanx._memory_store import store_for
 from phalanx.memory import (
     AsyncMemorizedFunc,
     AsyncNotMemorizedFunc,
@@ -9,7 +10,6 @@ from phalanx.memory import (
     Memory,
     NotMemorizedFunc,
     NotMemorizedResult,
-    _store as _store_backend_factory,
     expires_after,
     hash,
 )
@@ -37,6 +37,10 @@ __all__ = [
 # Names without which the tests cannot be imported; the tests that use them are excluded, each with its reason.
 _FUNCTION_HASHES: dict = {}
 _STORE_BACKENDS: dict = {}
+
+
+def _store_backend_factory(backend, location, verbose=0):
+    return store_for(location, verbose, backend=backend)
 
 
 class JobLibCollisionWarning(UserWarning):

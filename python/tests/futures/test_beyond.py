@@ -57,7 +57,7 @@ class TestDeath:
         calls = [executor.submit(die if n == 50 else targets.square, n) for n in range(100)]
         error = calls.pop(50).exception(60)
         assert isinstance(error, WorkerDiedError) and isinstance(error, futures.BrokenProcessPool)
-        assert error.signal == signal.SIGKILL and "die(50,)" in str(error)
+        assert error.signal == signal.SIGKILL and "die(50)" in str(error)
         assert [call.result(60) for call in calls] == [n * n for n in range(100) if n != 50]
         assert executor.submit(targets.square, 5).result(60) == 25
 

@@ -67,6 +67,8 @@ def test_what_holds_itself_has_a_digest():
 
     assert phalanx.hash(make(2)) == phalanx.hash(make(2))
     assert phalanx.hash(make(2)) != phalanx.hash(make(3))
+    held = make(2)
+    assert phalanx.hash(held) == phalanx.hash(make(2))
     point = Point(1, None)
     point.y = [point]
     assert phalanx.hash(point) == phalanx.hash(point)

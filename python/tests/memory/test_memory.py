@@ -13,6 +13,7 @@ import time
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import phalanx
 import pytest
@@ -251,7 +252,6 @@ def test_a_cache_is_reduced_and_cleared(memory):
 
 
 def test_a_cache_of_joblib_in_the_same_place_is_left_alone(tmp_path):
-    joblib = pytest.importorskip("joblib", reason="joblib is not installed: make packages has it")
     theirs = joblib.Memory(tmp_path, verbose=0).cache(slow, ignore=["path"])
     theirs(1, tmp_path / "calls")
     memory = phalanx.Memory(tmp_path, verbose=0)

@@ -396,6 +396,42 @@ class TestArrays:
         assert most < 400_000_000
 
 
+class TestMemoryMaps:
+    def test_what_tasks_write_is_in_the_file(self, tmp_path):
+        output = numpy.memmap(tmp_path / "sums", dtype="f8", mode="w+", shape=(6, 2))
+        Parallel(2)(delayed(fill)(output[number], number) for number in range(6))
+        assert output.tolist() == [[n, n] for n in range(6)]
+        Parallel(2)(delayed(fill)(output[:, number], number + 10) for number in range(2))
+        assert output.tolist() == [[10, 11]] * 6
+
+    def test_they_are_not_copied(self, tmp_path):
+        whole = numpy.memmap(tmp_path / "data", dtype="i4", mode="w+", shape=(100, 1000))
+        whole[:] = numpy.arange(100_000).reshape(100, 1000)
+        whole.flush()
+        data = numpy.memmap(tmp_path / "data", dtype="i4", mode="r", shape=(100, 1000))
+        parts = [data, data[3:7], data[:, 10:20], data[::2, ::3], data.T]
+        # What runs backwards, or is nowhere, travels as a copy.
+        copied = [data[::-1], data[5:5]]
+        seen = Parallel(2, max_nbytes="1G")(delayed(kind_of_array)(part) for part in parts + copied)
+        assert [total for _, total, _ in seen] == [int(part.sum()) for part in parts + copied]
+        assert [(kind, writable) for kind, _, writable in seen[:5]] == [("memmap", False)] * 5
+
+    def test_queues_still_copy_them(self, tmp_path):
+        array = numpy.memmap(tmp_path / "data", dtype="f8", mode="w+", shape=(3,))
+        Parallel(2)([delayed(fill)(array, 1)])
+        with phalanx.Pool(1) as pool:
+            pool.apply(fill, (array, 2))
+        assert array.tolist() == [1, 1, 1]
+
+
+def fill(array, value):
+    array[:] = value
+
+
+def kind_of_array(array):
+    return type(array).__name__, int(array.sum()), array.flags.writeable
+
+
 def look_at(array, number):
     return array.flags.writeable, float(array.sum()) + number, number
 

@@ -63,6 +63,14 @@ def test_an_executors_map_tells_how_far_it_is(recorder):
     check(recorder, 40)
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_a_pool_of_threads_tells_how_far_it_is(recorder, call):
+    with mp.pool.ThreadPool(2) as pool:
+        CALLS[call](pool, lambda i: time.sleep(0.02), range(40), progress="label")
+    assert recorder.asked == [("label", 40)]
+    check(recorder, 40)
+
+
 def check(recorder, total):
     counts = [told[0] for told in recorder.told]
     assert counts == sorted(counts)

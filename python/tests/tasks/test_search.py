@@ -30,6 +30,20 @@ def test_any_all_and_first_answer_what_they_ask(ctx):
         assert pool.first(lambda item: 0, range(1)) == 0
 
 
+def test_threads_search_too():
+    with mp.pool.ThreadPool(2) as pool:
+        assert pool.any(abs, itertools.count())
+        assert not pool.any(abs, [0])
+        assert not pool.all(abs, [1, 0])
+        assert pool.first(lambda x: x if x * x == 144 else None, itertools.count()) == 12
+        assert pool.first(abs, [-1], lambda value: False, default=7) == 7
+        with pytest.raises(ZeroDivisionError):
+            pool.any(lambda x: x / 0, itertools.count())
+        # The other would take a minute, and end the process.
+        assert pool.any(targets.true_at_zero_else_wait, [1, 0])
+        assert pool.map(abs, [-1]) == [1]
+
+
 def test_an_endless_input_will_do():
     with mp.Pool(2) as pool:
         assert pool.first(lambda x: x if x * x == 144 else None, itertools.count()) == 12

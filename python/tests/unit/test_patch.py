@@ -43,8 +43,8 @@ import multiprocessing.pool
 from multiprocessing import Queue, get_context
 standard = dict(vars(multiprocessing))
 modules = {name: module for name, module in sys.modules.items() if name.startswith("multiprocessing")}
-finders = list(sys.meta_path)
 import phalanx
+finders = list(sys.meta_path)
 phalanx.patch()
 phalanx.patch()
 assert multiprocessing.Process is phalanx.Process

@@ -1,13 +1,12 @@
 //! Arrays of NumPy: their bytes are digested where they are, without a copy if they are contiguous.
 
-use phalanx::cache::Digester;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
 use super::reduce;
-use super::walk::{Walk, write_payload};
+use super::walk::{Walk, Written, write_payload};
 use crate::ffi::Payload;
 
 /// What is looked up once, when NumPy has been imported by somebody.
@@ -66,7 +65,7 @@ pub(super) fn bytes(py: Python<'_>, len: usize) -> PyResult<Option<Bound<'_, PyA
 pub(super) fn write<'py>(
     walk: &mut Walk<'py>,
     obj: &Bound<'py, PyAny>,
-    out: &mut Digester,
+    out: &mut Written,
 ) -> PyResult<bool> {
     let py = walk.py();
     let Some(numpy) = numpy(py)? else { return Ok(false) };

@@ -3,20 +3,23 @@
 
 use std::collections::HashMap;
 
-use phalanx::cache::{Digest, Digester};
+use phalanx::cache::Digest;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCode, PyDict, PyModule, PyString, PyTuple, PyType};
 
 use super::reduce;
-use super::walk::{Walk, write_bytes};
+use super::walk::{Walk, Written, write_bytes};
 use crate::ffi::FunctionParts;
+
+/// How many functions and classes one definition may spread over; what is met after that counts by its name.
+const WIDEST: usize = 2000;
 
 /// The functions and classes that one definition spreads over, in the order in which they were met.
 pub(super) struct Definitions<'py> {
-    /// The top of the name of the module that the first one is from: what has it belongs to the program.
-    package: String,
+    /// The module that the first one is from, which belongs to the program wherever it lies.
+    module: String,
     met: Vec<Bound<'py, PyAny>>,
     places: HashMap<*mut pyo3::ffi::PyObject, usize>,
     checks: Vec<Check>,
@@ -55,13 +58,13 @@ pub(super) fn define(callable: &Bound<'_, PyAny>) -> PyResult<(Digest, Vec<Check
     let py = callable.py();
     let mut walk = Walk::new(py, false);
     walk.definitions = Some(Definitions {
-        package: package(&module_of(callable)),
+        module: module_of(callable),
         met: Vec::new(),
         places: HashMap::new(),
         checks: Vec::new(),
         names_only: false,
     });
-    let mut all = Digester::new();
+    let mut all = Written::new();
     all.update(b"definition 1");
     // A method's object is an argument; what it does is the function's business.
     let start = match callable.getattr(intern!(py, "__func__")) {
@@ -75,7 +78,7 @@ pub(super) fn define(callable: &Bound<'_, PyAny>) -> PyResult<(Digest, Vec<Check
     }
     let mut next = 0;
     while let Some(one) = walk.definitions.as_ref().and_then(|d| d.met.get(next)).cloned() {
-        let mut own = Digester::new();
+        let mut own = Written::new();
         if let Some(parts) = FunctionParts::of(&one) {
             walk.contents_of_function(&one, &parts, &mut own)?;
         } else if let Ok(class) = one.cast::<PyType>() {
@@ -94,7 +97,7 @@ impl<'py> Walk<'py> {
         &mut self,
         function: &Bound<'py, PyAny>,
         parts: &FunctionParts<'py>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let Some(definitions) = &self.definitions else {
             if is_library(self.py(), &module_of(function))? {
@@ -119,7 +122,7 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes what a name stands for in a definition.
-    fn mention(&mut self, value: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn mention(&mut self, value: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         // What wraps a function of the program does what that function does.
         for name in [intern!(py, "__wrapped__"), intern!(py, "func")] {
@@ -176,7 +179,7 @@ impl<'py> Walk<'py> {
         &mut self,
         function: &Bound<'py, PyAny>,
         parts: &FunctionParts<'py>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         self.check(Check::Code {
             function: function.clone().unbind(),
@@ -221,11 +224,11 @@ impl<'py> Walk<'py> {
         &mut self,
         module: &Bound<'py, PyModule>,
         names: &[Bound<'py, PyAny>],
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let name = module.name()?.to_string_lossy().into_owned();
         write_bytes(b"o", name.as_bytes(), out);
-        let own = self.definitions.as_ref().is_some_and(|d| package(&name) == d.package);
+        let own = self.definitions.as_ref().is_some_and(|d| name == d.module);
         if !own && is_library(self.py(), &name)? {
             return Ok(());
         }
@@ -254,11 +257,7 @@ impl<'py> Walk<'py> {
         Ok(value)
     }
 
-    fn contents_of_class(
-        &mut self,
-        class: &Bound<'py, PyType>,
-        out: &mut Digester,
-    ) -> PyResult<()> {
+    fn contents_of_class(&mut self, class: &Bound<'py, PyType>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         for base in class.getattr(intern!(py, "__bases__"))?.cast::<PyTuple>()?.iter() {
             self.mention_class(&base, out)?;
@@ -288,7 +287,7 @@ impl<'py> Walk<'py> {
         Ok(())
     }
 
-    fn mention_class(&mut self, class: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn mention_class(&mut self, class: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         if self.is_own(class)? {
             let place = self.meet(class);
             out.update(b"k").update(&(place as u64).to_le_bytes());
@@ -297,7 +296,7 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes what code does, wherever it stands and however its lines are broken.
-    pub(super) fn code(&mut self, code: &Bound<'py, PyCode>, out: &mut Digester) -> PyResult<()> {
+    pub(super) fn code(&mut self, code: &Bound<'py, PyCode>, out: &mut Written) -> PyResult<()> {
         let py = self.py();
         for name in ["co_code", "co_exceptiontable"] {
             if let Ok(bytes) = code.getattr(name) {
@@ -317,11 +316,12 @@ impl<'py> Walk<'py> {
 impl<'py> Definitions<'py> {
     /// Whether something is defined by the program, not by a library.
     fn is_own(&self, py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let module = module_of(obj);
-        if self.met.first().is_some_and(|first| first.is(obj)) {
+        if self.places.contains_key(&obj.as_ptr()) {
             return Ok(true);
         }
-        Ok(package(&module) == self.package && !is_builtin(&module) || !is_library(py, &module)?)
+        let module = module_of(obj);
+        let is_own = module == self.module && !is_builtin(&module) || !is_library(py, &module)?;
+        Ok(is_own && self.met.len() < WIDEST)
     }
 }
 
@@ -348,13 +348,9 @@ fn contents<'py>(cell: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 
 fn module_of(obj: &Bound<'_, PyAny>) -> String {
     let module = obj.getattr(intern!(obj.py(), "__module__")).ok();
-    module.and_then(|module| module.extract().ok()).unwrap_or_default()
-}
-
-fn package(module: &str) -> String {
-    match module.split('.').next().unwrap_or_default() {
-        "__mp_main__" => "__main__".to_owned(),
-        top => top.to_owned(),
+    match module.and_then(|module| module.extract::<String>().ok()) {
+        Some(module) if module == "__mp_main__" => "__main__".to_owned(),
+        module => module.unwrap_or_default(),
     }
 }
 
@@ -384,7 +380,7 @@ fn is_library(py: Python<'_>, module: &str) -> PyResult<bool> {
 
 fn find_library(py: Python<'_>, module: &str) -> PyResult<bool> {
     let modules = py.import("sys")?.getattr("modules")?;
-    if package(module) == "__main__" {
+    if module == "__main__" || module == "__mp_main__" {
         return Ok(false);
     }
     let Ok(found) = modules.get_item(module) else { return Ok(false) };

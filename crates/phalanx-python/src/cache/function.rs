@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use phalanx::cache::{Digest, Digester};
+use phalanx::cache::Digest;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::definition::{Check, define};
 use super::parameters::Parameters;
-use super::walk::Walk;
+use super::walk::{Walk, Written};
 
 /// The digest of an object as hexadecimal digits, as many bytes as are asked for.
 #[pyfunction]
@@ -19,7 +19,7 @@ pub(crate) fn hash_object(
     length: usize,
     coerce_mmap: bool,
 ) -> PyResult<String> {
-    let mut out = Digester::new();
+    let mut out = Written::new();
     out.update(b"object 1");
     Walk::new(obj.py(), coerce_mmap).value(obj, &mut out)?;
     let mut digits = out.finish().to_string();
@@ -83,7 +83,7 @@ impl CallKeys {
         args: &Bound<'_, PyTuple>,
         kwargs: &Bound<'_, PyDict>,
     ) -> PyResult<String> {
-        let mut out = Digester::new();
+        let mut out = Written::new();
         out.update(b"call 1").update(self.digest(py)?.as_bytes());
         let mut walk = Walk::new(py, self.coerce_mmap);
         match &self.parameters {

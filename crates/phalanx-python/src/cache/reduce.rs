@@ -1,13 +1,12 @@
 //! Objects that only their pickle tells the contents of: `__reduce_ex__` and what it returns.
 
-use phalanx::cache::Digester;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyModule, PyString, PyTuple};
 
-use super::walk::{Walk, write_bytes};
+use super::walk::{Walk, Written, write_bytes};
 
 /// The newest protocol whose state holds buffers inside, in any version of Python.
 const PROTOCOL: u8 = 4;
@@ -16,7 +15,7 @@ const PROTOCOL: u8 = 4;
 pub(super) fn write<'py>(
     walk: &mut Walk<'py>,
     obj: &Bound<'py, PyAny>,
-    out: &mut Digester,
+    out: &mut Written,
 ) -> PyResult<()> {
     if method(walk, obj, out)? {
         return Ok(());
@@ -75,11 +74,7 @@ fn reducer<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Option<Bou
 }
 
 /// Writes a method with the object that it is bound to, and a function of C by its name.
-fn method<'py>(
-    walk: &mut Walk<'py>,
-    obj: &Bound<'py, PyAny>,
-    out: &mut Digester,
-) -> PyResult<bool> {
+fn method<'py>(walk: &mut Walk<'py>, obj: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<bool> {
     let py = walk.py();
     if let Ok(function) = obj.getattr(intern!(py, "__func__"))
         && obj.get_type().name()? == "method"
@@ -102,7 +97,7 @@ fn method<'py>(
 }
 
 /// Writes where something is defined. The program's own module has one name, in every process.
-pub(super) fn name(obj: &Bound<'_, PyAny>, out: &mut Digester) -> PyResult<()> {
+pub(super) fn name(obj: &Bound<'_, PyAny>, out: &mut Written) -> PyResult<()> {
     let py = obj.py();
     let text = |name| -> Option<String> {
         Some(obj.getattr(name).ok()?.cast::<PyString>().ok()?.to_string_lossy().into_owned())

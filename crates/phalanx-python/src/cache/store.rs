@@ -146,10 +146,20 @@ impl CacheEntry {
         self.0.offset()
     }
 
-    /// The value, in memory of its own. Raises `ValueError` if it is not what was stored.
-    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+    /// The value in memory of its own, a `bytearray` or an array of bytes. Raises `ValueError` if it is not
+    /// what was stored.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let len = usize::try_from(self.0.len())?;
-        PyByteArray::new_with(py, len, |value| py.detach(|| self.0.read_into(value)).map_err(error))
+        if len >= LARGE
+            && let Some(value) = array::bytes(py, len)?
+        {
+            fill_new(&value, |bytes| self.0.read_into(bytes))?.map_err(error)?;
+            return Ok(value);
+        }
+        let value = PyByteArray::new_with(py, len, |value| {
+            py.detach(|| self.0.read_into(value)).map_err(error)
+        })?;
+        Ok(value.into_any())
     }
 
     /// Raises `ValueError` if the value is not what was stored.

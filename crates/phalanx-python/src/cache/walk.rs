@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use phalanx::cache::{Digest, Digester};
+use phalanx::cache::Digest;
 use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,13 +19,33 @@ use super::definition::Definitions;
 use super::{array, reduce};
 use crate::ffi::{FunctionParts, Payload, View, is_shared, view};
 
-/// How deep objects may be nested; each level takes a few hundred bytes of the stack.
-const DEEPEST: usize = 3000;
+/// How deep objects may be nested; each level takes some of the stack.
+const DEEPEST: usize = 1000;
 
 /// From this length on bytes are digested for themselves, by several threads.
 const LONG: usize = 1 << 20;
 
 type Address = *const ();
+
+/// What was written of one object, to be digested at once. It is kept on the heap: a digest that is being
+/// made takes two thousand bytes, which is too much for each level of the stack.
+#[derive(Default)]
+pub(super) struct Written(Vec<u8>);
+
+impl Written {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn finish(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+}
 
 /// One look at an object and all that it consists of.
 pub(super) struct Walk<'py> {
@@ -57,13 +77,19 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes an object to which we hold one reference.
-    pub(super) fn value(&mut self, obj: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    pub(super) fn value(&mut self, obj: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         match view(obj.as_borrowed()) {
-            View::None => drop_ref(out.update(b"N")),
-            View::Bool(truth) => drop_ref(out.update(if truth { b"T" } else { b"F" })),
-            View::Int(number) => drop_ref(out.update(b"i").update(&number.to_le_bytes())),
+            View::None => {
+                out.update(b"N");
+            }
+            View::Bool(truth) => {
+                out.update(if truth { b"T" } else { b"F" });
+            }
+            View::Int(number) => {
+                out.update(b"i").update(&number.to_le_bytes());
+            }
             View::Float(number) => {
-                drop_ref(out.update(b"f").update(&number.to_bits().to_le_bytes()));
+                out.update(b"f").update(&number.to_bits().to_le_bytes());
             }
             View::Str(text) => write_bytes(b"s", text, out),
             View::Bytes(bytes) => write_bytes(b"b", bytes, out),
@@ -73,9 +99,10 @@ impl<'py> Walk<'py> {
     }
 
     /// Writes the digest of an object that has parts.
-    fn object(&mut self, obj: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn object(&mut self, obj: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         let address: Address = obj.as_ptr().cast::<()>().cast_const();
-        let may_return = is_shared(obj.as_borrowed(), 1);
+        // The outermost one has nothing around it that refers to it.
+        let may_return = self.depth == 0 || is_shared(obj.as_borrowed(), 1);
         if may_return {
             if let Some((digest, _)) = self.seen.get(&address) {
                 out.update(digest.as_bytes());
@@ -96,7 +123,7 @@ impl<'py> Walk<'py> {
         let level = self.depth;
         let around = std::mem::replace(&mut self.lowest, usize::MAX);
         self.depth += 1;
-        let mut own = Digester::new();
+        let mut own = Written::new();
         let done = self.parts(obj, &mut own);
         self.depth = level;
         if may_return {
@@ -105,8 +132,9 @@ impl<'py> Walk<'py> {
         done?;
         let digest = own.finish();
         if self.lowest >= level {
-            // It stands for itself wherever it is met.
-            if may_return {
+            // It stands for itself wherever it is met; in a set functions are written in another way.
+            let names_only = self.definitions.as_ref().is_some_and(|d| d.names_only);
+            if may_return && !names_only {
                 self.seen.insert(address, (digest, obj.clone()));
             }
             self.lowest = around;
@@ -117,7 +145,7 @@ impl<'py> Walk<'py> {
         Ok(())
     }
 
-    fn parts(&mut self, obj: &Bound<'py, PyAny>, out: &mut Digester) -> PyResult<()> {
+    fn parts(&mut self, obj: &Bound<'py, PyAny>, out: &mut Written) -> PyResult<()> {
         if let Ok(list) = obj.cast_exact::<PyList>() {
             write_len(b"l", list.len(), out);
             return list.iter().try_for_each(|item| self.value(&item, out));
@@ -174,12 +202,12 @@ impl<'py> Walk<'py> {
         reduce::write(self, obj, out)
     }
 
-    fn set(&mut self, tag: &[u8], items: &Bound<'py, PyList>, out: &mut Digester) -> PyResult<()> {
+    fn set(&mut self, tag: &[u8], items: &Bound<'py, PyList>, out: &mut Written) -> PyResult<()> {
         let names_only =
             self.definitions.as_mut().map(|d| std::mem::replace(&mut d.names_only, true));
         let mut digests = Vec::with_capacity(items.len());
         for item in items.iter() {
-            let mut own = Digester::new();
+            let mut own = Written::new();
             self.value(&item, &mut own)?;
             digests.push(own.finish());
         }
@@ -194,12 +222,12 @@ impl<'py> Walk<'py> {
     pub(super) fn pairs(
         &mut self,
         pairs: impl Iterator<Item = Bound<'py, PyAny>>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let mut digests = Vec::new();
         for pair in pairs {
             let pair = pair.cast_into::<PyTuple>()?;
-            let mut own = Digester::new();
+            let mut own = Written::new();
             self.value(&pair.get_item(0)?, &mut own)?;
             self.value(&pair.get_item(1)?, &mut own)?;
             digests.push(own.finish());
@@ -212,12 +240,14 @@ impl<'py> Walk<'py> {
     pub(super) fn value_or_type(
         &mut self,
         obj: &Bound<'py, PyAny>,
-        out: &mut Digester,
+        out: &mut Written,
     ) -> PyResult<()> {
         let (depth, lowest) = (self.depth, self.lowest);
-        let mut own = Digester::new();
+        let mut own = Written::new();
         match self.value(obj, &mut own) {
-            Ok(()) => drop_ref(out.update(own.finish().as_bytes())),
+            Ok(()) => {
+                out.update(own.finish().as_bytes());
+            }
             Err(e) if e.is_instance_of::<PyException>(self.py) => {
                 self.depth = depth;
                 self.lowest = lowest;
@@ -235,15 +265,12 @@ impl<'py> Walk<'py> {
     }
 }
 
-/// Ends a chain of updates.
-fn drop_ref(_: &mut Digester) {}
-
-fn write_len(tag: &[u8], len: usize, out: &mut Digester) {
+fn write_len(tag: &[u8], len: usize, out: &mut Written) {
     out.update(tag).update(&(len as u64).to_le_bytes());
 }
 
 /// Writes bytes, or their digest if they are many.
-pub(super) fn write_bytes(tag: &[u8], bytes: &[u8], out: &mut Digester) {
+pub(super) fn write_bytes(tag: &[u8], bytes: &[u8], out: &mut Written) {
     write_len(tag, bytes.len(), out);
     if bytes.len() < LONG {
         out.update(bytes);
@@ -253,7 +280,7 @@ pub(super) fn write_bytes(tag: &[u8], bytes: &[u8], out: &mut Digester) {
 }
 
 /// Writes the bytes of a buffer; without the GIL if they are many.
-pub(super) fn write_payload(tag: &[u8], payload: &Payload, py: Python<'_>, out: &mut Digester) {
+pub(super) fn write_payload(tag: &[u8], payload: &Payload, py: Python<'_>, out: &mut Written) {
     if payload.len() < LONG {
         write_bytes(tag, payload.as_slice(py), out);
     } else {
@@ -263,7 +290,7 @@ pub(super) fn write_payload(tag: &[u8], payload: &Payload, py: Python<'_>, out: 
     }
 }
 
-fn write_sorted(tag: &[u8], mut digests: Vec<Digest>, out: &mut Digester) {
+fn write_sorted(tag: &[u8], mut digests: Vec<Digest>, out: &mut Written) {
     digests.sort_unstable();
     write_len(tag, digests.len(), out);
     for digest in digests {

@@ -1,18 +1,20 @@
 //! The class behind `phalanx.pool.Pool`.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use phalanx::pool::pacer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::executor::{Engine, ExecutorService, Terms};
 use super::job::{Callbacks, Job};
 use super::owner::{Owner, locked};
 use super::random::Seeds;
 use super::results::{ApplyResult, InProcesses, MapResult};
 use super::shared::SharedArguments;
 use super::stream::IMapIterator;
+use super::termed::TermedPool;
 use super::wire::Mode;
 
 /// The most tasks of a `map` in a batch: enough to make a batch's overhead vanish, and so few that
@@ -22,11 +24,15 @@ const MOST_TOGETHER: usize = 2000;
 
 /// A pool of worker processes, as its owner holds it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
-pub(crate) struct PoolCore(Arc<Owner>);
+pub(crate) struct PoolCore {
+    owner: Arc<Owner>,
+    /// What looks after calls on terms of their own, once there were any.
+    engine: OnceLock<Arc<Engine>>,
+}
 
 impl PoolCore {
     pub(super) fn owner(&self) -> Arc<Owner> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.owner)
     }
 
     fn open_map(
@@ -40,11 +46,11 @@ impl PoolCore {
     ) -> PyResult<Arc<Job>> {
         let mode = if star { Mode::Star } else { Mode::Each };
         let total = items.len();
-        let job = self.0.open(py, function, mode, true, callbacks, Some(total as u64))?;
+        let job = self.owner.open(py, function, mode, true, callbacks, Some(total as u64))?;
         *locked(&job.shared) = SharedArguments::of(items);
         job.state().unsent = match chunksize {
             Some(size) => pacer::even(total, size).collect(),
-            None => pacer::guided_up_to(MOST_TOGETHER, total, self.0.seats).collect(),
+            None => pacer::guided_up_to(MOST_TOGETHER, total, self.owner.seats).collect(),
         };
         Ok(job)
     }
@@ -63,10 +69,10 @@ impl PoolCore {
     ) -> PyResult<Self> {
         let owner = Owner::new(seats, start)?.seeded(seeds);
         let seats = owner.seats;
-        let core = Self(Arc::new(owner));
+        let core = Self { owner: Arc::new(owner), engine: OnceLock::new() };
         for seat in 0..seats {
-            if let Err(error) = core.0.hire(py, seat) {
-                super::death::dismiss(&core.0, py);
+            if let Err(error) = core.owner.hire(py, seat) {
+                super::death::dismiss(&core.owner, py);
                 return Err(error);
             }
         }
@@ -96,8 +102,8 @@ impl PoolCore {
                 (Mode::ApplyKeywords, task.into_any())
             }
         };
-        let job = self.0.open(py, function, mode, false, callbacks, Some(1))?;
-        self.0.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
+        let job = self.owner.open(py, function, mode, false, callbacks, Some(1))?;
+        self.owner.send(py, &job, 0, &PyList::new(py, [task])?, 0..1, true);
         Ok(ApplyResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
 
@@ -118,7 +124,7 @@ impl PoolCore {
         let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
         let batches = std::mem::take(&mut job.state().unsent);
         for (first, count) in batches {
-            self.0.send(py, &job, first as u64, items, first..first + count, true);
+            self.owner.send(py, &job, first as u64, items, first..first + count, true);
         }
         Ok(MapResult::new(Box::new(InProcesses { owner: self.owner(), job })))
     }
@@ -135,7 +141,7 @@ impl PoolCore {
         chunksize: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let owner = &self.0;
+        let owner = &self.owner;
         let job = self.open_map(py, function, items, star, chunksize, Callbacks::default())?;
         job.report_to(progress);
         // The workers have something to do meanwhile, and in the hole that the last call's list
@@ -173,12 +179,12 @@ impl PoolCore {
         seeds: Option<Py<Seeds>>,
     ) -> PyResult<IMapIterator> {
         let callbacks = Callbacks::default();
-        let owner = &self.0;
+        let owner = &self.owner;
         let job =
             owner.open_seeded(py, function, Mode::Each, false, callbacks, None, seeds.as_ref())?;
         job.report_to(progress);
         let iterator = iterable.try_iter()?.unbind().into_any();
-        let owner = Arc::clone(&self.0);
+        let owner = Arc::clone(&self.owner);
         Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
     }
 
@@ -193,28 +199,51 @@ impl PoolCore {
         test: &Bound<'_, PyAny>,
         chunksize: Option<usize>,
     ) -> PyResult<Option<(Py<PyAny>,)>> {
-        super::search::search(py, &self.0, function, iterable, test, chunksize)
+        super::search::search(py, &self.owner, function, iterable, test, chunksize)
+    }
+
+    /// The pool for calls on terms of their own; and what a thread is to run for them, the first time.
+    #[pyo3(signature = (timeout=None, retries=0, priority=0))]
+    fn on_terms(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        retries: u32,
+        priority: i32,
+    ) -> PyResult<(TermedPool, Option<ExecutorService>)> {
+        self.owner.check_running(py)?;
+        let mut service = None;
+        let engine = self.engine.get_or_init(|| {
+            let engine = Arc::new(Engine::of_pool(self.owner()));
+            service = Some(ExecutorService::new(Arc::clone(&engine)));
+            engine
+        });
+        let terms = Terms::new(timeout, retries, priority);
+        Ok((TermedPool::new(Arc::clone(engine), terms), service))
     }
 
     /// No more calls.
-    fn close(&self) {
-        self.0.closed.store(true, Ordering::SeqCst);
-        if self.0.is_watched.swap(false, Ordering::SeqCst) {
-            *locked(&self.0.with_callbacks) -= 1;
+    fn close(&self, py: Python<'_>) {
+        if let Some(engine) = self.engine.get() {
+            engine.close_of_pool(py);
         }
-        self.0.close_if_done();
-        self.0.wake_callbacks();
-        self.0.crew.pass_on();
+        self.owner.closed.store(true, Ordering::SeqCst);
+        if self.owner.is_watched.swap(false, Ordering::SeqCst) {
+            *locked(&self.owner.with_callbacks) -= 1;
+        }
+        self.owner.close_if_done();
+        self.owner.wake_callbacks();
+        self.owner.crew.pass_on();
     }
 
     #[getter]
     fn closed(&self) -> bool {
-        self.0.closed.load(Ordering::Relaxed)
+        self.owner.closed.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that was sent is done and the workers have left.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
-        let owner = &self.0;
+        let owner = &self.owner;
         owner.wait_until(py, None, |py| {
             if owner.terminated.load(Ordering::Relaxed) {
                 return true;
@@ -222,49 +251,54 @@ impl PoolCore {
             owner.finish_sending(py);
             locked(&owner.processes).iter().all(Option::is_none)
                 && *locked(&owner.with_callbacks) == 0
+                && owner.works.load(Ordering::SeqCst) == 0
         })?;
         super::death::join_all(owner, py)
     }
 
     /// Ends the workers at once; what was in progress fails.
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
-        super::death::terminate(&self.0, py)
+        let ended = super::death::terminate(&self.owner, py);
+        if let Some(engine) = self.engine.get() {
+            engine.end_of_pool();
+        }
+        ended
     }
 
     /// The worker processes.
     fn processes(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        locked(&self.0.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
+        locked(&self.owner.processes).iter().flatten().map(|p| p.clone_ref(py)).collect()
     }
 
     /// The numbers of the calls that are not done.
     fn unfinished(&self) -> Vec<u64> {
-        locked(&self.0.jobs).keys().copied().collect()
+        locked(&self.owner.jobs).keys().copied().collect()
     }
 
     /// How many batches wait for a worker.
     fn queued(&self) -> usize {
-        self.0.crew.queued()
+        self.owner.crew.queued()
     }
 
     /// Takes in what has arrived and looks after the workers, without waiting.
     fn look(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.collect(py);
-        self.0.look_after_workers(py).map(drop)
+        self.owner.collect(py);
+        self.owner.look_after_workers(py).map(drop)
     }
 
     /// Has the thread for callbacks take in what arrives although no job has any: log records are to be
     /// handled also when nobody waits for a result.
     fn watch(&self) {
-        if !self.0.is_watched.swap(true, Ordering::SeqCst) {
-            *locked(&self.0.with_callbacks) += 1;
-            self.0.wake_callbacks();
+        if !self.owner.is_watched.swap(true, Ordering::SeqCst) {
+            *locked(&self.owner.with_callbacks) += 1;
+            self.owner.wake_callbacks();
         }
     }
 
     /// Calls callbacks as jobs end, until the pool is closed and none are left: the body of the
     /// pool's thread for callbacks.
     fn serve_callbacks(&self, py: Python<'_>) -> PyResult<()> {
-        let owner = &self.0;
+        let owner = &self.owner;
         while py.detach(|| owner.wait_for_callbacks()) {
             let mut next = None;
             owner.wait_until(py, None, |_| {

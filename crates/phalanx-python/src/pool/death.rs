@@ -113,9 +113,7 @@ fn reap_leavers(owner: &Owner, py: Python<'_>) -> PyResult<()> {
 /// The pool is closing and has nothing more to do, or cannot start workers.
 fn needs_nobody(owner: &Owner) -> bool {
     locked(&owner.broken).is_some()
-        || (owner.closed.load(Ordering::SeqCst)
-            && locked(&owner.streams).is_empty()
-            && owner.crew.queued() == 0)
+        || (owner.is_closing() && locked(&owner.streams).is_empty() && owner.crew.queued() == 0)
 }
 
 /// Answers the task that died with its worker, and sends the others of its batch again.
@@ -318,11 +316,15 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         }
     }
     owner.collect(py);
-    let error = PyRuntimeError::new_err("the pool was terminated before the task was done");
-    owner.fail_everything(py, &error);
+    owner.fail_everything(py, &was_terminated());
     owner.wake_callbacks();
     owner.crew.pass_on();
     outcome
+}
+
+/// What becomes of a task in progress when its pool is terminated.
+pub(super) fn was_terminated() -> PyErr {
+    PyRuntimeError::new_err("the pool was terminated before the task was done")
 }
 
 /// Ends the workers of a pool that could not be made as a whole.

@@ -56,6 +56,11 @@ pub(super) struct Owner {
     pub(super) callback_bell: Condvar,
     /// The pool itself counts among these jobs until it is closed.
     pub(super) is_watched: AtomicBool,
+    /// Calls on terms of their own that are in progress, and those that have been answered.
+    pub(super) works: AtomicUsize,
+    pub(super) answered: Mutex<VecDeque<Arc<Job>>>,
+    /// More will be sent although the pool is closed: calls wait for their turn.
+    pub(super) is_held_open: AtomicBool,
     pub(super) closed: AtomicBool,
     pub(super) terminated: AtomicBool,
     /// Why no worker can be started, if so: an exception that every call gets.
@@ -120,6 +125,9 @@ impl Owner {
             with_callbacks: Mutex::new(0),
             callback_bell: Condvar::new(),
             is_watched: AtomicBool::new(false),
+            works: AtomicUsize::new(0),
+            answered: Mutex::default(),
+            is_held_open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             broken: Mutex::new(None),
@@ -196,7 +204,8 @@ impl Owner {
     pub(super) fn close_job(&self, job: &Arc<Job>) {
         let known = locked(&self.jobs).remove(&job.id);
         if known.is_some() && job.is_reported() {
-            locked(&self.callbacks).push_back(Arc::clone(job));
+            let list = if job.work.is_some() { &self.answered } else { &self.callbacks };
+            locked(list).push_back(Arc::clone(job));
             self.crew.pass_on();
         }
     }
@@ -323,9 +332,14 @@ impl Owner {
     }
 
     pub(super) fn close_if_done(&self) {
-        if self.closed.load(Ordering::SeqCst) && locked(&self.streams).is_empty() {
+        if self.is_closing() && locked(&self.streams).is_empty() {
             self.crew.close();
         }
+    }
+
+    /// Whether nothing more will be sent but what streams still read.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) && !self.is_held_open.load(Ordering::SeqCst)
     }
 
     /// Fails everything in progress with an error that every call gets from now on.

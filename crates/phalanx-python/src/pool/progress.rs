@@ -16,19 +16,22 @@ use super::owner::locked;
 /// Between two updates, in nanoseconds.
 const EVERY: u64 = 100_000_000;
 
+/// How many tasks have ended, how many of them have failed, and how many there are, once known.
+pub(crate) type Counts = (u64, u64, Option<u64>);
+
 /// A display, and when it was last told.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     display: Mutex<Option<Py<PyAny>>>,
     shown_at: AtomicU64,
 }
 
 impl Progress {
-    pub(super) fn new(display: Py<PyAny>) -> Self {
+    pub(crate) fn new(display: Py<PyAny>) -> Self {
         Self { display: Mutex::new(Some(display)), shown_at: AtomicU64::new(0) }
     }
 
     /// Tells the display, unless it was told a moment ago.
-    pub(super) fn show(&self, py: Python<'_>, job: &Job) {
+    pub(crate) fn show(&self, py: Python<'_>, counts: impl FnOnce() -> Counts) {
         let now = Deadline::now().as_nanos();
         let last = self.shown_at.load(Ordering::Relaxed);
         if now.saturating_sub(last) < EVERY {
@@ -37,23 +40,20 @@ impl Progress {
         self.shown_at.store(now, Ordering::Relaxed);
         let display = locked(&self.display).as_ref().map(|display| display.clone_ref(py));
         if let Some(display) = display {
-            self.tell(py, &display, job, false);
+            self.tell(py, &display, counts(), false);
         }
     }
 
     /// Tells the display for the last time.
-    pub(super) fn end(&self, py: Python<'_>, job: &Job) {
+    pub(crate) fn end(&self, py: Python<'_>, counts: impl FnOnce() -> Counts) {
         let display = locked(&self.display).take();
         if let Some(display) = display {
-            self.tell(py, &display, job, true);
+            self.tell(py, &display, counts(), true);
         }
     }
 
-    fn tell(&self, py: Python<'_>, display: &Py<PyAny>, job: &Job, is_last: bool) {
-        let (done, failed, total) = {
-            let state = job.state();
-            (state.answered, state.failed, state.total)
-        };
+    fn tell(&self, py: Python<'_>, display: &Py<PyAny>, counts: Counts, is_last: bool) {
+        let (done, failed, total) = counts;
         let told = display.call_method1(py, intern!(py, "show"), (done, failed, total, is_last));
         if let Err(error) = told {
             // The results matter more than the display: it is told no more.
@@ -64,6 +64,11 @@ impl Progress {
 }
 
 impl Job {
+    fn counts(&self) -> Counts {
+        let state = self.state();
+        (state.answered, state.failed, state.total)
+    }
+
     /// Shows how far it is to a display, if there is one. Before anything is waited for.
     pub(super) fn report_to(&self, display: Option<Py<PyAny>>) {
         if let Some(display) = display {
@@ -75,7 +80,7 @@ impl Job {
     #[inline]
     pub(super) fn show_progress(&self, py: Python<'_>) {
         if let Some(progress) = self.progress.get() {
-            progress.show(py, self);
+            progress.show(py, || self.counts());
         }
     }
 
@@ -83,7 +88,7 @@ impl Job {
     #[inline]
     pub(super) fn end_progress(&self, py: Python<'_>) {
         if let Some(progress) = self.progress.get() {
-            progress.end(py, self);
+            progress.end(py, || self.counts());
         }
     }
 }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::calls::Call;
+use super::death::was_terminated;
 use super::executor::Work;
 use super::job::{Answer, Batch, Callbacks, Job, Piece};
 use super::owner::{Owner, locked};
@@ -86,7 +87,10 @@ impl Owner {
         mode: Mode,
         work: Arc<Work>,
     ) -> PyResult<Arc<Job>> {
-        self.check_running(py)?;
+        self.check_broken(py)?;
+        if self.terminated.load(Ordering::SeqCst) {
+            return Err(was_terminated());
+        }
         let function = self.function(py, callable, None)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         // Its name is found when somebody asks.
@@ -97,7 +101,9 @@ impl Owner {
     }
 
     pub(super) fn enter(&self, job: Job, total: Option<u64>) -> Arc<Job> {
-        if job.is_reported() {
+        if job.work.is_some() {
+            self.works.fetch_add(1, Ordering::SeqCst);
+        } else if job.is_reported() {
             *locked(&self.with_callbacks) += 1;
             self.callback_bell.notify_all();
         }
@@ -140,7 +146,7 @@ impl Owner {
         py: Python<'_>,
         tag: [u64; 2],
         span: Span,
-        frame: &mut Vec<u8>,
+        frame: &[u8],
         buffers: &OutOfBand,
     ) -> PyResult<()> {
         let body = outgoing(py, self.family, frame, buffers)?;

@@ -64,7 +64,7 @@ impl<'a> Worker<'a> {
         Rc::clone(&self.job)
     }
 
-    /// Works until the pool closes, or for so many tasks.
+    /// Works until the pool closes or has nothing to do for too long, or for so many tasks.
     pub(super) fn work(&mut self, py: Python<'_>, most: u64) -> PyResult<()> {
         let mut left = most;
         while left > 0 {

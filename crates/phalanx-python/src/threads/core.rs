@@ -1,15 +1,17 @@
 //! The class behind `phalanx.pool.ThreadPool`: the same methods as those of a pool of processes.
 
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use phalanx::pool::pacer;
+use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::hub::{Batch, Hub};
 use super::job::{Job, Shape};
-use super::stream::{Pace, ThreadIterator};
-use crate::pool::{ApplyResult, Callbacks, MapResult, Mode};
+use super::stream::{LOOK_EVERY, Pace, ThreadIterator};
+use crate::pool::{ApplyResult, Callbacks, MapResult, Mode, Pending, Progress};
 
 /// A pool of threads, as its owner holds it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -31,6 +33,33 @@ impl ThreadCore {
         let py = function.py();
         let job = Job::new(Arc::clone(&self.hub), function, mode, shape, callbacks, total);
         self.hub.open(py, &job)?;
+        Ok(job)
+    }
+}
+
+impl ThreadCore {
+    fn open_map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyList>,
+        star: bool,
+        chunksize: Option<usize>,
+        callbacks: Callbacks,
+    ) -> PyResult<Arc<Job>> {
+        let mode = if star { Mode::Star } else { Mode::Each };
+        let total = items.len();
+        let job = self.open(function, mode, Shape::List, callbacks, Some(total))?;
+        if total == 0 {
+            job.finish(py);
+        }
+        let size = chunksize.unwrap_or_else(|| total.div_ceil(4 * self.seats.max(1)));
+        let tasks: Vec<Py<PyAny>> = items.iter().map(Bound::unbind).collect();
+        let mut tasks = tasks.into_iter();
+        for (first, count) in pacer::even(total, size) {
+            let tasks = tasks.by_ref().take(count).collect();
+            self.hub.put(Batch { job: Arc::clone(&job), first, tasks });
+        }
         Ok(job)
     }
 }
@@ -96,24 +125,12 @@ impl ThreadCore {
         error_callback: Option<Py<PyAny>>,
     ) -> PyResult<MapResult> {
         let callbacks = Callbacks { value: callback, error: error_callback };
-        let mode = if star { Mode::Star } else { Mode::Each };
-        let total = items.len();
-        let job = self.open(function, mode, Shape::List, callbacks, Some(total))?;
-        if total == 0 {
-            job.finish(py);
-        }
-        let size = chunksize.unwrap_or_else(|| total.div_ceil(4 * self.seats.max(1)));
-        let tasks: Vec<Py<PyAny>> = items.iter().map(Bound::unbind).collect();
-        let mut tasks = tasks.into_iter();
-        for (first, count) in pacer::even(total, size) {
-            let tasks = tasks.by_ref().take(count).collect();
-            self.hub.put(Batch { job: Arc::clone(&job), first, tasks });
-        }
+        let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
         Ok(MapResult::new(Box::new(job)))
     }
 
     /// The same, waiting for the results.
-    #[pyo3(signature = (function, items, star, chunksize=None))]
+    #[pyo3(signature = (function, items, star, chunksize=None, progress=None))]
     fn map_and_wait(
         &self,
         py: Python<'_>,
@@ -121,12 +138,55 @@ impl ThreadCore {
         items: &Bound<'_, PyList>,
         star: bool,
         chunksize: Option<usize>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.map(py, function, items, star, chunksize, None, None)?.get(py, None)
+        let callbacks = Callbacks::default();
+        let job = self.open_map(py, function, items, star, chunksize, callbacks)?;
+        let progress = progress.map(Progress::new);
+        let look = progress.as_ref().map(|_| LOOK_EVERY);
+        while !job.wait(py, look)? {
+            if let Some(progress) = &progress {
+                progress.show(py, || job.counts());
+            }
+        }
+        if let Some(progress) = &progress {
+            progress.end(py, || job.counts());
+        }
+        job.outcome(py)
+    }
+
+    /// The first result to arrive that `test` is true for, in a tuple; nothing if there is none. Then
+    /// what has not begun is not run any more.
+    #[pyo3(signature = (function, iterable, test, chunksize=None))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        iterable: &Bound<'_, PyAny>,
+        test: &Bound<'_, PyAny>,
+        chunksize: Option<usize>,
+    ) -> PyResult<Option<(Py<PyAny>,)>> {
+        let results =
+            self.imap(py, function, iterable, chunksize, false, None, false, false, None)?;
+        let look = || -> PyResult<(Py<PyAny>,)> {
+            loop {
+                let value = results.next_within(py, None)?;
+                if test.call1((value.bind(py),))?.is_truthy()? {
+                    return Ok((value,));
+                }
+            }
+        };
+        let found = look();
+        results.cancel();
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a call for each item of an iterable, as results are fetched.
-    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None, fails_fast=false, keeps_all=false))]
+    #[pyo3(signature = (function, iterable, chunksize=None, ordered=true, window=None, fails_fast=false, keeps_all=false, progress=None))]
     #[allow(clippy::too_many_arguments)]
     fn imap(
         &self,
@@ -138,12 +198,15 @@ impl ThreadCore {
         window: Option<usize>,
         fails_fast: bool,
         keeps_all: bool,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<ThreadIterator> {
         let job = self.open(function, Mode::Each, Shape::Stream, Callbacks::default(), None)?;
         let iterator = iterable.try_iter()?.unbind().into_any();
         let size = chunksize.unwrap_or(1).max(1);
         let window = window.unwrap_or_else(|| pacer::stream_window(size, self.seats));
-        Ok(ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast, keeps_all))
+        let results =
+            ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast, keeps_all);
+        Ok(results.shown_by(progress))
     }
 
     /// No more calls.
@@ -225,7 +288,11 @@ impl ThreadBench {
             return;
         }
         while let Some(batch) = self.0.take(py) {
-            batch.job.run(py, batch.first, batch.tasks);
+            let job = Arc::clone(&batch.job);
+            let is_cancelled = Rc::new(move || job.is_cancelled());
+            phalanx::task::watching(is_cancelled, || {
+                batch.job.run(py, batch.first, batch.tasks);
+            });
         }
     }
 }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::hub::Hub;
-use crate::pool::{Callbacks, Mode, Pending, call_task};
+use crate::pool::{Callbacks, Counts, Mode, Pending, call_task};
 
 pub(super) struct Job {
     pub(super) hub: Arc<Hub>,
@@ -22,6 +22,8 @@ pub(super) struct Job {
     shape: Shape,
     state: Mutex<State>,
     is_done: AtomicBool,
+    /// Nobody wants the results any more.
+    is_cancelled: AtomicBool,
 }
 
 /// What becomes of the results.
@@ -39,6 +41,7 @@ pub(super) enum Shape {
 pub(super) struct State {
     pub(super) total: Option<usize>,
     pub(super) answered: usize,
+    failed: usize,
     pub(super) submitted: usize,
     pub(super) fetched: usize,
     values: Vec<Option<Py<PyAny>>>,
@@ -73,6 +76,7 @@ impl Job {
             shape,
             state: Mutex::new(state),
             is_done: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
         })
     }
 
@@ -86,11 +90,29 @@ impl Job {
         self.is_done.load(Ordering::Acquire) || state.total.is_some_and(|t| state.answered >= t)
     }
 
+    /// Nobody wants the results any more: tasks that have not begun are not run.
+    pub(super) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// How far it is.
+    pub(super) fn counts(&self) -> Counts {
+        let state = self.state();
+        (state.answered as u64, state.failed as u64, state.total.map(|total| total as u64))
+    }
+
     /// Runs tasks, in the thread of a worker.
     pub(super) fn run(&self, py: Python<'_>, first: usize, tasks: Vec<Py<PyAny>>) {
         let function = self.function.bind(py);
         let count = tasks.len();
         for (index, task) in tasks.into_iter().enumerate() {
+            if self.is_cancelled() {
+                return;
+            }
             let result = call_task(self.mode, function, task.bind(py)).map(Bound::unbind);
             drop(task);
             if self.shape == Shape::List && result.is_err() {
@@ -113,6 +135,7 @@ impl Job {
         let is_last = {
             let mut state = self.state();
             state.answered += count;
+            state.failed += usize::from(result.is_err());
             match result {
                 result if self.shape == Shape::Stream => state.pieces.push_back((first, result)),
                 Ok(value) => match state.values.get_mut(first) {

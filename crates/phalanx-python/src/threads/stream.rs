@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyStopIteration;
@@ -9,6 +10,10 @@ use pyo3::prelude::*;
 
 use super::hub::{Batch, Hub};
 use super::job::Job;
+use crate::pool::Progress;
+
+/// How often a display is told while nothing arrives.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Windows of a stream whose results may lie waiting for an earlier one.
 const HELD: usize = 16;
@@ -136,6 +141,8 @@ pub(crate) struct ThreadIterator {
     is_ordered: bool,
     /// An error is fetched as soon as it is there.
     fails_fast: bool,
+    /// Who wants to see how far it is.
+    progress: Option<Progress>,
 }
 
 impl ThreadIterator {
@@ -161,7 +168,18 @@ impl ThreadIterator {
         let hub = Arc::clone(&job.hub);
         hub.state().inputs.push(Arc::clone(&input));
         input.read(py, &hub, Pace::Fetching);
-        Self { hub, job, input, is_ordered, fails_fast }
+        Self { hub, job, input, is_ordered, fails_fast, progress: None }
+    }
+
+    /// The same with a display of how far it is.
+    pub(super) fn shown_by(self, display: Option<Py<PyAny>>) -> Self {
+        Self { progress: display.map(Progress::new), ..self }
+    }
+
+    /// Drops what has not begun; what runs can see that it is not wanted.
+    pub(super) fn cancel(&self) {
+        self.job.cancel();
+        self.input.end(&self.hub);
     }
 
     fn take_next(&self) -> Option<PyResult<Py<PyAny>>> {
@@ -193,20 +211,35 @@ impl ThreadIterator {
             && held < self.input.most_held
     }
 
-    fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    pub(super) fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         self.input.read(py, &self.hub, Pace::Fetching);
         let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
         loop {
-            let timeout = deadline.map(Deadline::remaining);
-            if !self.hub.wait_until(py, timeout, || self.is_there() || self.is_short())? {
-                return Err(crate::pool::timed_out(py));
+            let left = deadline.map(Deadline::remaining);
+            let look = self.progress.as_ref().map(|_| LOOK_EVERY);
+            let timeout = left.into_iter().chain(look).min();
+            let is_over =
+                self.hub.wait_until(py, timeout, || self.is_there() || self.is_short())?;
+            if let Some(progress) = &self.progress {
+                progress.show(py, || self.job.counts());
+            }
+            if !is_over {
+                if deadline.is_some_and(Deadline::has_passed) {
+                    return Err(crate::pool::timed_out(py));
+                }
+                continue;
             }
             if self.is_there() {
                 break;
             }
             self.input.read(py, &self.hub, Pace::Waiting);
         }
-        self.take_next().unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+        self.take_next().unwrap_or_else(|| {
+            if let Some(progress) = &self.progress {
+                progress.end(py, || self.job.counts());
+            }
+            Err(PyStopIteration::new_err(()))
+        })
     }
 }
 

@@ -36,8 +36,8 @@ impl Ring {
         let is_put = self.append_at_once(memory, bytes);
         // A full barrier: the published tail is visible before we look for sleepers.
         drop(side);
-        failpoint!("ring.put.unlocked");
         if is_put {
+            failpoint!("ring.put.unlocked");
             self.not_empty.notify_one();
         }
         is_put
@@ -88,9 +88,11 @@ impl Ring {
         let side = self.get.lock.try_guard(memory.me())?;
         let taken = self.remove_at_once(memory, out);
         drop(side);
-        failpoint!("ring.take.unlocked");
-        if taken.is_some() && self.limit() != 0 {
-            self.not_full.notify_one();
+        if taken.is_some() {
+            failpoint!("ring.take.unlocked");
+            if self.limit() != 0 {
+                self.not_full.notify_one();
+            }
         }
         taken
     }

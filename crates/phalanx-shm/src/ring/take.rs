@@ -67,8 +67,8 @@ impl Ring {
         {
             let taken = self.remove(memory, out, note);
             drop(side);
-            failpoint!("ring.take.unlocked");
             if let Some(taken) = taken {
+                failpoint!("ring.take.unlocked");
                 if self.limit() != 0 {
                     self.not_full.notify_one();
                 }

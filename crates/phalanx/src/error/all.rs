@@ -7,6 +7,7 @@ use phalanx_shm::arena::AllocError;
 use phalanx_shm::patience::GaveUp;
 
 use super::{CreateError, DecodeError, EncodeError, RecvError, SendError};
+use crate::cache::CacheError;
 use crate::connection::{ConnectError, StreamError};
 use crate::pipe::NewPipeError;
 use crate::pool::{PoolError, SubmitError};
@@ -198,6 +199,13 @@ macro_rules! with_kinds {
     )* };
 }
 with_kinds! {
+    CacheError {
+        CacheError::GaveUp(GaveUp::TimedOut) => TimedOut,
+        CacheError::GaveUp(GaveUp::Interrupted) => Interrupted,
+        CacheError::TooLarge { .. } => InvalidInput,
+        CacheError::Damaged(_) | CacheError::Version { .. } => Decode,
+        CacheError::Io { .. } | CacheError::Full { .. } => Io,
+    }
     GaveUp { GaveUp::TimedOut => TimedOut, GaveUp::Interrupted => Interrupted }
     BarrierError { BarrierError::Broken => Broken, BarrierError::Interrupted => Interrupted }
     NewQueueError {

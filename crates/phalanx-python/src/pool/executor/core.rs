@@ -13,6 +13,7 @@ use super::super::owner::{DESK, Owner, locked};
 use super::super::random::Seeds;
 use super::super::staff::Staff;
 use super::super::stream::IMapIterator;
+use super::super::termed_stream::TermedIterator;
 use super::super::wire::Mode;
 use super::engine::{Engine, Stage};
 use super::manners::Manners;
@@ -48,8 +49,7 @@ impl ExecutorCore {
             Some(wanted) => Staff::elastic(seats, wanted),
         };
         let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
-        let owner = owner.seeded(seeds);
-        let engine = Arc::new(Engine::new(owner, on_demand));
+        let engine = Arc::new(Engine::new(Arc::new(owner.seeded(seeds)), on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
@@ -76,8 +76,7 @@ impl ExecutorCore {
                 (Mode::ApplyKeywords, task.into_any())
             }
         };
-        let timeout = crate::interrupt::timeout(timeout);
-        let terms = Terms { timeout, retries, priority };
+        let terms = Terms::new(timeout, retries, priority);
         let future = FutureBase::of_call(py, &self.engine)?;
         let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
         let seed = self.engine.owner.seed_of_call(None)?;
@@ -117,6 +116,26 @@ impl ExecutorCore {
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
         self.engine.wake();
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
+    }
+
+    /// The results of a call for each item, on terms of their own. `calls` are tuples of arguments.
+    #[pyo3(signature = (function, calls, buffersize=None, deadline=None, timeout=None, retries=0, priority=0))]
+    #[allow(clippy::too_many_arguments)]
+    fn map_on_terms(
+        &self,
+        function: &Bound<'_, PyAny>,
+        calls: &Bound<'_, PyAny>,
+        buffersize: Option<usize>,
+        deadline: Option<f64>,
+        timeout: Option<f64>,
+        retries: u32,
+        priority: i32,
+    ) -> PyResult<TermedIterator> {
+        let _moving = self.engine.moving();
+        self.engine.check_open(function.py())?;
+        self.engine.hire(function.py(), buffersize.unwrap_or(usize::MAX / 2))?;
+        let terms = Terms::new(timeout, retries, priority);
+        TermedIterator::of_executor(&self.engine, terms, function, calls, buffersize, deadline)
     }
 
     /// What the executor's thread is to run.

@@ -1,16 +1,18 @@
 //! The state of an executor: which calls wait, which are on their way, and whether there will be more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::super::death::was_terminated;
 use super::super::future::FutureBase;
 use super::super::job::Job;
 use super::super::owner::{Owner, locked};
 use super::super::stream::Pace;
+use super::super::termed_stream::Feed;
 use super::limits::Doomed;
 use super::line::Line;
 use super::work::Work;
@@ -48,10 +50,12 @@ pub(super) enum Outlook {
 
 /// What an executor knows.
 pub(in super::super) struct Engine {
-    pub(super) owner: Arc<Owner>,
+    pub(in super::super) owner: Arc<Owner>,
     line: Mutex<Line>,
     /// Workers are started as calls come.
     is_on_demand: bool,
+    /// The workers are those of a pool, which has calls of its own and ends by itself.
+    pub(super) is_of_pool: bool,
     /// A worker has been started, or should have been.
     has_hired: AtomicBool,
     /// Threads that are about to add calls, or move some up: those may be in no list at present.
@@ -61,6 +65,7 @@ pub(in super::super) struct Engine {
     /// The executor's thread sleeps on the bell.
     pub(super) is_asleep: AtomicBool,
     cost: Mutex<Cost>,
+    feeds: Mutex<Vec<Weak<Feed>>>,
     /// When a result of a map was last fetched.
     fetched_at: AtomicU64,
     /// Calls that have a time limit, on their way or waiting.
@@ -78,17 +83,25 @@ struct Cost {
 }
 
 impl Engine {
-    pub(super) fn new(owner: Owner, is_on_demand: bool) -> Self {
+    /// The calls of a pool that have terms of their own.
+    pub(in super::super) fn of_pool(owner: Arc<Owner>) -> Self {
+        owner.is_held_open.store(true, Ordering::SeqCst);
+        Self { is_of_pool: true, has_hired: AtomicBool::new(true), ..Self::new(owner, false) }
+    }
+
+    pub(super) fn new(owner: Arc<Owner>, is_on_demand: bool) -> Self {
         Self {
-            owner: Arc::new(owner),
+            owner,
             line: Mutex::default(),
             is_on_demand,
+            is_of_pool: false,
             has_hired: AtomicBool::new(false),
             moving: AtomicUsize::new(0),
             stage: Mutex::default(),
             bell: Condvar::new(),
             is_asleep: AtomicBool::new(false),
             cost: Mutex::default(),
+            feeds: Mutex::default(),
             fetched_at: AtomicU64::new(0),
             timed: AtomicUsize::new(0),
             doomed: Mutex::default(),
@@ -100,7 +113,7 @@ impl Engine {
     }
 
     /// An error unless this process made the executor.
-    pub(super) fn check_mine(&self) -> PyResult<()> {
+    pub(in super::super) fn check_mine(&self) -> PyResult<()> {
         if self.owner.is_mine() {
             return Ok(());
         }
@@ -168,15 +181,36 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether calls that were promised before can still be taken on; if not, the error that says why.
+    pub(in super::super) fn check_takes_more(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_of_pool {
+            return self.check_open(py);
+        }
+        self.check_mine()?;
+        self.owner.check_broken(py)?;
+        if self.is_terminated() || self.stage() == Stage::Over {
+            Err(was_terminated())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Streams of calls that are to be read to their end when the pool closes.
+    pub(in super::super) fn remember(&self, feed: &Arc<Feed>) {
+        let mut feeds = locked(&self.feeds);
+        feeds.retain(|feed| feed.strong_count() > 0);
+        feeds.push(Arc::downgrade(feed));
+    }
+
     /// Says that this thread is about to add calls: until the token is dropped the executor does not
     /// come to its end. To be taken before looking whether it is open.
-    pub(super) fn moving(&self) -> Moving<'_> {
+    pub(in super::super) fn moving(&self) -> Moving<'_> {
         self.moving.fetch_add(1, Ordering::SeqCst);
         Moving(&self.moving)
     }
 
     /// Takes a call on.
-    pub(super) fn submit(&self, py: Python<'_>, work: Work) {
+    pub(in super::super) fn submit(&self, py: Python<'_>, work: Work) {
         if work.terms.timeout.is_some() {
             self.timed.fetch_add(1, Ordering::Relaxed);
         }
@@ -253,10 +287,10 @@ impl Engine {
     /// Completes the calls that have been answered, or lets them be tried again.
     pub(super) fn complete_answered(&self, py: Python<'_>) {
         loop {
-            let next = locked(&self.owner.callbacks).pop_front();
+            let next = locked(&self.owner.answered).pop_front();
             let Some(job) = next else { return };
             self.complete(py, &job);
-            *locked(&self.owner.with_callbacks) -= 1;
+            self.owner.works.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -265,7 +299,8 @@ impl Engine {
         let piece = job.state().pieces.pop_front();
         let Some(piece) = piece else { return };
         let outcome = piece.answer.decode(py);
-        if outcome.is_err() && locked(&self.owner.broken).is_none() && work.tries_again() {
+        let is_running = locked(&self.owner.broken).is_none() && !self.is_terminated();
+        if outcome.is_err() && is_running && work.tries_again() {
             locked(&self.line).join(Arc::clone(work));
             return;
         }
@@ -275,7 +310,7 @@ impl Engine {
 
     /// Sends more of the maps that nobody fetches results of.
     pub(super) fn feed_unattended(&self, py: Python<'_>) {
-        if self.is_attended() {
+        if self.is_of_pool || self.is_attended() {
             return;
         }
         let streams: Vec<_> = locked(&self.owner.streams).clone();
@@ -301,7 +336,7 @@ impl Engine {
         // First, because what moves goes from one list to the other.
         let moves = self.moving.load(Ordering::SeqCst) > 0;
         let waits = locked(&self.line).len() > 0;
-        let calls = *locked(&self.owner.with_callbacks) > 0;
+        let calls = self.owner.works.load(Ordering::SeqCst) > 0;
         if moves
             || waits
             || calls
@@ -310,12 +345,46 @@ impl Engine {
         {
             return Outlook::Busy;
         }
+        if self.is_of_pool {
+            return Outlook::Nothing;
+        }
         let has_maps = locked(&self.owner.streams).iter().any(|stream| stream.is_eager);
         match (has_maps, self.is_attended()) {
             (true, false) => Outlook::Busy,
             (true, true) => Outlook::Attended,
             _ => Outlook::Nothing,
         }
+    }
+
+    /// Whether the pool was terminated whose workers they are.
+    pub(super) fn is_terminated(&self) -> bool {
+        self.owner.terminated.load(Ordering::SeqCst)
+    }
+
+    /// No more calls of a pool's. What waits is done, and what streams have not read.
+    pub(in super::super) fn close_of_pool(&self, py: Python<'_>) {
+        let feeds = std::mem::take(&mut *locked(&self.feeds));
+        for feed in feeds.iter().filter_map(Weak::upgrade) {
+            feed.read_all(py);
+        }
+        self.end_of_pool();
+    }
+
+    /// No more calls of a pool's. Its thread is told.
+    pub(in super::super) fn end_of_pool(&self) {
+        {
+            let mut stage = locked(&self.stage);
+            *stage = (*stage).max(Stage::Closing);
+            self.bell.notify_all();
+        }
+        self.owner.crew.pass_on();
+    }
+
+    /// Whether no call waits, is on its way or about to be.
+    pub(super) fn has_settled(&self) -> bool {
+        self.moving.load(Ordering::SeqCst) == 0
+            && locked(&self.line).len() == 0
+            && self.owner.works.load(Ordering::SeqCst) == 0
     }
 
     /// No more calls. What waits is done, or cancelled if that is wanted.
@@ -359,14 +428,18 @@ impl Engine {
         let waiting = locked(&self.line).clear();
         for work in waiting {
             self.forget(&work);
-            let error = self.owner.check_broken(py).err().unwrap_or_else(|| cancelled(py));
+            let error = match self.owner.check_broken(py) {
+                Err(error) => error,
+                Ok(()) if self.is_terminated() => was_terminated(),
+                Ok(()) => cancelled(py),
+            };
             work.fail(py, error);
         }
     }
 }
 
 /// A thread that moves calls.
-pub(super) struct Moving<'a>(&'a AtomicUsize);
+pub(in super::super) struct Moving<'a>(&'a AtomicUsize);
 
 impl Drop for Moving<'_> {
     fn drop(&mut self) {

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct ExecutorService(Arc<Engine>);
 
 impl ExecutorService {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
+    pub(in super::super) fn new(engine: Arc<Engine>) -> Self {
         Self(engine)
     }
 }
@@ -93,15 +93,26 @@ impl Engine {
         if locked(&self.owner.broken).is_some() {
             return self.end_broken(py);
         }
+        if self.is_terminated() {
+            self.end_terminated(py);
+            return Ok(());
+        }
         if self.stage() == Stage::Closing && self.outlook() == Outlook::Nothing {
-            self.let_go(py)?;
+            if self.is_of_pool {
+                self.be_over();
+                self.owner.is_held_open.store(false, Ordering::SeqCst);
+                self.owner.close_if_done();
+                self.owner.crew.pass_on();
+            } else {
+                self.let_go(py)?;
+            }
         }
         Ok(())
     }
 
     /// Does what can be done at once. Returns whether that was all.
     fn step(&self, py: Python<'_>) -> bool {
-        if locked(&self.owner.broken).is_some() {
+        if locked(&self.owner.broken).is_some() || self.is_terminated() {
             return true;
         }
         self.complete_answered(py);
@@ -139,6 +150,23 @@ impl Engine {
         self.complete_answered(py);
         self.be_over();
         ended
+    }
+
+    /// The pool was terminated: fails what is left.
+    fn end_terminated(&self, py: Python<'_>) {
+        loop {
+            self.fail_waiting(py);
+            self.owner.fail_everything(py, &super::super::death::was_terminated());
+            self.complete_answered(py);
+            if self.has_settled() {
+                break;
+            }
+            // Another thread is about to add a call, and will find that it is too late.
+            py.detach(std::thread::yield_now);
+        }
+        self.be_over();
+        self.owner.is_held_open.store(false, Ordering::SeqCst);
+        self.owner.crew.pass_on();
     }
 
     fn be_over(&self) {

@@ -14,13 +14,20 @@ const WORKERS: u32 = 2;
 
 /// What was asked of one call beyond the call itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Terms {
+pub(in super::super) struct Terms {
     /// How long it may run.
     pub(super) timeout: Option<Duration>,
     /// How often it is tried again after a failure.
     pub(super) retries: u32,
     /// Calls of a higher one are begun before those of a lower.
     pub(super) priority: i32,
+}
+
+impl Terms {
+    /// Terms as callers give them, the time in seconds.
+    pub(in super::super) fn new(timeout: Option<f64>, retries: u32, priority: i32) -> Self {
+        Self { timeout: crate::interrupt::timeout(timeout), retries, priority }
+    }
 }
 
 /// One call.
@@ -42,7 +49,7 @@ pub(in super::super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(
+    pub(in super::super) fn new(
         function: Py<PyAny>,
         task: Py<PyAny>,
         mode: Mode,

@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::phase::Phase;
 use super::settling::call_back;
 use super::state::{Outcome, State};
+use super::tally::Tally;
 
 /// A future's state with everything that changes it; `phalanx.futures.Future` adds that it is a
 /// `concurrent.futures.Future`.
@@ -32,12 +33,27 @@ impl FutureBase {
         Ok(future.unbind())
     }
 
+    /// A future without the face of the standard library's, whose end is noted.
+    pub(in super::super) fn noted(py: Python<'_>, tally: &Arc<Tally>) -> PyResult<Py<Self>> {
+        let state = State { tally: Some(Arc::clone(tally)), ..State::default() };
+        Py::new(py, Self(Mutex::new(state)))
+    }
+
+    /// Whether there is an outcome.
+    pub(in super::super) fn is_done(&self) -> bool {
+        self.state().phase.is_done()
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is an outcome; false if `timeout` is over before.
-    fn wait_until_done(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<bool> {
+    pub(in super::super) fn wait_until_done(
+        &self,
+        py: Python<'_>,
+        timeout: Option<Duration>,
+    ) -> PyResult<bool> {
         if self.state().phase.is_done() {
             return Ok(true);
         }
@@ -69,7 +85,10 @@ impl FutureBase {
     }
 
     /// The outcome, once it is there.
-    fn outcome(&self, py: Python<'_>) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
+    pub(in super::super) fn outcome(
+        &self,
+        py: Python<'_>,
+    ) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
         let state = self.state();
         if state.phase.is_cancelled() {
             drop(state);
@@ -144,7 +163,7 @@ impl FutureBase {
 
     /// Whether the call was cancelled or has come to its end.
     fn done(&self) -> bool {
-        self.state().phase.is_done()
+        self.is_done()
     }
 
     /// Lets `function(future)` be called when the call has come to its end or was cancelled; at once, if

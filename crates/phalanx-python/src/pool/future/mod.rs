@@ -13,7 +13,9 @@ mod lock;
 mod phase;
 mod settling;
 mod state;
+mod tally;
 mod waiters;
 
 pub(crate) use base::FutureBase;
 pub(crate) use condition::FutureCondition;
+pub(super) use tally::Tally;

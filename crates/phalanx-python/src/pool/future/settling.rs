@@ -75,6 +75,9 @@ impl FutureBase {
         for gate in &settled.sleepers {
             gate.open(slf.py());
         }
+        if let Some(tally) = &settled.tally {
+            tally.note(slf);
+        }
         if settled.has_callbacks
             && let Err(error) = slf.call_method0(intern!(slf.py(), "_invoke_callbacks"))
         {

@@ -1,6 +1,6 @@
 //! What a future knows.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -9,6 +9,7 @@ use super::super::executor::Engine;
 use super::gate::Gate;
 use super::hold::Hold;
 use super::phase::Phase;
+use super::tally::Tally;
 
 /// What a future knows. Its mutex is held for moments only, and nothing is made or dropped meanwhile
 /// that could run Python code.
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) sleepers: Vec<Gate>,
     /// The executor that runs the call.
     pub(super) engine: Weak<Engine>,
+    /// Where the end of the call is noted too.
+    pub(super) tally: Option<Arc<Tally>>,
 }
 
 /// How a call ends, for its future.
@@ -52,6 +55,7 @@ impl Outcome {
 pub(super) struct Settled {
     pub(super) sleepers: Vec<Gate>,
     pub(super) has_callbacks: bool,
+    pub(super) tally: Option<Arc<Tally>>,
     _replaced: [Option<Py<PyAny>>; 2],
 }
 
@@ -66,6 +70,7 @@ impl State {
         Settled {
             sleepers: std::mem::take(&mut self.sleepers),
             has_callbacks: self.callbacks.is_some(),
+            tally: self.tally.take(),
             _replaced: replaced,
         }
     }
