@@ -235,7 +235,7 @@ fn a_handle_by_itself_is_passed_only_to_a_child_that_is_being_started() {
     let again: Queue<u64> = wire::decode(&bytes).expect("this process is a holder too");
     queue.put(7).expect("memory");
     assert_eq!(again.take().expect("a number"), 7);
-    drop((queue, queues, again));
+    drop((queue, again));
     assert_ne!(shared(), before, "the child to be is a holder");
     drop(place);
     assert_eq!(shared(), before, "and is none any more");
