@@ -57,7 +57,7 @@ fn in_bulk(c: &mut Criterion) {
 fn there_and_back(c: &mut Criterion) {
     let mut group = c.benchmark_group("there and back, u64");
 
-    let (here, there) = (Array::<u64>::new(16), Array::<u64>::new(16));
+    let (here, there) = (Array::<u64>::zeroed(16), Array::<u64>::zeroed(16));
     let lines = (here.expect("memory"), there.expect("memory"));
     let mut seen = 0;
     let peer = Peer::process(|| {

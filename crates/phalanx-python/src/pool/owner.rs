@@ -19,7 +19,7 @@ use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
-use super::random::{SeedOfCall, Seeds};
+use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
 use super::stream::Pace;
 use crate::error::twin;
@@ -150,6 +150,11 @@ impl Owner {
     /// What the random numbers of the next call come from: its own seeds, or the pool's.
     pub(super) fn seed_of_call(&self, own: Option<&Py<Seeds>>) -> PyResult<Option<SeedOfCall>> {
         own.or(self.seeds.as_ref()).map(|seeds| seeds.get().next_call(&self.crew)).transpose()
+    }
+
+    /// What the random numbers of the tasks of the next call come from, which are sent one by one.
+    pub(super) fn seeds_of_tasks(&self, py: Python<'_>) -> SeedsOfTasks {
+        SeedsOfTasks::of_next_call(py, self.seeds.as_ref())
     }
 
     /// Whether this process made the pool.
