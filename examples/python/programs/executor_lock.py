@@ -13,7 +13,7 @@ def count(number, lock, totals):
 def program(mp, scale):
     with mp.Manager() as manager, rivals.futures(mp).ProcessPoolExecutor(max_workers=4) as executor:
         lock, totals = manager.Lock(), manager.list([0, 0, 0])
-        submitted = [executor.submit(count, number, lock, totals) for number in range(int(600 * scale))]
+        submitted = [executor.submit(count, number, lock, totals) for number in range(int(200 * scale))]
         for future in submitted:
             future.result()
         return list(totals)
