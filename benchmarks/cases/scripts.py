@@ -45,13 +45,13 @@ def measured(run: Run, runner: Callable[[list[list[str]]], list[int | None]]) ->
     return run.measure(round_of, run.count(COMMANDS), verify=verify)
 
 
-@case("200 commands, 2 at a time, against threads with subprocess", unit=MICROSECONDS, floor=Times(1))
+@case("200 commands, 2 at a time, against threads with subprocess", unit=MICROSECONDS, floor=Times(1.3))
 def from_python(run: Run) -> float:
     """`phalanx.run`, and a pool of threads that call `subprocess.run`."""
     return measured(run, with_phalanx if run.mp.__name__ == "phalanx" else with_threads)
 
 
-@case("200 commands, 2 at a time, the command against xargs -P", unit=MICROSECONDS, floor=Times(0.5))
+@case("200 commands, 2 at a time, the command against xargs -P", unit=MICROSECONDS, floor=Times(0.8))
 def from_a_shell(run: Run) -> float:
     """`phalanx run`, which keeps outputs apart, and `xargs`, which does not."""
     command = ["xargs", "-P", str(AT_A_TIME), "-n", "1", "true"]

@@ -104,6 +104,7 @@ MODULES = (
     "tasks_one_by_one",
     "tasks_in_bulk",
     "executors",
+    "scripts",
     "parallel",
     "arrays",
     "cache",

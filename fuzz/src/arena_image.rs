@@ -58,8 +58,8 @@ pub fn run(data: &[u8]) {
     let Some(fd) = file(&image, len) else { return };
     let Ok(arena) = Arena::attach(fd) else { return };
     tolerant(|| _ = arena.committed_bytes());
-    tolerant(|| _ = arena.counted_bytes());
-    tolerant(|| _ = arena.census());
+    // What looks at every chunk takes as long as there are chunks: with a damaged count of them, as long
+    // as the arena is large.
     for offset in [0, 64, 4096, u64::MAX, whole, whole / 2, 1 << 40] {
         tolerant(|| {
             if let Some(chunk) = arena.chunk_at(offset) {

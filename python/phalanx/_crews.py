@@ -161,6 +161,7 @@ def take(key: Key) -> "Crew | ThreadCrew":
                     continue
                 _idle.remove(crew)
                 if not crew.core.closed and crew.is_current():
+                    crew.key = key
                     return crew
                 stale.append(crew)
     finally:
@@ -181,8 +182,12 @@ def give_back(crew: "Crew | ThreadCrew") -> None:
             _idle.remove(other)
         _idle.append(crew)
         if _reaper is None:
-            _reaper = threading.Thread(target=_reap, name="phalanx-parallel-idle", daemon=True)
-            _reaper.start()
+            reaper = threading.Thread(target=_reap, name="phalanx-parallel-idle", daemon=True)
+            try:
+                reaper.start()
+                _reaper = reaper
+            except RuntimeError:
+                pass  # The program ends: so do its workers.
         elif crew.returned + crew.key.idle < _next_look:
             _reaper_bell.notify()
     for other in surplus:

@@ -205,6 +205,11 @@ class BaseManager:
         except EOFError:
             self._process.join()
             raise EOFError("the manager's process ended before its server was ready") from None
+        except BaseException:
+            # Ctrl-C: nobody knows of this server, and it would outlive everybody's patience.
+            self._process.kill()
+            self._process.join()
+            raise
         finally:
             reader.close()
         self._state.value = State.STARTED

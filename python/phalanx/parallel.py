@@ -7,6 +7,7 @@ printed.
 import functools
 import itertools
 import math
+import os
 import sys
 import time
 import warnings
@@ -227,7 +228,9 @@ class Parallel:
         results = None
         try:
             self._results = results = self._stream(crew, iterable, workers)
-            return results.collect(self.timeout)
+            values = results.collect(self.timeout)
+            self._is_running = False
+            return values
         finally:
             self._finish(crew, results)
 
@@ -290,9 +293,9 @@ class Parallel:
 
     def _take(self, workers):
         crew, self._crew = self._crew, None
-        if crew is not None and not crew.core.closed and crew.is_current():
-            return crew
-        if crew is not None:
+        if crew is not None and crew.owner == os.getpid():
+            if not crew.core.closed and crew.is_current():
+                return crew
             crew.end()
         return _crews.take(self._key(workers))
 
@@ -312,12 +315,15 @@ class Parallel:
         )
 
     def _finish(self, crew, results):
-        """Give the workers back, or end them if there is work left that nobody wants."""
+        """Give the workers back, or end them if the call was not finished.
+
+        They may have work left that nobody wants, or not even have become ready for any.
+        """
+        is_finished = not self._is_running
         self._is_running = False
-        sent, answered = (1, 0) if results is None else results.counts()
         if results is not None:
             results.stop()
-        if sent != answered:
+        if not is_finished:
             crew.end()
         elif self._is_managed:
             self._crew = crew

@@ -6,6 +6,7 @@ import os
 import sys
 from _thread import _local, allocate_lock
 from _weakref import ref
+from time import monotonic
 
 from . import process
 
@@ -284,6 +285,10 @@ def is_exiting() -> bool:
     return _exiting or _exiting is None
 
 
+#: So many seconds a daemonic process has to end when the program does; then it is killed.
+_GRACE = 1.0
+
+
 def _exit_function(
     info=info,
     debug=debug,
@@ -303,8 +308,14 @@ def _exit_function(
             if child.daemon:
                 info("calling terminate() for daemon %s", child.name)
                 child._popen.terminate()
+        deadline = monotonic() + _GRACE
         for child in active_children():
             info("calling join() for process %s", child.name)
+            if child.daemon:
+                # One that is stopped, or ignores the signal, would let us wait for ever.
+                child.join(max(0.0, deadline - monotonic()))
+                if child._popen.poll() is None:
+                    child._popen.kill()
             child.join()
     debug("running the remaining finalizers")
     _run_finalizers()

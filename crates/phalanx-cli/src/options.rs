@@ -46,12 +46,18 @@ pub(crate) struct Shape {
     pub(crate) python: PathBuf,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) variables: Vec<(OsString, OsString)>,
+    /// Whether what they write is shown while they run.
+    pub(crate) shows_lines: bool,
 }
 
 impl Shape {
     pub(crate) fn apply(&self, mut job: Job) -> Job {
         if let Some(directory) = &self.directory {
             job = job.directory(directory);
+        }
+        // Or a script's lines would come when it ends: it writes to a pipe.
+        if self.shows_lines {
+            job = job.env("PYTHONUNBUFFERED", "1");
         }
         self.variables.iter().fold(job, |job, (name, value)| job.env(name, value))
     }
@@ -129,7 +135,11 @@ fn parse_run(mut parser: lexopt::Parser, python: &Path) -> Result<Asked, Refused
             Long("joblog") => log = Some(parser.value()?.into()),
             Long("resume") => resume = true,
             Long("dry-run") => dry_run = true,
-            Long("output") => runner = runner.output(output(parser.value()?)),
+            Long("output") => {
+                let output = output(parser.value()?);
+                shape.shows_lines = output == Output::Lines;
+                runner = runner.output(output);
+            }
             Long("tag") => tag = true,
             Long("progress") => progress = shows_progress(&parser.value()?)?,
             Short('q') | Long("quiet") => quiet = true,

@@ -10,7 +10,7 @@ use phalanx_shm::failpoint;
 use support::{alone, child, join, joined_well, shared};
 
 const SIGKILL: i32 = 9;
-const KILLED: ExitStatus = ExitStatus::Signal(SIGKILL);
+const KILLED: ExitStatus = ExitStatus::Signal(9);
 const SENDER: [&str; 8] = [
     "passage.load.marked",
     "passage.load.loaded",
@@ -67,7 +67,7 @@ fn senders() {
             (1..=3).for_each(|number| send(&line, number));
         });
         let end = join(&sender);
-        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end}");
+        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end:?}");
         send(&line, 4);
         let numbers: Vec<u64> = std::iter::from_fn(|| receive(&line)).collect();
         assert_eq!(numbers.last(), Some(&4), "{step}");
@@ -89,7 +89,7 @@ fn receivers() {
             while receive(&line).is_some() {}
         });
         let end = join(&receiver);
-        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end}");
+        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end:?}");
         let numbers: Vec<u64> = std::iter::from_fn(|| receive(&line)).collect();
         assert!(numbers.iter().copied().eq(4 - numbers.len() as u64..4), "{step}: {numbers:?}");
         drop((line, receiver));
@@ -114,7 +114,7 @@ fn destroyers() {
             drop(line);
         });
         let end = join(&destroyer);
-        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end}");
+        assert!(nth > 0 || end == KILLED, "{step} is not reached: {end:?}");
         drop(destroyer);
         assert_eq!(kept.load(), 7, "{step}");
         drop(kept);

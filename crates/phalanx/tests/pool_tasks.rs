@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             dropping_a_stream_cancels_the_rest,
             a_failed_map_cancels_the_rest,
             late_tasks_are_ended,
+            late_tasks_are_ended_while_nobody_waits,
             random_limits,
             tasks_are_tried_again,
             a_task_that_kills_is_not_tried_for_ever,
@@ -448,6 +449,23 @@ fn late_tasks_are_ended() {
         let after = pool.pids();
         assert_eq!(after.iter().filter(|pid| !before.contains(pid)).count(), 1);
         assert_eq!(pool.map(sleep::task(), [1; 20]).expect("it goes on"), [1; 20]);
+    }
+}
+
+fn late_tasks_are_ended_while_nobody_waits() {
+    for method in METHODS {
+        let limit = Duration::from_millis(50);
+        let builder = Pool::builder().workers(1).method(method).task_timeout(limit);
+        let pool = builder.start().expect("a pool");
+        assert_eq!(pool.map(sleep::task(), [0; 3]).expect("it works"), [0; 3]);
+        let worker = std::path::PathBuf::from(format!("/proc/{}", pool.pids()[0]));
+        let late = pool.submit(sleep::task(), 600_000).expect("room");
+        let next = pool.submit(sleep::task(), 1).expect("room");
+        while worker.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(matches!(late.wait(), Err(PoolError::TimedOut(_))), "{method}");
+        assert_eq!(next.wait().expect("another worker"), 1, "{method}");
     }
 }
 

@@ -36,6 +36,7 @@ NAMES = (
     "chunks_and_back",
     "prime_factors",
     "scripts_in_parallel",
+    "scripts_at_once",
     "sigmoid_pool",
     "fibonacci",
     "count_numbers",

@@ -16,13 +16,14 @@ from test_hostile_values import attempt, take
 
 pytestmark = [
     phalanx_only,
+    pytest.mark.no_accounts("a thread stays for a while that ends idle workers"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
 @pytest.fixture(autouse=True)
-def no_idle_workers(accounts):
-    """Workers stay for the next call: at the end of a test they go, before accounts are made up."""
+def no_idle_workers(no_child_left):
+    """Workers stay for the next call: at the end of a test they go."""
     from phalanx import _crews
 
     yield

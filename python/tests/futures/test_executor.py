@@ -325,3 +325,75 @@ class TestEnd:
         child.join(60)
         assert child.exitcode == 0
         assert executor.submit(targets.square, 4).result(60) == 16
+
+
+def deeper(levels):
+    if levels == 0:
+        return 1
+    with ProcessPoolExecutor(2) as inner:
+        return 1 + max(inner.map(deeper, [levels - 1] * 2))
+
+
+def test_executors_in_workers_of_executors_in_workers(executor):
+    assert executor.submit(deeper, 2).result(60) == 3
+
+
+def test_asyncio_with_options(executor):
+    async def work():
+        loop = asyncio.get_running_loop()
+        careful = executor.options(timeout=0.2)
+        squares = [loop.run_in_executor(careful, late_square, number) for number in range(10)]
+        late = loop.run_in_executor(careful, time.sleep, 1000)
+        assert await asyncio.gather(*squares) == [n * n for n in range(10)]
+        with pytest.raises(futures.TaskTimeoutError):
+            await late
+
+    asyncio.run(work())
+
+
+def test_a_worker_is_replaced_after_so_many_calls():
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=2) as executor:
+        pids = [executor.submit(os.getpid).result(60) for _ in range(6)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 2]
+
+
+class TestMapOnTerms:
+    def test_a_buffersize_holds_the_input_back(self, executor):
+        read = []
+
+        def numbers():
+            for number in range(1000):
+                read.append(number)
+                yield number
+
+        results = executor.options(retries=1).map(targets.square, numbers(), buffersize=3)
+        assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
+        assert len(read) <= 9
+
+    def test_the_first_error_is_the_end(self, executor):
+        results = executor.options(retries=1).map(raise_it, ["a", "b"])
+        with pytest.raises(ValueError, match="a"):
+            next(results)
+        with pytest.raises(StopIteration):
+            next(results)
+
+    def test_a_late_call_in_a_map(self, executor):
+        results = executor.options(timeout=0.1).map(time.sleep, [0, 1000])
+        assert next(results) is None
+        with pytest.raises(futures.TaskTimeoutError):
+            next(results)
+
+    def test_a_time_limit_of_the_whole(self, executor):
+        results = executor.options(retries=1).map(time.sleep, [5], timeout=0.1)
+        with pytest.raises(futures.TimeoutError) as late:
+            next(results)
+        assert not isinstance(late.value, futures.TaskTimeoutError)
+        executor.kill_workers()
+
+    def test_a_shutdown_before_everything_was_read(self):
+        executor = ProcessPoolExecutor(1)
+        results = executor.options(retries=1).map(targets.square, iter(range(10)), buffersize=2)
+        assert next(results) == 0
+        executor.shutdown()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            list(results)

@@ -275,5 +275,5 @@ def test_many_programs_leave_nothing_behind(peer, resources):
         out.get()
         joined(program)
         program.close()
-    del total, program
+    del out, total, program
     resources.settle()

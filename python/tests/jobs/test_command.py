@@ -135,6 +135,13 @@ def test_output_modes(tmp_path):
     two = ["printf a; sleep 0.3; echo a", "sleep 0.1; printf b; sleep 0.3; echo b; printf end"]
     done = phalanx("run", "-j2", "--output", "line", *two)
     assert lines(done.stdout) == ["aa", "bb", "end"]
+    (tmp_path / "slow.py").write_text("import time\nprint('first')\ntime.sleep(600)")
+    with subprocess.Popen(
+        [COMMAND, "run", "--output", "line", "slow.py"], cwd=tmp_path, stdout=-1, stderr=-1
+    ) as runner:
+        assert runner.stdout.readline() == b"first\n", "while the script runs"
+        runner.terminate()
+        runner.communicate(timeout=PATIENCE)
     done = phalanx("run", "-j2", "--output", "none", "echo x")
     assert done.stdout == b"" and done.returncode == 0
     done = phalanx("run", "--output", tmp_path / "out", "echo x; echo y >&2", "echo z")
@@ -249,6 +256,20 @@ def test_a_killed_runner_leaves_no_process_and_a_log_to_go_on_from(tmp_path):
     wait_until(lambda: not any(runs(pid) for pid in pids), "all jobs are dead")
     done = phalanx("run", "--joblog", "log", "--resume", "true", "echo more", cwd=tmp_path)
     assert done.stdout == b"more\n" and b"1 succeeded, 1 done before" in done.stderr
+
+
+def test_children_that_inherit_nothing_die_with_the_runner(tmp_path):
+    """`subprocess` closes what binds a group to its runner; the script that called it has it still."""
+    script = "import os, subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
+    (tmp_path / "x.py").write_text(script + "print(os.getpid(), child.pid, flush=True)\nchild.wait()")
+    arguments = [COMMAND, "run", "-q", "--output", "line", "x.py"]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as runner:
+        pids = [int(pid) for pid in runner.stdout.readline().split()]
+        assert len(pids) == 2 and all(runs(pid) for pid in pids)
+        runner.kill()
+    wait_until(lambda: not any(runs(pid) for pid in pids), "both are dead")
 
 
 def test_a_runner_killed_at_any_time_can_be_gone_on_from(tmp_path):

@@ -210,6 +210,32 @@ class TestWorkers:
         parallel = Parallel(2, initializer=targets_set, initargs=("yes",))
         assert set(parallel(delayed(targets_get)() for _ in range(20))) == {"yes"}
 
+    def test_workers_that_cannot_start_are_not_kept(self, tmp_path):
+        def fail_once():
+            try:
+                os.mkdir(tmp_path / "failed")
+            except FileExistsError:
+                return
+            raise OSError("not yet")
+
+        parallel = Parallel(2, initializer=fail_once)
+        with pytest.raises(OSError, match="not yet"):
+            parallel(delayed(neg)(n) for n in range(3))
+        assert parallel(delayed(neg)(n) for n in range(3)) == [0, -1, -2]
+
+    def test_a_forked_child_has_workers_of_its_own(self):
+        with Parallel(2) as parallel:
+            assert parallel([delayed(neg)(1)]) == [-1]
+            queue = phalanx.get_context("fork").SimpleQueue()
+            process = phalanx.get_context("fork").Process(
+                target=lambda: queue.put(parallel(delayed(neg)(n) for n in range(3)))
+            )
+            process.start()
+            assert queue.get() == [0, -1, -2]
+            process.join(30)
+            assert process.exitcode == 0
+            assert parallel([delayed(neg)(2)]) == [-2]
+
     def test_threads_that_share_no_workers(self):
         results = {}
 
@@ -371,7 +397,7 @@ class TestArrays:
                 yield delayed(first_of)(large, small)
 
         large = numpy.zeros(300_000)
-        assert Parallel(2)(calls(large)) == list(range(40))
+        assert Parallel(2, batch_size=1)(calls(large)) == list(range(40))
 
     def test_a_shared_one_is_stored_once(self):
         array = numpy.ones(20_000_000 // 8)

@@ -80,6 +80,25 @@ def test_a_retried_call_draws_the_same_again(tmp_path):
         assert executor.submit(targets.draw_once_in_vain, str(tmp_path / "mark")).result() == first
 
 
+def test_options_change_no_numbers(tmp_path):
+    with mp.Pool(2, seed=3) as pool:
+        plain = [
+            pool.map(targets.draw, range(6)),
+            list(pool.imap(targets.draw, range(6))),
+            pool.apply(targets.draw, (1,)),
+        ]
+    with mp.Pool(2, seed=3) as pool:
+        careful = pool.options(retries=1, timeout=60)
+        assert plain == [
+            careful.map(targets.draw, range(6)),
+            list(careful.imap(targets.draw, range(6))),
+            careful.apply(targets.draw, (1,)),
+        ]
+    with mp.ProcessPoolExecutor(2, seed=3) as executor:
+        assert list(executor.options(retries=1).map(targets.draw, range(6))) == plain[0]
+        assert list(executor.map(targets.draw, range(6))) == plain[1]
+
+
 def test_a_call_whose_worker_died_draws_the_same_again(tmp_path):
     with mp.ProcessPoolExecutor(1, seed=3) as executor:
         again = executor.options(retries=1)

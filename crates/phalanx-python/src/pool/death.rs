@@ -289,7 +289,8 @@ fn signal_name(number: i32) -> String {
     format!(" ({name})")
 }
 
-/// Ends all workers: asks, waits a moment, then kills.
+/// Ends all workers: asks, waits a moment, then kills. An interrupt (Ctrl-C, once more) ends the waiting
+/// at once, and is returned when everything is over.
 pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     owner.closed.store(true, Ordering::SeqCst);
     if owner.terminated.swap(true, Ordering::SeqCst) {
@@ -298,23 +299,27 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     owner.crew.close();
     owner.crew.discard_queued();
     let processes = all_processes(owner);
+    let mut outcome = Ok(());
     for process in &processes {
-        process.call_method0(py, intern!(py, "terminate"))?;
+        outcome = outcome.and(process.call_method0(py, intern!(py, "terminate")).map(drop));
     }
     let deadline = Deadline::after(GRACE);
     for process in &processes {
-        let left = deadline.remaining().as_secs_f64();
-        process.call_method1(py, intern!(py, "join"), (left,))?;
-        if process.getattr(py, intern!(py, "exitcode"))?.is_none(py) {
-            process.call_method0(py, intern!(py, "kill"))?;
-            process.call_method0(py, intern!(py, "join"))?;
+        let left = if outcome.is_ok() { deadline.remaining().as_secs_f64() } else { 0.0 };
+        outcome = outcome.and(process.call_method1(py, intern!(py, "join"), (left,)).map(drop));
+    }
+    for process in &processes {
+        let ended = process.getattr(py, intern!(py, "exitcode"));
+        if ended.is_ok_and(|code| code.is_none(py)) {
+            outcome = outcome.and(process.call_method0(py, intern!(py, "kill")).map(drop));
+            outcome = outcome.and(process.call_method0(py, intern!(py, "join")).map(drop));
         }
     }
     owner.collect(py);
     owner.fail_everything(py, &was_terminated());
     owner.wake_callbacks();
     owner.crew.pass_on();
-    Ok(())
+    outcome
 }
 
 /// What becomes of a task in progress when its pool is terminated.

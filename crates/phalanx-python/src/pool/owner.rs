@@ -19,7 +19,7 @@ use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
-use super::random::{SeedOfCall, Seeds};
+use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
 use super::stream::Pace;
 use crate::error::twin;
@@ -152,6 +152,11 @@ impl Owner {
         own.or(self.seeds.as_ref()).map(|seeds| seeds.get().next_call(&self.crew)).transpose()
     }
 
+    /// What the random numbers of the tasks of the next call come from, which are sent one by one.
+    pub(super) fn seeds_of_tasks(&self, py: Python<'_>) -> SeedsOfTasks {
+        SeedsOfTasks::of_next_call(py, self.seeds.as_ref())
+    }
+
     /// Whether this process made the pool.
     pub(super) fn is_mine(&self) -> bool {
         self.place == self.family.me()
@@ -170,10 +175,7 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        let error = match &*locked(&self.broken) {
-            Some(error) => Some(error.clone_ref(py)),
-            None => None,
-        };
+        let error = locked(&self.broken).as_ref().map(|error| error.clone_ref(py));
         error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 

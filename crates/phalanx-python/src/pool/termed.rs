@@ -86,10 +86,12 @@ impl Calls {
         let (name, values) = (name_of(function), Mutex::default());
         let calls = Arc::new(Self { tally, futures, name, is_single, values });
         *locked(&whole) = Some(Arc::clone(&calls));
+        let seeds = engine.owner.seeds_of_tasks(py);
         for (task, future) in tasks.into_iter().zip(&calls.futures) {
             let function = function.clone().unbind();
             let work = Work::new(function, task.unbind(), mode, pool.terms, future.clone_ref(py));
-            engine.submit(py, work);
+            let seed = seeds.next_task(&engine.owner.crew)?;
+            engine.submit(py, work.seeded(seed));
         }
         calls.tally.end_if_empty(py);
         Ok(calls)

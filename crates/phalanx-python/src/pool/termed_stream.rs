@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use super::executor::{Engine, Terms, Work};
 use super::future::{FutureBase, Tally};
 use super::owner::locked;
+use super::random::SeedsOfTasks;
 use super::termed::{arguments, value_of};
 use super::wire::Mode;
 
@@ -31,6 +32,7 @@ pub(super) struct Feed {
     window: Option<usize>,
     reads_all: AtomicBool,
     tally: Arc<Tally>,
+    seeds: SeedsOfTasks,
     /// In the order of the input, if that is the order of the results.
     pending: Option<Mutex<VecDeque<Py<FutureBase>>>>,
 }
@@ -97,11 +99,15 @@ impl Feed {
             if let Some(pending) = &self.pending {
                 locked(pending).push_back(future.clone_ref(py));
             }
+            let next = next.and_then(|args| {
+                let seed = self.seeds.next_task(&self.engine.owner.crew)?;
+                Ok((args, seed))
+            });
             match next {
-                Ok(args) => {
+                Ok((args, seed)) => {
                     let (function, args) = (self.function.clone_ref(py), args.into_any().unbind());
                     let work = Work::new(function, args, Mode::Apply, self.terms, future);
-                    self.engine.submit(py, work);
+                    self.engine.submit(py, work.seeded(seed));
                 }
                 Err(error) => {
                     // What the input raises, or the end of the pool, is the last result.
@@ -163,6 +169,7 @@ impl TermedIterator {
             window: Some(window),
             reads_all: AtomicBool::new(false),
             tally: Arc::new(Tally::of_stream(!ordered)),
+            seeds: engine.owner.seeds_of_tasks(function.py()),
             pending: ordered.then(Mutex::default),
         };
         let iterator = Self::over(feed, false, None);
@@ -190,6 +197,7 @@ impl TermedIterator {
             window,
             reads_all: AtomicBool::new(false),
             tally: Arc::new(Tally::of_stream(false)),
+            seeds: engine.owner.seeds_of_tasks(function.py()),
             pending: Some(Mutex::default()),
         };
         let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);

@@ -104,7 +104,9 @@ impl Builder {
     /// The longest that a task may take. The worker of one that takes longer is killed and replaced; the
     /// task fails with [`PoolError::TimedOut`], and no other task is affected.
     ///
-    /// It is enforced by whoever waits for results of the pool, to about 25 ms.
+    /// It is enforced to about 25 ms, also while no thread waits for the pool: a thread that exists while
+    /// there are unanswered tasks looks after it. (Where workers are forked, a killed one is replaced when
+    /// somebody next waits.)
     pub fn task_timeout(mut self, limit: Duration) -> Self {
         self.plan.timeout = Some(limit);
         self.recipe.timed = true;

@@ -32,6 +32,7 @@ pub mod pacer;
 mod serve;
 mod staff;
 mod stream;
+mod supervisor;
 mod task;
 mod team;
 mod watch;

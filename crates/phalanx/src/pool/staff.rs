@@ -13,7 +13,7 @@ use super::hired::hire;
 use super::ledger::Ledger;
 use super::team::{State, Team};
 use super::watch::end_the_late;
-use crate::process::Child;
+use crate::process::{Child, StartMethod};
 use crate::trace::event;
 
 /// Workers that end one after another without having done anything mean that none will.
@@ -29,6 +29,15 @@ impl Team {
             return;
         }
         state.looked_at = now;
+        let buried = self.bury_the_dead(state);
+        self.fill_seats(state);
+        if buried {
+            self.crew.pass_on();
+        }
+    }
+
+    /// Ends workers whose task takes too long, and buries those that have ended; whether there were any.
+    fn bury_the_dead(&self, state: &mut State) -> bool {
         if let Some(limit) = self.plan.timeout {
             for seat in end_the_late(&self.crew, &state.children, limit) {
                 state.late[seat] = true;
@@ -38,6 +47,10 @@ impl Team {
         for seat in ended(&state.children) {
             buried |= self.bury(state, seat);
         }
+        buried
+    }
+
+    fn fill_seats(&self, state: &mut State) {
         for seat in 0..self.seats {
             let needed = !state.closed || state.ledger.unanswered() > 0;
             if !needed || state.broken.is_some() || state.children[seat].is_some() {
@@ -50,9 +63,25 @@ impl Team {
                 self.give_up(state, error);
             }
         }
-        if buried {
-            self.crew.pass_on();
+    }
+
+    /// One look by the thread that watches over tasks with a time limit; whether it is still needed. It
+    /// forks nobody: at that moment the threads of the program may be in the middle of anything.
+    pub(super) fn supervise(&self) -> bool {
+        let Ok(mut guard) = self.guard() else { return false };
+        let state = &mut *guard;
+        self.collect(state);
+        if state.broken.is_none() {
+            let buried = self.bury_the_dead(state);
+            if self.method != StartMethod::Fork {
+                self.fill_seats(state);
+            }
+            if buried {
+                self.crew.pass_on();
+            }
         }
+        state.is_supervised = state.ledger.unanswered() > 0;
+        state.is_supervised
     }
 
     pub(super) fn give_up(&self, state: &mut State, error: PoolError) {

@@ -21,6 +21,7 @@ use super::callee::Callee;
 use super::error::PoolError;
 use super::ledger::{Answer, Ledger, Piece};
 use super::serve::{DESK, Recipe};
+use super::supervisor;
 use super::watch::Tries;
 use crate::message::Outgoing;
 use crate::process::{Child, StartMethod};
@@ -64,6 +65,8 @@ pub(super) struct State {
     pub(super) broken: Option<PoolError>,
     pub(super) idle_deaths: usize,
     pub(super) looked_at: u64,
+    /// A thread looks after the time limits.
+    pub(super) is_supervised: bool,
     pub(super) scratch: Vec<u8>,
 }
 
@@ -85,6 +88,7 @@ impl Team {
             broken: None,
             idle_deaths: 0,
             looked_at: 0,
+            is_supervised: false,
             scratch: Vec::new(),
         };
         let team = Arc::new(Self {
@@ -185,11 +189,15 @@ impl Team {
     }
 
     /// Sends a batch of a call that is open.
-    pub(super) fn send(&self, job: u64, mut batch: Batch) -> Result<(), PoolError> {
+    pub(super) fn send(self: &Arc<Self>, job: u64, mut batch: Batch) -> Result<(), PoolError> {
         let mut guard = self.guard()?;
         let state = &mut *guard;
         if let Some(error) = &state.broken {
             return Err(error.clone());
+        }
+        if self.plan.timeout.is_some() && !state.is_supervised {
+            // Without the thread, whoever waits looks.
+            state.is_supervised = supervisor::start(self);
         }
         let (count, body) = (batch.count, std::mem::take(&mut batch.body));
         let lent = std::mem::take(&mut batch.lent);

@@ -71,7 +71,7 @@ impl Work {
     }
 
     /// The call with random numbers of its own.
-    pub(super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
+    pub(in super::super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
         Self { seed, ..self }
     }
 

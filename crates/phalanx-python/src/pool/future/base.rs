@@ -218,8 +218,8 @@ impl FutureBase {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let (py, this) = (slf.py(), slf.get());
         let class = slf.get_type().name()?;
-        let (phase, result, exception) =
-            (this.state().phase, this._result(py), this._exception(py));
+        let phase = this.state().phase;
+        let (result, exception) = (this._result(py), this._exception(py));
         let came_to = match (phase, exception) {
             (Phase::Finished, Some(error)) => {
                 format!(" raised {}", error.bind(py).get_type().name()?)

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::streams::Streams;
 use crate::message::out_of_memory;
 
-/// The seed of one call and its number, where workers can read them.
+/// The seed of one call, its number and that of the first of some tasks, where workers can read them.
 pub(in super::super) type SeedOfCall = Arc<Shared<Bytes>>;
 
 /// A seed, and how many calls have drawn from it.
@@ -25,12 +25,15 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// The next call's seed, in shared memory.
     pub(in super::super) fn next_call(&self, crew: &Crew) -> PyResult<SeedOfCall> {
-        let bytes = self.of_call(self.count_call());
-        crew.keep(0, &bytes).map(Arc::new).map_err(out_of_memory)
+        self.keep(crew, self.count_call(), 0)
     }
 
-    fn of_call(&self, call: u64) -> Vec<u8> {
-        [&call.to_le_bytes(), self.seed.as_slice()].concat()
+    fn keep(&self, crew: &Crew, call: u64, first: u64) -> PyResult<SeedOfCall> {
+        crew.keep(0, &self.of_call(call, first)).map(Arc::new).map_err(out_of_memory)
+    }
+
+    fn of_call(&self, call: u64, first: u64) -> Vec<u8> {
+        [&call.to_le_bytes(), &first.to_le_bytes(), self.seed.as_slice()].concat()
     }
 }
 
@@ -68,6 +71,28 @@ impl Seeds {
         index: u64,
         function: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        Streams::of(py, &self.of_call(call))?.run_here(py, index, function)
+        Streams::of(py, &self.of_call(call, 0))?.run_here(py, index, function)
+    }
+}
+
+/// The seeds of the tasks of one call that are sent one by one, each as a job of its own.
+pub(in super::super) struct SeedsOfTasks {
+    /// The seeds and the number of the call, if there are any.
+    call: Option<(Py<Seeds>, u64)>,
+    next: AtomicU64,
+}
+
+impl SeedsOfTasks {
+    /// Those of the next call.
+    pub(in super::super) fn of_next_call(py: Python<'_>, seeds: Option<&Py<Seeds>>) -> Self {
+        let call = seeds.map(|seeds| (seeds.clone_ref(py), seeds.get().count_call()));
+        Self { call, next: AtomicU64::new(0) }
+    }
+
+    /// The next task's.
+    pub(in super::super) fn next_task(&self, crew: &Crew) -> PyResult<Option<SeedOfCall>> {
+        let Some((seeds, call)) = &self.call else { return Ok(None) };
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        seeds.get().keep(crew, *call, first).map(Some)
     }
 }

@@ -38,6 +38,8 @@ pub(in super::super) struct Streams {
     sequence: SeedSequence,
     seed: Py<PyAny>,
     call: u64,
+    /// The number of the first task.
+    first: u64,
     /// `random.seed`.
     reseed: Py<PyAny>,
 }
@@ -46,8 +48,9 @@ impl Streams {
     /// The streams of a call, from what [`super::Seeds`] has written.
     pub(in super::super) fn of(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
         let damaged = || PyValueError::new_err("the seed of the call is gone from shared memory");
-        let (call, seed) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let call = u64::from_le_bytes(*call);
+        let (call, rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (first, seed) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (call, first) = (u64::from_le_bytes(*call), u64::from_le_bytes(*first));
         let (words, rest) = seed.as_chunks::<4>();
         if words.is_empty() || !rest.is_empty() {
             return Err(damaged());
@@ -58,7 +61,7 @@ impl Streams {
         let reseed = py.import("random")?.getattr("seed")?.unbind();
         watch_for_numpy(py)?;
         let sequence = SeedSequence::new(&words).child(call);
-        Ok(Self { bytes: bytes.to_vec(), sequence, seed, call, reseed })
+        Ok(Self { bytes: bytes.to_vec(), sequence, seed, call, first, reseed })
     }
 
     /// Whether they are those of what was read.
@@ -68,6 +71,7 @@ impl Streams {
 
     /// Sets the generators for a task.
     pub(in super::super) fn begin(&self, py: Python<'_>, index: u64) -> PyResult<()> {
+        let index = self.first + index;
         let mut words = [0; 2 * WORDS];
         self.sequence.child(index).fill(&mut words);
         let number = words[..WORDS].iter().rev().fold(0, |n, word| n << 32 | u128::from(*word));
