@@ -90,7 +90,9 @@ def an_int(rng):
 
 
 def a_float(rng):
-    return rng.choice([0.0, -0.0, 1.5, math.inf, -math.inf, math.nan, 5e-324, rng.random(), rng.uniform(-1e300, 1e300)])
+    return rng.choice(
+        [0.0, -0.0, 1.5, math.inf, -math.inf, math.nan, 5e-324, rng.random(), rng.uniform(-1e300, 1e300)]
+    )
 
 
 def a_text(rng):
@@ -125,7 +127,9 @@ LEAVES = [
     lambda rng: range(rng.randrange(9), rng.randrange(99), rng.randrange(1, 5)),
     lambda rng: slice(None, rng.randrange(9)),
     lambda rng: rng.choice([..., NotImplemented, int, len, Plain, Colour.RED, Bits.A | Bits.B, os.path.join]),
-    lambda rng: datetime.datetime(2000, 1, 1, microsecond=rng.randrange(10**6), tzinfo=rng.choice([None, datetime.timezone.utc])),
+    lambda rng: datetime.datetime(
+        2000, 1, 1, microsecond=rng.randrange(10**6), tzinfo=rng.choice([None, datetime.timezone.utc])
+    ),
     lambda rng: datetime.timedelta(rng.randrange(1000), rng.randrange(1000)),
     lambda rng: decimal.Decimal(an_int(rng)) / 7,
     lambda rng: fractions.Fraction(an_int(rng), rng.randrange(1, 99)),
@@ -137,7 +141,16 @@ LEAVES = [
 
 
 def hashable(rng):
-    leaf = rng.choice([an_int, a_float, a_text, lambda rng: rng.randbytes(3), lambda rng: (1, a_text(rng)), lambda rng: None])
+    leaf = rng.choice(
+        [
+            an_int,
+            a_float,
+            a_text,
+            lambda rng: rng.randbytes(3),
+            lambda rng: (1, a_text(rng)),
+            lambda rng: None,
+        ]
+    )
     return leaf(rng)
 
 
@@ -163,13 +176,21 @@ def value(rng, depth, made):
     elif kind == 7:
         built = Plain(**{f"field{n}": item for n, item in enumerate(items)})
     elif kind == 8:
-        built = Record(*(items + [None, None])[:2])
+        built = Record(*[*items, None, None][:2])
     elif kind == 9:
-        built = Point(*(items + [None, None])[:2])
+        built = Point(*[*items, None, None][:2])
     elif kind == 10:
-        built = Slotted(*(items + [None, None])[:2])
+        built = Slotted(*[*items, None, None][:2])
     elif kind == 11:
-        built = rng.choice([MyList(items), MyDict(enumerate(items)), collections.deque(items), collections.OrderedDict(enumerate(items)), collections.defaultdict(list, enumerate(items))])
+        built = rng.choice(
+            [
+                MyList(items),
+                MyDict(enumerate(items)),
+                collections.deque(items),
+                collections.OrderedDict(enumerate(items)),
+                collections.defaultdict(list, enumerate(items)),
+            ]
+        )
     elif kind == 12:
         built = rng.choice([MyError, ValueError, KeyError])(*items[:2] or ["x"])
     else:
@@ -180,6 +201,36 @@ def value(rng, depth, made):
     return built
 
 
+# Compared by equality alone.
+ATOMS = (
+    type(None),
+    bool,
+    int,
+    str,
+    bytes,
+    type,
+    type(len),
+    type(os.path.join),
+    enum.Enum,
+    type(...),
+    type(NotImplemented),
+)
+# Whether equal values of these are one object is nobody's business.
+IMMUTABLE = (
+    float,
+    complex,
+    tuple,
+    frozenset,
+    range,
+    slice,
+    datetime.date,
+    datetime.timedelta,
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+)
+
+
 class Difference(Exception):
     pass
 
@@ -188,14 +239,14 @@ def same(one, two, seen, path="value"):
     """Raises Difference unless both are alike: types, contents, and what is the same object within."""
     if type(one) is not type(two):
         raise Difference(f"{path}: {type(one)} and {type(two)}")
-    if isinstance(one, (type(None), bool, int, str, bytes, type, type(len), type(os.path.join), enum.Enum, type(...), type(NotImplemented))):
+    if isinstance(one, ATOMS):
         if one is not two and one != two:
             raise Difference(f"{path}: {one!r:.200} and {two!r:.200}")
         return
-    if (id(one) in seen) != (("r", id(two)) in seen) or seen.get(id(one), id(two)) != id(two):
-        # Whether equal immutable values are one object is nobody's business.
-        if not isinstance(one, (float, complex, tuple, frozenset, range, slice, datetime.date, datetime.timedelta, decimal.Decimal, fractions.Fraction, uuid.UUID)):
-            raise Difference(f"{path}: not the same object on both sides")
+    was_met = (id(one) in seen, ("r", id(two)) in seen)
+    is_alike = was_met[0] == was_met[1] and seen.get(id(one), id(two)) == id(two)
+    if not is_alike and not isinstance(one, IMMUTABLE):
+        raise Difference(f"{path}: not the same object on both sides")
     if id(one) in seen:
         return
     seen[id(one)] = id(two)
@@ -215,12 +266,12 @@ def same(one, two, seen, path="value"):
     if isinstance(one, dict):
         if [repr(key) for key in one] != [repr(key) for key in two]:
             raise Difference(f"{path}: keys differ")
-        for (key, item), other in zip(one.items(), two.values()):
+        for (key, item), other in zip(one.items(), two.values(), strict=True):
             same(item, other, seen, f"{path}[{key!r:.20}]")
     elif isinstance(one, (list, tuple, collections.deque)):
         if len(one) != len(two):
             raise Difference(f"{path}: {len(one)} and {len(two)} items")
-        for n, (item, other) in enumerate(zip(one, two)):
+        for n, (item, other) in enumerate(zip(one, two, strict=True)):
             same(item, other, seen, f"{path}[{n}]")
     elif isinstance(one, BaseException):
         same(one.args, two.args, seen, f"{path}.args")

@@ -84,7 +84,11 @@ pub fn run(data: &[u8]) {
     let list = unsafe { &*at(std::mem::size_of::<List>()).cast::<List>() };
     let step = |bytes: &mut Bytes<'_>| {
         let (what, n) = (bytes.byte(), bytes.byte());
-        if what & 4 == 0 { on_map(map, &heap, what % 4, n) } else { on_list(list, &heap, what % 4, n) }
+        if what & 4 == 0 {
+            on_map(map, &heap, what % 4, n)
+        } else {
+            on_list(list, &heap, what % 4, n)
+        }
     };
     for _ in 0..bytes.byte() % 16 {
         step(&mut bytes);

@@ -58,9 +58,14 @@ impl Heap {
     pub fn slice(&self, at: u64, count: usize) -> &[AtomicU64] {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let end = count.checked_mul(8).and_then(|len| at.checked_add(len));
-        assert!(end.is_some_and(|end| end <= WORDS * 8) && at.is_multiple_of(8), "outside the heap");
+        assert!(
+            end.is_some_and(|end| end <= WORDS * 8) && at.is_multiple_of(8),
+            "outside the heap"
+        );
         // SAFETY: lines are words side by side, and the range is inside of them.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast::<AtomicU64>().add(at / 8), count) }
+        unsafe {
+            std::slice::from_raw_parts(self.lines.as_ptr().cast::<AtomicU64>().add(at / 8), count)
+        }
     }
 
     fn shift(&self, chunk: u64, from: State, to: State) -> bool {

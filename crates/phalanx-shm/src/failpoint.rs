@@ -3,7 +3,7 @@
 //! `failpoint!("ring.put.written")` compiles to nothing without the feature `failpoints`. With
 //! it, a process in which `arm` named that step sends itself SIGKILL (or SIGSTOP) there.
 //!
-//! Under loom the same steps are where a thread of a model can stop for good ([`model`]).
+//! Under loom the same steps are where a thread of a model can stop for good: see the module `model` there.
 
 /// Marks a step between two writes to shared memory.
 #[macro_export]
