@@ -51,7 +51,7 @@ pub(super) enum Outlook {
 /// What an executor knows.
 pub(in super::super) struct Engine {
     pub(in super::super) owner: Arc<Owner>,
-    line: Mutex<Line>,
+    pub(super) line: Mutex<Line>,
     /// Workers are started as calls come.
     is_on_demand: bool,
     /// The workers are those of a pool, which has calls of its own and ends by itself.
@@ -59,13 +59,13 @@ pub(in super::super) struct Engine {
     /// A worker has been started, or should have been.
     has_hired: AtomicBool,
     /// Threads that are about to add calls, or move some up: those may be in no list at present.
-    moving: AtomicUsize,
+    pub(super) moving: AtomicUsize,
     pub(super) stage: Mutex<Stage>,
     pub(super) bell: Condvar,
     /// The executor's thread sleeps on the bell.
     pub(super) is_asleep: AtomicBool,
     cost: Mutex<Cost>,
-    feeds: Mutex<Vec<Weak<Feed>>>,
+    pub(super) feeds: Mutex<Vec<Weak<Feed>>>,
     /// When a result of a map was last fetched.
     fetched_at: AtomicU64,
     /// Calls that have a time limit, on their way or waiting.
@@ -278,7 +278,7 @@ impl Engine {
         work.inspect(|work| work.stop()).is_some()
     }
 
-    fn forget(&self, work: &Work) {
+    pub(super) fn forget(&self, work: &Work) {
         if work.terms.timeout.is_some() {
             self.timed.fetch_sub(1, Ordering::Relaxed);
         }
@@ -353,87 +353,6 @@ impl Engine {
             (true, false) => Outlook::Busy,
             (true, true) => Outlook::Attended,
             _ => Outlook::Nothing,
-        }
-    }
-
-    /// Whether the pool was terminated whose workers they are.
-    pub(super) fn is_terminated(&self) -> bool {
-        self.owner.terminated.load(Ordering::SeqCst)
-    }
-
-    /// No more calls of a pool's. What waits is done, and what streams have not read.
-    pub(in super::super) fn close_of_pool(&self, py: Python<'_>) {
-        let feeds = std::mem::take(&mut *locked(&self.feeds));
-        for feed in feeds.iter().filter_map(Weak::upgrade) {
-            feed.read_all(py);
-        }
-        self.end_of_pool();
-    }
-
-    /// No more calls of a pool's. Its thread is told.
-    pub(in super::super) fn end_of_pool(&self) {
-        {
-            let mut stage = locked(&self.stage);
-            *stage = (*stage).max(Stage::Closing);
-            self.bell.notify_all();
-        }
-        self.owner.crew.pass_on();
-    }
-
-    /// Whether no call waits, is on its way or about to be.
-    pub(super) fn has_settled(&self) -> bool {
-        self.moving.load(Ordering::SeqCst) == 0
-            && locked(&self.line).len() == 0
-            && self.owner.works.load(Ordering::SeqCst) == 0
-    }
-
-    /// No more calls. What waits is done, or cancelled if that is wanted.
-    pub(super) fn close(&self, py: Python<'_>, cancels: bool) {
-        if !self.owner.is_mine() {
-            return;
-        }
-        {
-            let mut stage = locked(&self.stage);
-            *stage = (*stage).max(Stage::Closing);
-        }
-        if cancels {
-            let waiting = locked(&self.line).clear();
-            for work in waiting {
-                self.forget(&work);
-                work.cancel(py);
-            }
-        }
-        let streams: Vec<_> = locked(&self.owner.streams).clone();
-        for stream in streams {
-            if cancels {
-                stream.cut(py, &self.owner, &cancelled(py));
-            } else if !stream.is_eager {
-                let why = "the executor was shut down before all calls of the map were sent";
-                stream.cut(py, &self.owner, &PyRuntimeError::new_err(why));
-            }
-        }
-        let is_unused = !self.has_hired();
-        if is_unused && self.moving.load(Ordering::SeqCst) == 0 {
-            *locked(&self.stage) = Stage::Over;
-        }
-        {
-            let _stage = locked(&self.stage);
-            self.bell.notify_all();
-        }
-        self.owner.crew.pass_on();
-    }
-
-    /// Fails the calls that wait, with the error that every call gets from now on.
-    pub(super) fn fail_waiting(&self, py: Python<'_>) {
-        let waiting = locked(&self.line).clear();
-        for work in waiting {
-            self.forget(&work);
-            let error = match self.owner.check_broken(py) {
-                Err(error) => error,
-                Ok(()) if self.is_terminated() => was_terminated(),
-                Ok(()) => cancelled(py),
-            };
-            work.fail(py, error);
         }
     }
 }

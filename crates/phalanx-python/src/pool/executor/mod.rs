@@ -4,6 +4,7 @@
 //! before, so that a call can be cancelled, or overtaken by a more urgent one, until shortly before it
 //! runs. One thread, started with the first call, completes the futures: see [`service`].
 
+mod closing;
 mod core;
 mod engine;
 mod limits;
