@@ -127,7 +127,7 @@ class _Options(Executor):
         Each call is a task of its own, whatever `chunksize` says; `timeout` is for all results together.
         """
         _check_map(chunksize, buffersize)
-        calls = zip(*iterables, strict=False)
+        calls: Iterable[Any] = zip(*iterables, strict=False)
         if buffersize is None:
             calls = list(calls)
         return self._executor._map_on_terms(fn, calls, buffersize, timeout, self._options)
@@ -513,8 +513,8 @@ def get_reusable_executor(
     with _reusable_lock:
         before = _reusable
         if max_workers is None:
-            keeps_size = before is not None and reuse is True
-            max_workers = before._max_workers if keeps_size else context.cpu_count() or 1
+            keeps = before if reuse is True else None
+            max_workers = keeps._max_workers if keeps is not None else context.cpu_count() or 1
         if before is not None and before._suits(max_workers, terms, reuse):
             before._resize(max_workers)
             return before

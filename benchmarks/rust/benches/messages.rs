@@ -9,7 +9,7 @@ use ipc_channel::ipc::{self, IpcSharedMemory};
 use phalanx::message::Outgoing;
 use phalanx::prelude::*;
 use phalanx::queue::RawQueue;
-use phalanx_benchmarks::Peer;
+use phalanx_benchmarks::{Peer, stay_on};
 
 /// So many messages may be on their way, where that can be chosen.
 const LIMIT: u32 = 1024;
@@ -174,6 +174,7 @@ fn large(c: &mut Criterion) {
 }
 
 fn main() {
+    stay_on(0);
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))

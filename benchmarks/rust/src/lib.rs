@@ -22,6 +22,7 @@ impl Peer {
     pub fn process(mut round: impl FnMut()) -> Self {
         let (orders, done) = (queue(), queue());
         let child = fork::run(|| {
+            stay_on(1);
             obey(&orders, &done, &mut round);
             0
         });
@@ -32,7 +33,10 @@ impl Peer {
     pub fn thread(mut round: impl FnMut() + Send + 'static) -> Self {
         let (orders, done) = (queue(), queue::<()>());
         let (its_orders, its_done) = (orders.clone(), done.clone());
-        let thread = std::thread::spawn(move || obey(&its_orders, &its_done, &mut round));
+        let thread = std::thread::spawn(move || {
+            stay_on(1);
+            obey(&its_orders, &its_done, &mut round);
+        });
         Self { orders, done, kind: Kind::Thread(Some(thread)) }
     }
 
@@ -56,6 +60,14 @@ impl Drop for Peer {
             Kind::Thread(thread) => drop(thread.take().map(|thread| thread.join())),
         }
     }
+}
+
+/// Keeps the calling thread on a processor, if there is that one: otherwise the scheduler decides in each run
+/// anew whether both sides share one, which matters more than what is measured.
+pub fn stay_on(processor: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(processor);
+    let _ = rustix::thread::sched_setaffinity(None, &set);
 }
 
 fn queue<T>() -> Queue<T> {

@@ -222,24 +222,20 @@ fn a_killed_taker_loses_at_most_one_value() {
 }
 
 #[test]
-fn a_handle_is_passed_only_to_a_child_that_is_being_started() {
+fn a_handle_by_itself_is_passed_only_to_a_child_that_is_being_started() {
     let _alone = alone();
     let before = shared();
     let queue = Queue::<u64>::unbounded().expect("a queue");
     let mut bytes = Vec::new();
-    let error = wire::encode(&queue, &mut bytes).expect_err("no child is being started");
-    assert!(error.to_string().contains("when that is started"), "{error}");
-    let queues = Queue::unbounded().expect("a queue");
-    let refused = queues.put(queue).expect_err("no child is being started");
-    assert!(matches!(refused, SendError::Encode(..)));
-    let queue = refused.into_inner();
+    let error = wire::encode(&queue, &mut bytes).expect_err("nobody would keep it");
+    assert!(error.to_string().contains("as an argument of its start"), "{error}");
 
     let place = Reservation::new().expect("a place");
     place.while_packing(|| wire::encode(&queue, &mut bytes)).expect("a child is being started");
     let again: Queue<u64> = wire::decode(&bytes).expect("this process is a holder too");
     queue.put(7).expect("memory");
     assert_eq!(again.take().expect("a number"), 7);
-    drop((queue, queues, again));
+    drop((queue, again));
     assert_ne!(shared(), before, "the child to be is a holder");
     drop(place);
     assert_eq!(shared(), before, "and is none any more");

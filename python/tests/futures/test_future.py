@@ -183,7 +183,7 @@ class TestTheFunctionsOfTheStandardLibrary:
     def test_as_completed_has_a_time_limit(self, kind):
         futures = [finished(kind, 1), kind()]
         seen = []
-        with pytest.raises(concurrent.futures.TimeoutError, match="1 .of 2. futures unfinished"):
+        with pytest.raises(concurrent.futures.TimeoutError, match=r"1 \(of 2\) futures unfinished"):
             seen.extend(as_completed(futures, timeout=0.02))
         assert not any(f._waiters for f in futures)
 

@@ -175,10 +175,7 @@ impl Owner {
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
-        let error = match &*locked(&self.broken) {
-            Some(error) => Some(error.clone_ref(py)),
-            None => None,
-        };
+        let error = locked(&self.broken).as_ref().map(|error| error.clone_ref(py));
         error.map_or(Ok(()), |error| Err(twin(error.bind(py))))
     }
 

@@ -37,6 +37,7 @@ mod outcome;
 mod process;
 mod run;
 mod runner;
+mod side;
 mod spool;
 mod surroundings;
 mod watch;

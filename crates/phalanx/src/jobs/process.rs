@@ -12,7 +12,6 @@
 //!
 //! The first process is reaped last: as long as it is not, its number is no other group's.
 
-use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,17 +23,16 @@ use phalanx_os::epoll::{Epoll, Interests};
 use phalanx_os::launch::{Launch, LaunchError, Step, launch};
 use phalanx_os::signal::{SIGCONT, SIGKILL, SIGTERM};
 use phalanx_os::wait::ExitStatus;
-use phalanx_os::{death, pipe, proc, wait};
+use phalanx_os::{death, proc, wait};
 
-use super::runner::{Output, Runner};
+use super::runner::Runner;
+use super::side::{Side, ends};
 use super::spool::Spool;
 use super::surroundings::{Surroundings, zeroless};
 use super::{Captured, Ending, Job, Outcome, RunError, Stream, Watch};
 
 /// How long what is left of a group may go on writing, once its first process has ended.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much of a line is waited for, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
 /// No pipe holds more pieces than that.
 const MOST_PIECES: usize = 32;
 
@@ -80,16 +78,6 @@ pub(super) enum Refusal {
 enum Why {
     TimedOut,
     Stopped,
-}
-
-/// What there is of one of the two streams.
-#[derive(Debug)]
-struct Side {
-    stream: Stream,
-    end: Option<OwnedFd>,
-    captured: Captured,
-    /// The beginning of a line, if lines are wanted.
-    line: Option<Vec<u8>>,
 }
 
 /// What all jobs of a run share.
@@ -179,12 +167,7 @@ impl Process {
                 return Err(Refusal::Job(pending, not_started(&error, text)));
             }
         };
-        let side = |stream, end| Side {
-            stream,
-            end,
-            captured: Captured::new(&shared.spool),
-            line: matches!(runner.output, Output::Lines).then(Vec::new),
-        };
+        let side = |stream, end| Side::new(stream, end, &runner.output, &shared.spool);
         let process = Self {
             pending: Some(pending),
             pid: launched.pid,
@@ -345,53 +328,6 @@ impl Process {
     }
 }
 
-impl Side {
-    /// Reads once; returns whether there may be more.
-    fn read(
-        &mut self,
-        pending: &Pending,
-        shared: &mut Shared,
-        watch: &mut dyn Watch,
-    ) -> io::Result<bool> {
-        let Some(end) = &self.end else { return Ok(false) };
-        let count = match &mut self.line {
-            None => self.captured.take_from(end, &mut shared.buffer)?,
-            Some(line) => {
-                let count = pipe::read_now(end, &mut shared.buffer)?;
-                line.extend_from_slice(&shared.buffer[..count.unwrap_or(0)]);
-                count
-            }
-        };
-        if count == Some(0) {
-            self.close(&shared.epoll);
-        }
-        self.tell(pending, &shared.spool, watch, self.end.is_none());
-        Ok(count.is_some_and(|count| count > 0))
-    }
-
-    fn close(&mut self, epoll: &Epoll) {
-        if let Some(end) = self.end.take() {
-            // A process that was forked meanwhile may have a copy.
-            let _ = epoll.remove(&end);
-        }
-    }
-
-    /// Tells the watcher the lines that there are; at the end what there is of the last one too.
-    fn tell(&mut self, pending: &Pending, spool: &Arc<Spool>, watch: &mut dyn Watch, all: bool) {
-        let Some(line) = &mut self.line else { return };
-        let whole = match line.iter().rposition(|&byte| byte == b'\n') {
-            _ if all || line.len() > LONGEST_LINE => line.len(),
-            last => last.map_or(0, |at| at + 1),
-        };
-        if whole > 0 {
-            let mut lines = Captured::new(spool);
-            lines.add(&line[..whole]);
-            line.drain(..whole);
-            watch.lines(pending.sequence, &pending.job, self.stream, lines);
-        }
-    }
-}
-
 impl Drop for Process {
     /// What was not finished does not outlive the run.
     fn drop(&mut self) {
@@ -404,27 +340,4 @@ impl Drop for Process {
 
 fn not_started(error: &io::Error, text: String) -> Ending {
     Ending::NotStarted(text, if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
-}
-
-/// Our end and the job's, of both streams. Fails for the run, or for lack of descriptors.
-#[expect(clippy::type_complexity, reason = "made and taken apart in one place")]
-fn ends(
-    output: &Output,
-    sequence: u64,
-    shared: &Shared,
-) -> Result<[(Option<OwnedFd>, OwnedFd); 2], Result<RunError, io::Error>> {
-    let one = |suffix: &str| match output {
-        Output::Captured | Output::Lines => {
-            let (read, write) = pipe::pair().map_err(Err)?;
-            pipe::set_nonblocking(&read).map_err(Err)?;
-            Ok((Some(read), write))
-        }
-        Output::Discarded => Ok((None, shared.null.try_clone().map_err(Err)?)),
-        Output::Folder(folder) => {
-            let path = folder.join(format!("{sequence}.{suffix}"));
-            let file = File::create(&path).map_err(|error| Ok(RunError::Folder(path, error)))?;
-            Ok((None, pipe::beyond_standard(file.into()).map_err(Err)?))
-        }
-    };
-    Ok([one("out")?, one("err")?])
 }

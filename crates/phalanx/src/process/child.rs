@@ -38,7 +38,8 @@ pub struct Child {
     inherited_peak: u64,
     /// We have sent it SIGKILL.
     was_killed: AtomicBool,
-    end: Mutex<Option<(ExitStatus, Footprint)>>,
+    /// In a box, since a handle to a process is given back in errors.
+    end: Box<Mutex<Option<(ExitStatus, Footprint)>>>,
 }
 
 /// Who collects the exit status.
@@ -122,7 +123,7 @@ impl Child {
             collector,
             inherited_peak: 0,
             was_killed: AtomicBool::new(false),
-            end: Mutex::new(None),
+            end: Box::default(),
         }
     }
 
