@@ -96,6 +96,8 @@ fn a_ring_of_its_own(family: &'static Family, round: usize) {
             free(family, taken);
         }
     }
+    ring.close(family, &Patience::forever()).expect("nobody else puts");
+    assert!(ring.put(family, Record::Inline(&[7; 9]), &Patience::none()).is_err());
 }
 
 fn free(family: &Family, taken: Taken) {
