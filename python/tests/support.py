@@ -146,7 +146,10 @@ class Resources:
                 descriptors[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
         with open("/proc/self/maps") as maps:
             mappings = sum(1 for _ in maps)
-        files = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
+        # What this library, or the standard one, would make there; other programs run beside the tests.
+        files = {
+            str(path) for word in ("psm_", "sem.", "phalanx") for path in Path("/dev/shm").glob(f"{word}*")
+        }
         files |= {str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("pymp-*")}
         threads = len(os.listdir("/proc/self/task"))
         return cls(descriptors, children(), threads, mappings, files, arena_census()[0])
