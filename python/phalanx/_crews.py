@@ -71,6 +71,14 @@ class Crew:
             )
             self.callbacks.start()
 
+    def on_terms(self, timeout: "float | None", retries: int, priority: int) -> "Any":
+        """Return what sends calls with these options."""
+        terms, service = self.core.on_terms(timeout, retries, priority)
+        if service is not None:
+            name = "phalanx-parallel-options"
+            threading.Thread(target=service.run, name=name, daemon=True).start()
+        return terms
+
     def is_current(self) -> bool:
         """Return whether its workers know all that the program has defined by now."""
         return self.definitions == _definitions()

@@ -4,6 +4,7 @@ The work is done by `phalanx._core.CallStream`; this module has the names, the d
 printed.
 """
 
+import copy
 import functools
 import itertools
 import math
@@ -122,6 +123,7 @@ class Parallel:
         self._seeds = None if seed is None else Seeds(seed)
         self._progress = None if progress is False else progress
         self.n_tasks: int | None = None
+        self._options: Any = None
         self._results: Any = None
         self._done = 0
         self._is_running = False
@@ -140,6 +142,30 @@ class Parallel:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_jobs={self.n_jobs})"
+
+    def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "Self":
+        """Return the same with options for each task, as `Pool.options` has them.
+
+        A task that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
+        second later) and raises `phalanx.futures.TaskTimeoutError`. A task that fails is tried again up
+        to `retries` times, unless it has cost two workers. Tasks of higher `priority` are begun first.
+        Each call is a task of its own, in a worker process also with `n_jobs=1`.
+
+        >>> Parallel(n_jobs=2).options(timeout=60, retries=2)(delayed(abs)(n) for n in (-1, 2))
+        [1, 2]
+        """
+        if self._kind == "threads":
+            raise NotImplementedError(
+                "cannot give the calls of threads options: a thread that runs too long cannot be ended; "
+                "use processes"
+            )
+        if retries < 0:
+            raise ValueError(f"retries must not be negative, not {retries!r}")
+        other = copy.copy(self)
+        other._options = (timeout, retries, priority)
+        other._results = other._crew = None
+        other._is_running = other._is_managed = False
+        return other
 
     def __enter__(self) -> "Self":
         self._is_managed = True
@@ -175,7 +201,7 @@ class Parallel:
             workers = self._effective_n_jobs()
             if self._seeds is not None and self._kind == "threads":
                 raise ValueError("a seed needs worker processes: threads share the generators of theirs")
-            if workers == 1:
+            if workers == 1 and self._options is None:
                 if self.timeout is not None:
                     warnings.warn(
                         "The backend class 'SequentialBackend' does not support timeout. You have set "
@@ -272,6 +298,11 @@ class Parallel:
         if self._kind == "threads":
             window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
             return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
+        if self._options is not None:
+            window = None if ahead is None else ahead * (size or 1)
+            if self.pre_dispatch == "all":
+                window = _ALL_AHEAD
+            return crew.on_terms(*self._options).calls(iterable, self.return_ordered, window, self._seeds)
         sharing = None
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")

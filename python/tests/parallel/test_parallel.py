@@ -389,15 +389,12 @@ class TestArrays:
         results = Parallel(2, **setting)(delayed(increment)(array) for _ in range(4))
         assert [float(result[0]) for result in results] == [1.0] * 4 and array[0] == 0
 
-    def test_a_small_one_may_change_between_tasks(self):
-        def calls(large):
-            small = numpy.zeros(3)
-            for number in range(40):
+    def test_a_small_one_may_change_between_calls(self):
+        large, small = numpy.zeros(300_000), numpy.zeros(3)
+        with Parallel(2) as parallel:
+            for number in range(5):
                 small[:] = number
-                yield delayed(first_of)(large, small)
-
-        large = numpy.zeros(300_000)
-        assert Parallel(2, batch_size=1)(calls(large)) == list(range(40))
+                assert parallel([delayed(first_of)(large, small)] * 4) == [number] * 4
 
     def test_a_shared_one_is_stored_once(self):
         array = numpy.ones(20_000_000 // 8)

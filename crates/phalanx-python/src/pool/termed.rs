@@ -14,6 +14,7 @@ use super::executor::{Engine, Terms, Work};
 use super::future::{FutureBase, Tally};
 use super::job::Callbacks;
 use super::owner::locked;
+use super::random::Seeds;
 use super::results::{ApplyResult, MapResult, Pending};
 use super::sending::name_of;
 use super::termed_stream::TermedIterator;
@@ -229,5 +230,18 @@ impl TermedPool {
     ) -> PyResult<TermedIterator> {
         self.engine.owner.check_running(function.py())?;
         TermedIterator::of_pool(&self.engine, self.terms, function, iterable, ordered, window)
+    }
+
+    /// Sends the calls of an iterable, `(function, args, kwargs)` each, as results are fetched.
+    #[pyo3(signature = (calls, ordered=true, window=None, seeds=None))]
+    fn calls(
+        &self,
+        calls: &Bound<'_, PyAny>,
+        ordered: bool,
+        window: Option<usize>,
+        seeds: Option<Py<Seeds>>,
+    ) -> PyResult<TermedIterator> {
+        self.engine.owner.check_running(calls.py())?;
+        TermedIterator::of_calls(&self.engine, self.terms, calls, ordered, window, seeds.as_ref())
     }
 }

@@ -1,7 +1,7 @@
 //! Results of calls on terms of their own as an iterator.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,23 +9,61 @@ use phalanx::pool::pacer;
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 
 use super::executor::{Engine, Terms, Work};
 use super::future::{FutureBase, Tally};
 use super::owner::locked;
-use super::random::SeedsOfTasks;
+use super::random::{Seeds, SeedsOfTasks};
 use super::termed::{arguments, value_of};
 use super::wire::Mode;
 
 /// How often somebody looks who waits for another thread to read the input.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// What the items that are read have to do with calls.
+enum Callee {
+    /// Each is the argument of this function.
+    Function(Py<PyAny>),
+    /// Each is the tuple of its arguments.
+    Starred(Py<PyAny>),
+    /// Each says itself what it calls: `(function, args, kwargs)`.
+    OfEach,
+}
+
+impl Callee {
+    /// The function that an item calls, what it is given, and how.
+    fn call<'py>(
+        &self,
+        item: Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>, Mode)> {
+        let py = item.py();
+        let (function, star) = match self {
+            Self::Function(function) => (function, false),
+            Self::Starred(function) => (function, true),
+            Self::OfEach => {
+                let (function, args, kwargs): (
+                    Bound<'py, PyAny>,
+                    Bound<'py, PyAny>,
+                    Bound<'py, PyAny>,
+                ) = item.extract()?;
+                let args = arguments(args, true)?.into_any();
+                if kwargs.is_truthy()? {
+                    let task = PyTuple::new(py, [args, kwargs])?.into_any();
+                    return Ok((function, task, Mode::ApplyKeywords));
+                }
+                return Ok((function, args, Mode::Apply));
+            }
+        };
+        Ok((function.bind(py).clone(), arguments(item, star)?.into_any(), Mode::Apply))
+    }
+}
+
 /// What is read, and the calls that were begun for it.
 pub(super) struct Feed {
     engine: Arc<Engine>,
     terms: Terms,
-    function: Py<PyAny>,
-    star: bool,
+    calls: Callee,
     input: Mutex<Option<Py<PyAny>>>,
     is_feeding: AtomicBool,
     /// How many calls may be ahead of the results that were fetched; all, if it does not say.
@@ -33,6 +71,8 @@ pub(super) struct Feed {
     reads_all: AtomicBool,
     tally: Arc<Tally>,
     seeds: SeedsOfTasks,
+    /// How many calls were begun.
+    begun: AtomicU64,
     /// In the order of the input, if that is the order of the results.
     pending: Option<Mutex<VecDeque<Py<FutureBase>>>>,
 }
@@ -91,22 +131,23 @@ impl Feed {
                 Err(error) => Err(error),
                 Ok(()) => match input.next() {
                     None => return false,
-                    Some(item) => item.and_then(|item| arguments(item, self.star)),
+                    Some(item) => item.and_then(|item| self.calls.call(item)),
                 },
             };
             let Ok(future) = FutureBase::noted(py, &self.tally) else { return false };
             self.tally.add();
+            self.begun.fetch_add(1, Ordering::Relaxed);
             if let Some(pending) = &self.pending {
                 locked(pending).push_back(future.clone_ref(py));
             }
-            let next = next.and_then(|args| {
+            let next = next.and_then(|call| {
                 let seed = self.seeds.next_task(&self.engine.owner.crew)?;
-                Ok((args, seed))
+                Ok((call, seed))
             });
             match next {
-                Ok((args, seed)) => {
-                    let (function, args) = (self.function.clone_ref(py), args.into_any().unbind());
-                    let work = Work::new(function, args, Mode::Apply, self.terms, future);
+                Ok(((function, task, mode), seed)) => {
+                    let (function, task) = (function.unbind(), task.unbind());
+                    let work = Work::new(function, task, mode, self.terms, future);
                     self.engine.submit(py, work.seeded(seed));
                 }
                 Err(error) => {
@@ -158,22 +199,50 @@ impl TermedIterator {
         ordered: bool,
         window: Option<usize>,
     ) -> PyResult<Self> {
+        let calls = Callee::Function(function.clone().unbind());
+        let seeds = engine.owner.seeds_of_tasks(function.py());
+        Self::begin(engine, terms, calls, seeds, iterable, ordered, window)
+    }
+
+    /// Of calls that each name their function.
+    pub(super) fn of_calls(
+        engine: &Arc<Engine>,
+        terms: Terms,
+        calls: &Bound<'_, PyAny>,
+        ordered: bool,
+        window: Option<usize>,
+        seeds: Option<&Py<Seeds>>,
+    ) -> PyResult<Self> {
+        let seeds = SeedsOfTasks::of_next_call(calls.py(), seeds);
+        Self::begin(engine, terms, Callee::OfEach, seeds, calls, ordered, window)
+    }
+
+    fn begin(
+        engine: &Arc<Engine>,
+        terms: Terms,
+        calls: Callee,
+        seeds: SeedsOfTasks,
+        iterable: &Bound<'_, PyAny>,
+        ordered: bool,
+        window: Option<usize>,
+    ) -> PyResult<Self> {
+        let py = iterable.py();
         let window = window.unwrap_or_else(|| pacer::stream_window(1, engine.owner.staff.wanted()));
         let feed = Feed {
             engine: Arc::clone(engine),
             terms,
-            function: function.clone().unbind(),
-            star: false,
+            calls,
             input: Mutex::new(Some(iterable.try_iter()?.unbind().into_any())),
             is_feeding: AtomicBool::new(false),
             window: Some(window),
             reads_all: AtomicBool::new(false),
             tally: Arc::new(Tally::of_stream(!ordered)),
-            seeds: engine.owner.seeds_of_tasks(function.py()),
+            seeds,
+            begun: AtomicU64::new(0),
             pending: ordered.then(Mutex::default),
         };
         let iterator = Self::over(feed, false, None);
-        iterator.feed.feed(function.py());
+        iterator.feed.feed(py);
         // A pool that is closed reads what is left.
         engine.remember(&iterator.feed);
         Ok(iterator)
@@ -190,14 +259,14 @@ impl TermedIterator {
         let feed = Feed {
             engine: Arc::clone(engine),
             terms,
-            function: function.clone().unbind(),
-            star: true,
+            calls: Callee::Starred(function.clone().unbind()),
             input: Mutex::new(Some(calls.try_iter()?.unbind().into_any())),
             is_feeding: AtomicBool::new(false),
             window,
             reads_all: AtomicBool::new(false),
             tally: Arc::new(Tally::of_stream(false)),
             seeds: engine.owner.seeds_of_tasks(function.py()),
+            begun: AtomicU64::new(0),
             pending: Some(Mutex::default()),
         };
         let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
@@ -275,7 +344,31 @@ impl TermedIterator {
         self.fetch(py, self.deadline.map(Deadline::remaining)).inspect_err(|_| self.close(py))
     }
 
+    /// All results as a list; each may take `timeout` seconds to arrive.
+    #[pyo3(signature = (timeout=None))]
+    fn collect<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let values = PyList::empty(py);
+        loop {
+            match self.next(py, timeout) {
+                Ok(value) => values.append(value)?,
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => return Ok(values),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// How many tasks were sent, and how many of them have ended.
+    fn counts(&self) -> (u64, u64) {
+        let begun = self.feed.begun.load(Ordering::Relaxed);
+        (begun, begun.saturating_sub(self.feed.tally.outstanding() as u64))
+    }
+
     /// Fetches no more results. What has not begun is not run.
+    fn stop(&self, py: Python<'_>) {
+        self.close(py);
+    }
+
+    /// The same, by the name that generators have for it.
     fn close(&self, py: Python<'_>) {
         if !self.is_over.swap(true, Ordering::AcqRel) && self.feed.engine.owner.is_mine() {
             self.feed.abandon(py);
