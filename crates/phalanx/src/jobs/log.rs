@@ -96,7 +96,10 @@ fn succeeded(line: &[u8]) -> Option<&[u8]> {
     let fields: Vec<_> = line.splitn(9, |&byte| byte == b'\t').collect();
     let [sequence, .., code, signal, command] =
         fields.try_into().ok().map(|all: [&[u8]; 9]| all)?;
-    let whole = !sequence.is_empty() && sequence.iter().all(u8::is_ascii_digit);
+    // Tabs of a command are escaped, so one that is left tells of a torn line and another behind it.
+    let whole = !sequence.is_empty()
+        && sequence.iter().all(u8::is_ascii_digit)
+        && !command.contains(&b'\t');
     (whole && code == b"0" && signal == b"0").then_some(command)
 }
 
@@ -119,9 +122,9 @@ mod tests {
 
     #[test]
     fn only_whole_lines_of_successes_count() {
-        let good = b"1\t:\t17.000\t    0.003\t0\t0\t0\t0\techo\ta \\\\ \\n";
+        let good = b"1\t:\t17.000\t    0.003\t0\t0\t0\t0\techo\\ta \\\\ \\n";
         let line = [&good[..], b"\n"].concat();
-        assert_eq!(succeeded(&line), Some(&b"echo\ta \\\\ \\n"[..]));
+        assert_eq!(succeeded(&line), Some(&b"echo\\ta \\\\ \\n"[..]));
         for end in 0..line.len() {
             assert_eq!(succeeded(&line[..end]), None, "torn after {end} bytes");
         }
