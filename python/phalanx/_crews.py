@@ -269,6 +269,7 @@ class _Starter:
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
         process.name = process.name.replace("Process", "ParallelWorker")
+        process._is_worker = True
         process.start()
         return process
 

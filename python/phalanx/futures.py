@@ -383,6 +383,7 @@ class _Starter:
 
     def __call__(self, bench):
         process = self.context.Process(target=_worker, args=(bench, *self.args))
+        process._is_worker = True
         if self.environment:
             process._environment = self.environment
         process.start()

@@ -694,6 +694,7 @@ class _Starter:
     def __call__(self, bench):
         process = self.make(self.ctx, target=worker, args=(bench, *self.args))
         process.name = process.name.replace("Process", "PoolWorker")
+        process._is_worker = True
         process.daemon = True
         process.start()
         return process

@@ -66,6 +66,8 @@ class BaseProcess:
     _popen: "Any"
     #: True while a child is being made from what its parent sent.
     _inheriting: bool
+    #: Whether it works for a pool, whose owner tells of an interrupt for all.
+    _is_worker = False
 
     @staticmethod
     def _Popen(process_obj: "Any") -> "Any":
@@ -292,8 +294,11 @@ class BaseProcess:
             else:
                 sys.stderr.write(f"{e.code}\n")
                 exitcode = 1
-        except BaseException:
+        except BaseException as e:
             exitcode = 1
+            if self._is_worker and isinstance(e, KeyboardInterrupt):
+                # The parent was interrupted too, and says so; one report is enough.
+                return exitcode
             import traceback
 
             sys.stderr.write(f"Process {self.name}:\n")

@@ -174,6 +174,7 @@ class BarrierProxy(BaseProxy):
 
 _BaseArrayProxy = MakeProxyType("ArrayProxy", ("__len__", "__getitem__", "__setitem__"))
 ArrayProxy = _BaseArrayProxy
+ArrayProxy.__module__ = __name__  # where pickle finds it
 
 BasePoolProxy: "Any" = MakeProxyType(
     "PoolProxy",

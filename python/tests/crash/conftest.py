@@ -20,6 +20,8 @@ def accounts(request):
     support.warm_up()
     before = support.Resources.now()
     yield
+    # The test runner keeps what fixtures gave until after this.
+    request.node.funcargs.clear()
     if not request.node.stash.get(FAILED, False):
         before.settle()
 
