@@ -47,7 +47,8 @@ class Crew:
         self.definitions = _definitions()
         self.returned = 0.0
         self.owner = os.getpid()
-        self.callbacks: threading.Thread | None = None
+        #: Threads that work for the crew, and end with it.
+        self.threads: dict[str, threading.Thread] = {}
         variables = key.variables
         context = _context._default_context.get_context(key.method)
         if context.get_start_method() == "fork" and not forking_is_safe(variables):
@@ -61,23 +62,24 @@ class Crew:
         starter = _Starter(context, (nesting_level() + 1, variables, key.initializer, key.initargs))
         with exported(variables):
             self.core = PoolCore(key.workers, starter)
-        self.end = util.Finalize(self, _terminate, args=(self.core, self.owner), exitpriority=15)
+        self.end = util.Finalize(self, _terminate, args=(self.core, self.owner, self.threads), exitpriority=15)
 
     def serve_callbacks(self) -> None:
         """Have a thread that calls the callbacks of calls as they end."""
-        if self.callbacks is None:
-            self.callbacks = threading.Thread(
-                target=self.core.serve_callbacks, name="phalanx-parallel-callbacks", daemon=True
-            )
-            self.callbacks.start()
+        if "callbacks" not in self.threads:
+            self._begin("callbacks", self.core.serve_callbacks)
 
     def on_terms(self, timeout: "float | None", retries: int, priority: int) -> "Any":
         """Return what sends calls with these options."""
         terms, service = self.core.on_terms(timeout, retries, priority)
         if service is not None:
-            name = "phalanx-parallel-options"
-            threading.Thread(target=service.run, name=name, daemon=True).start()
+            self._begin("options", service.run)
         return terms
+
+    def _begin(self, what, body):
+        thread = threading.Thread(target=body, name=f"phalanx-parallel-{what}", daemon=True)
+        self.threads[what] = thread
+        thread.start()
 
     def is_current(self) -> bool:
         """Return whether its workers know all that the program has defined by now."""
@@ -249,9 +251,13 @@ def _definitions():
     return {name: value for name, value in vars(main).items() if isinstance(value, kinds)} if main else {}
 
 
-def _terminate(core, owner):
+def _terminate(core, owner, threads):
     if os.getpid() == owner:
         core.terminate()
+        for thread in threads.values():
+            # A daemon that is still in the engine when the interpreter ends would end the process.
+            if thread is not threading.current_thread():
+                thread.join()
 
 
 def _enter(depth):

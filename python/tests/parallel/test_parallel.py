@@ -211,16 +211,14 @@ class TestWorkers:
         assert set(parallel(delayed(targets_get)() for _ in range(20))) == {"yes"}
 
     def test_workers_that_cannot_start_are_not_kept(self, tmp_path):
-        def fail_once():
-            try:
-                os.mkdir(tmp_path / "failed")
-            except FileExistsError:
-                return
-            raise OSError("not yet")
+        def fail_at_first():
+            if not (tmp_path / "now").exists():
+                raise OSError("not yet")
 
-        parallel = Parallel(2, initializer=fail_once)
+        parallel = Parallel(2, initializer=fail_at_first)
         with pytest.raises(OSError, match="not yet"):
             parallel(delayed(neg)(n) for n in range(3))
+        (tmp_path / "now").touch()
         assert parallel(delayed(neg)(n) for n in range(3)) == [0, -1, -2]
 
     def test_a_forked_child_has_workers_of_its_own(self):
