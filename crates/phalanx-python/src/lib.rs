@@ -9,6 +9,7 @@ mod interrupt;
 mod jobs;
 mod manager;
 mod message;
+mod once;
 mod pool;
 mod threads;
 mod types;

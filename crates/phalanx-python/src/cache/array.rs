@@ -1,5 +1,6 @@
 //! Arrays of NumPy: their bytes are digested where they are, without a copy if they are contiguous.
 
+use crate::once::MadeOnce;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,7 +40,7 @@ fn numpy<'py>(py: Python<'py>) -> PyResult<Option<&'py NumPy>> {
         return Ok(None);
     };
     NUMPY
-        .get_or_try_init(py, || {
+        .made(py, || {
             Ok(NumPy {
                 ndarray: ndarray.unbind(),
                 memmap: memmap.unbind(),

@@ -1,5 +1,6 @@
 //! Objects that only their pickle tells the contents of: `__reduce_ex__` and what it returns.
 
+use crate::once::MadeOnce;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -67,9 +68,8 @@ pub(super) fn write<'py>(
 /// What `copyreg` knows for a type that does not know itself.
 fn reducer<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     static TABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let table = TABLE.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("copyreg")?.getattr("dispatch_table")?.unbind())
-    })?;
+    let table = TABLE
+        .made(py, || Ok::<_, PyErr>(py.import("copyreg")?.getattr("dispatch_table")?.unbind()))?;
     Ok(table.bind(py).get_item(obj.get_type()).ok())
 }
 

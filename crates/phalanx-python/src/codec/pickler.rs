@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::once::MadeOnce;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -41,7 +42,7 @@ struct Tools {
 static TOOLS: PyOnceLock<Tools> = PyOnceLock::new();
 
 fn tools(py: Python<'_>) -> PyResult<&Tools> {
-    TOOLS.get_or_try_init(py, || {
+    TOOLS.made(py, || {
         let module = py.import("_pickle")?;
         Ok(Tools {
             dumps: module.getattr("dumps")?.unbind(),

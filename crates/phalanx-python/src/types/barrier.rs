@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::once::FoundOnce;
 use phalanx::sync::{self, BarrierError};
 use phalanx_shm::patience::Patience;
 use pyo3::exceptions::PyValueError;
@@ -56,7 +57,7 @@ fn wait(
 #[cold]
 fn broken(py: Python<'_>) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    match CLASS.import(py, "threading", "BrokenBarrierError") {
+    match CLASS.found(py, "threading", "BrokenBarrierError") {
         Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(error) => error,
     }

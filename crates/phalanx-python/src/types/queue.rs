@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::once::FoundOnce;
 use phalanx::message::{Incoming, Outgoing};
 use phalanx::queue::{NewQueueError, RawQueue as Engine};
 use phalanx_shm::family::Family;
@@ -308,7 +309,7 @@ fn wait_to_get(
 #[cold]
 fn shut_down(py: Python<'_>) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    match CLASS.import(py, "phalanx.queues", "ShutDown") {
+    match CLASS.found(py, "phalanx.queues", "ShutDown") {
         Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(error) => error,
     }
@@ -320,7 +321,7 @@ fn raise(py: Python<'_>, name: &str) -> PyErr {
     static FULL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static EMPTY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = if name == "Full" { &FULL } else { &EMPTY };
-    match class.import(py, "queue", name) {
+    match class.found(py, "queue", name) {
         Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(error) => error,
     }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::once::FoundOnce;
 use phalanx::sync::{Acquired, CreateError, NotHeld, Policy};
 use phalanx_shm::patience::{GaveUp, Patience};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
@@ -69,7 +70,7 @@ pub(crate) fn owner_died(py: Python<'_>, what: &str, pid: u32, held: bool) -> Py
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let now = if held { "is now held by the caller" } else { "has been released" };
     let raise = || -> PyResult<PyErr> {
-        let class = CLASS.import(py, "phalanx.errors", "OwnerDiedError")?;
+        let class = CLASS.found(py, "phalanx.errors", "OwnerDiedError")?;
         let text = format!(
             "process {pid} ended while it held the {what}, which {now}: what it protects may be \
              half changed"

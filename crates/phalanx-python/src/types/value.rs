@@ -3,6 +3,7 @@
 //! A number is read and written without its `ctypes` object, which is made only for those who ask
 //! for it, and a lock of phalanx is taken without a call into Python.
 
+use crate::once::MadeOnce;
 use phalanx::sync::{self, Acquired};
 use phalanx_shm::patience::{GaveUp, Patience};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -85,7 +86,7 @@ impl Parts {
     }
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let object = self.object.get_or_try_init(py, || {
+        let object = self.object.made(py, || {
             let (Some((block, _)), Some(kind)) = (&self.number, &self.kind) else {
                 return Err(PyRuntimeError::new_err("the object was not made"));
             };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::once::FoundOnce;
 use phalanx_shm::sync::Deadline;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -27,7 +28,7 @@ impl FutureBase {
     /// A new `phalanx.futures.Future`, of a call that an executor runs.
     pub(in super::super) fn of_call(py: Python<'_>, engine: &Arc<Engine>) -> PyResult<Py<Self>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let class = CLASS.import(py, "phalanx.futures", "Future")?;
+        let class = CLASS.found(py, "phalanx.futures", "Future")?;
         let future = class.call0()?.cast_into::<Self>()?;
         future.get().state().engine = Arc::downgrade(engine);
         Ok(future.unbind())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::once::FoundOnce;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,7 +16,7 @@ pub(super) struct Gate(Py<PyAny>);
 impl Gate {
     pub(super) fn closed(py: Python<'_>) -> PyResult<Self> {
         static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let make = MAKE.import(py, "_thread", "allocate_lock")?;
+        let make = MAKE.found(py, "_thread", "allocate_lock")?;
         let lock = make.call0()?;
         lock.call_method0(intern!(py, "acquire"))?;
         Ok(Self(lock.unbind()))

@@ -1,6 +1,7 @@
 //! Telling those who wait for several futures: the waiters that `wait` and `as_completed` of
 //! `concurrent.futures` leave at each.
 
+use crate::once::FoundOnce;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -24,7 +25,7 @@ pub(super) fn tell_all(
 
 fn class_of_as_completed(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CLASS.import(py, "concurrent.futures._base", "_AsCompletedWaiter")
+    CLASS.found(py, "concurrent.futures._base", "_AsCompletedWaiter")
 }
 
 /// Does as the methods of `as_completed`'s waiter do, which are all the same; but the event of a waiter
