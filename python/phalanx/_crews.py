@@ -62,7 +62,9 @@ class Crew:
         starter = _Starter(context, (nesting_level() + 1, variables, key.initializer, key.initargs))
         with exported(variables):
             self.core = PoolCore(key.workers, starter)
-        self.end = util.Finalize(self, _terminate, args=(self.core, self.owner, self.threads), exitpriority=15)
+        self.end = util.Finalize(
+            self, _terminate, args=(self.core, self.owner, self.threads), exitpriority=15
+        )
 
     def serve_callbacks(self) -> None:
         """Have a thread that calls the callbacks of calls as they end."""
