@@ -7,7 +7,6 @@ import signal
 import time
 
 import pytest
-
 from phalanx import Parallel, WorkerDiedError, delayed
 from phalanx.futures import TaskTimeoutError
 
