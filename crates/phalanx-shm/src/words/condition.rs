@@ -197,16 +197,19 @@ impl<'a> Condition<'a> {
     }
 
     fn enlist(&self, me: u32) -> Option<&'a WaiterCell> {
-        let (index, cell) = self.cells.iter().enumerate().find(|(_, cell)| {
-            cell.state.load(Ordering::Relaxed) == 0
-                && cell
-                    .state
-                    .compare_exchange(0, me | CLAIMED, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+        let (_, cell) = self.cells.iter().enumerate().find(|(index, cell)| {
+            if cell.state.load(Ordering::Relaxed) != 0 {
+                return false;
+            }
+            // Before it is claimed: a cell that a dead process claimed is among those in use, or it would
+            // not be freed.
+            self.head.used.fetch_max(*index as u32 + 1, Ordering::AcqRel);
+            cell.state
+                .compare_exchange(0, me | CLAIMED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
         })?;
         failpoint!("condition.enlist.claimed");
         cell.ticket.store(self.head.next_ticket.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        self.head.used.fetch_max(index as u32 + 1, Ordering::AcqRel);
         cell.state.store(me | WAITING, Ordering::Release);
         failpoint!("condition.enlist.waiting");
         Some(cell)
