@@ -113,7 +113,6 @@ MODULES = (
     "contended",
     "start",
     "primes",
-    "scripts",
     "imports",
     "memory",
     "idle",

@@ -87,7 +87,9 @@ def pack(popen, place, process_obj):
     """
     from ._core import _set_main_by_value
 
-    data = get_preparation_data(process_obj._name, process_obj._environment)
+    data = get_preparation_data(process_obj._name)  # which other packages replace
+    if process_obj._environment:
+        data["environment"] = tuple(process_obj._environment.items())
     by_value = _main_by_value(data)
     if by_value:
         data["main_by_value"] = True
@@ -218,15 +220,13 @@ def _check_not_importing_main():
         )
 
 
-def get_preparation_data(name, environment=None):
+def get_preparation_data(name):
     """Return what a child has to know of this process before it can unpickle anything."""
     _check_not_importing_main()
     data = {
         "log_to_stderr": util._log_to_stderr,
         "authkey": process.current_process().authkey,
     }
-    if environment:
-        data["environment"] = tuple(environment.items())
     if util._logger is not None:
         data["log_level"] = util._logger.getEffectiveLevel()
     path = sys.path.copy()
