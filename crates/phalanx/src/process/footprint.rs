@@ -11,9 +11,9 @@ use phalanx_os::{oom, proc};
 /// ```
 /// use phalanx::process::Process;
 ///
-/// let process = Process::fork(|| std::process::abort())?;
+/// let process = Process::fork(|| if true { std::process::abort() })?;
 /// let error = process.join().unwrap_err().to_string();
-/// assert!(error.contains("MiB of memory at most"), "{error}");
+/// assert!(error.contains("of memory at most"), "{error}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
