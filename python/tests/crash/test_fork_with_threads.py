@@ -45,7 +45,7 @@ def busy():
     threads = [threading.Thread(target=work, args=(step,)) for step in steps]
     for thread in threads:
         thread.start()
-    yield queue, lock, value
+    yield queue, lock, value, here, there
     over.set()
     for thread in threads:
         thread.join()
@@ -56,7 +56,7 @@ def busy():
         connection.close()
 
 
-def use_everything(results, lock, value):
+def use_everything(results, queue, lock, value, here, there):
     """In the child: what its parent's threads were using, and new things."""
     try:
         lock.acquire()
@@ -64,6 +64,10 @@ def use_everything(results, lock, value):
         pass
     value.value += 1
     lock.release()
+    queue.put(b"x" * 20_000)
+    queue.get()
+    here.send(b"y" * 20_000)
+    there.recv()
     own = mp.Queue()
     own.put(b"z" * 20_000)
     own.get()
@@ -73,11 +77,10 @@ def use_everything(results, lock, value):
 
 
 def test_children_of_a_busy_process(busy):
-    _, lock, value = busy
     context = mp.get_context("fork")
     results = context.SimpleQueue()
     for _ in range(25):
-        process = context.Process(target=use_everything, args=(results, lock, value))
+        process = context.Process(target=use_everything, args=(results, *busy))
         process.start()
         assert results.get() == "done"
         process.join()

@@ -34,8 +34,7 @@ pub(crate) fn fork<'py>(
     // no interpreter state.
     unsafe {
         ffi::PyOS_BeforeFork();
-        let result =
-            if is_good_moment(py) { Some(phalanx_os::fork::fork()) } else { None };
+        let result = if is_good_moment(py) { Some(phalanx_os::fork::fork()) } else { None };
         if matches!(result, Some(Ok(None))) {
             ffi::PyOS_AfterFork_Child();
         } else {

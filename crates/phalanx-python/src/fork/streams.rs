@@ -7,9 +7,10 @@
 //! That loses nothing: the forking thread has flushed its standard streams, log handlers flush after each record,
 //! and what other threads have written since is written out by them, in the parent.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
+
+use crate::once::intern;
 
 /// Gives the standard streams and the files of log handlers new buffers.
 pub(super) fn make_new(py: Python<'_>) {
@@ -68,7 +69,8 @@ impl<'py> Kinds<'py> {
             None => stream.clone(),
         };
         let kind = self.writers.iter().chain([&self.reader]);
-        let Some(kind) = kind.filter(|kind| buffer.is_instance(kind).unwrap_or(false)).next() else {
+        let Some(kind) = kind.filter(|kind| buffer.is_instance(kind).unwrap_or(false)).next()
+        else {
             return Ok(());
         };
         if buffer.getattr("closed")?.is_truthy()? {
