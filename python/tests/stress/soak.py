@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -105,6 +106,13 @@ def main() -> int:
     parser.add_argument("--scene", choices=[*SCENES], help="only this one")
     parser.add_argument("--quiet", action="store_true", help="print the closing lines alone")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="phalanx-soak-") as folder:
+        # What other programs leave in the usual place is none of this one's accounts.
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        return soak(options)
+
+
+def soak(options) -> int:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     choose, totals, rounds, alarm = random.Random(seed), Counter(), Counter(), Alarm()
     faulthandler.enable()
