@@ -341,7 +341,7 @@ def test_the_wait_for_an_import_is_interrupted(tmp_path):
 
 def test_threads_that_import_all_the_time(tmp_path):
     """Whatever moment the fork comes at, the child can import what the threads import."""
-    for number in range(400):
+    for number in range(100):
         (tmp_path / f"many{number}.py").write_text("import json, os\ncomplete = True\n")
     done = run_script(
         tmp_path,
@@ -353,15 +353,15 @@ def test_threads_that_import_all_the_time(tmp_path):
 
         def load(first):
             while not over.is_set():
-                for number in range(first, 400, 3):
+                for number in range(first, 100, 3):
                     importlib.import_module(f"many{number}")
                     if over.is_set():
                         return
-                for number in range(first, 400, 3):
+                for number in range(first, 100, 3):
                     del sys.modules[f"many{number}"]
 
         def work():
-            for number in range(400):
+            for number in range(100):
                 assert importlib.import_module(f"many{number}").complete
 
         if __name__ == "__main__":
@@ -369,7 +369,7 @@ def test_threads_that_import_all_the_time(tmp_path):
             threads = [threading.Thread(target=load, args=(first,)) for first in range(3)]
             for thread in threads:
                 thread.start()
-            for _ in range(40):
+            for _ in range(15):
                 process = mp.get_context("fork").Process(target=work)
                 process.start()
                 process.join()
