@@ -273,7 +273,8 @@ def test_endless_inputs_are_read_a_little_ahead(default_ctx):
 READERS = {
     "imap": lambda pool, executor, items: pool.imap(targets.identity, items),
     "imap_unordered": lambda pool, executor, items: pool.imap_unordered(targets.identity, items),
-    "Executor.map": lambda pool, executor, items: executor.map(targets.identity, items),
+    # Without it, the call takes all of its input before it returns, as the standard library's.
+    "Executor.map": lambda pool, executor, items: executor.map(targets.identity, items, buffersize=10),
     "Parallel": lambda pool, executor, items: mp.Parallel(2, return_as="generator")(
         mp.delayed(targets.identity)(item) for item in items
     ),
