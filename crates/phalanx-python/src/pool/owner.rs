@@ -13,6 +13,7 @@ use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::bench::WorkerBench;
@@ -90,8 +91,8 @@ pub(super) fn family() -> PyResult<&'static Family> {
 
 impl Owner {
     /// An owner whose seats are all empty.
-    pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
+    pub(super) fn new(seats: usize, start: Py<PyAny>, breaks: bool) -> PyResult<Self> {
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::of_pool(breaks))
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
@@ -168,10 +169,11 @@ impl Owner {
                 "the pool belongs to the parent process: make a pool of one's own in the child",
             ));
         }
+        self.check_broken(py)?;
         if self.closed.load(Ordering::Relaxed) {
             return Err(PyValueError::new_err("Pool not running"));
         }
-        self.check_broken(py)
+        Ok(())
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
@@ -183,6 +185,8 @@ impl Owner {
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
         self.staff.take(seat);
         let start = || {
+            // Forked workers share what is loaded before; each would load it for itself.
+            py.import(intern!(py, "gc"))?;
             let bench = self.crew.bench(seat).map_err(out_of_memory)?;
             locked(&self.ready)[seat] = false;
             self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))
