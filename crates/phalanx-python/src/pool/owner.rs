@@ -20,6 +20,7 @@ use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
 use super::job::{Answer, Graveyard, Job, Piece};
+use super::logs::Records;
 use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
 use super::stream::Pace;
@@ -74,6 +75,8 @@ pub(super) struct Owner {
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
     pub(super) staff: Staff,
+    /// What workers have logged, on its way to the handlers.
+    pub(super) records: Records,
     /// Held while lines are written, by this pool's workers.
     output: Arc<RawLock>,
     /// What random numbers come from, if that was asked for.
@@ -138,6 +141,7 @@ impl Owner {
             place: family.me(),
             manners,
             staff,
+            records: Records::default(),
             output: Arc::new(RawLock::new().map_err(create_error)?),
             seeds: None,
         })
@@ -259,11 +263,11 @@ impl Owner {
             self.collect(py);
             let round = self.crew.round();
             if done(py) {
-                return Ok(true);
+                return self.records.settle(py).map(|()| true);
             }
             // What the look found may be what was waited for.
             if self.look_after_workers(py)? && done(py) {
-                return Ok(true);
+                return self.records.settle(py).map(|()| true);
             }
             if deadline.is_some_and(Deadline::has_passed) {
                 return Ok(false);
