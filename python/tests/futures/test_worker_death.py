@@ -10,8 +10,14 @@ import time
 import phalanx as mp
 import pytest
 import targets
-from phalanx import Parallel, WorkerDiedError, delayed, futures
+from phalanx import Parallel, WorkerDiedError, _crews, delayed, futures
 from support import wait_until
+
+
+@pytest.fixture(autouse=True)
+def no_idle_workers(no_child_left):
+    yield
+    _crews.end_all()
 
 
 def die(*_):
@@ -41,11 +47,14 @@ class TestOfAPool:
             pool.apply(die)
         with pytest.raises(WorkerDiedError):
             asleep.get(60)
-        for call in (pool.apply, pool.apply_async, pool.options(retries=1).apply):
+        for call in (
+            lambda: pool.apply(targets.square, (2,)),
+            lambda: pool.apply_async(targets.square, (2,)),
+            lambda: pool.map(targets.square, range(3)),
+            lambda: pool.options(retries=1),
+        ):
             with pytest.raises(WorkerDiedError):
-                call(targets.square, (2,))
-        with pytest.raises(WorkerDiedError):
-            pool.map(targets.square, range(3))
+                call()
         pool.close()
         pool.join()
         wait_until(lambda: not any(map(is_alive, pids)), "all workers have ended")
@@ -60,9 +69,8 @@ class TestOfAPool:
     def test_error_callbacks_are_called(self):
         errors = []
         pool = mp.Pool(2, on_worker_death="break")
-        results = [pool.apply_async(time.sleep, (600,), error_callback=errors.append) for _ in range(5)]
-        with pytest.raises(WorkerDiedError):
-            pool.apply(die)
+        calls = [(time.sleep, (600,)), (die, ()), *[(time.sleep, (600,))] * 3]
+        results = [pool.apply_async(*call, error_callback=errors.append) for call in calls]
         for result in results:
             with pytest.raises(WorkerDiedError):
                 result.get(60)
