@@ -35,7 +35,9 @@ mod _core {
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
-    use crate::pool::{_reseed_numpy, CallOptions, LineWriter, SeededThreads, Seeds, cancelled, rng};
+    use crate::pool::{
+        _reseed_numpy, CallOptions, LineWriter, SeededThreads, Seeds, cancelled, rng,
+    };
     #[pymodule_export]
     use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
     #[pymodule_export]

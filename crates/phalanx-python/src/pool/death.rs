@@ -12,7 +12,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::job::{Answer, Job, Piece};
+use super::answer::{Answer, Piece};
+use super::job::Job;
 use super::owner::{Owner, locked};
 
 /// So many workers more than there are seats that die one after another without ever getting ready

@@ -7,7 +7,9 @@ use phalanx::message::Arrived;
 use phalanx::pool::News;
 use pyo3::prelude::*;
 
-use super::job::{Answer, Graveyard, Job};
+use super::answer::Answer;
+use super::job::Job;
+use super::job_state::Graveyard;
 use super::owner::{Owner, locked};
 use super::wire::{Kind, ResultLabel};
 

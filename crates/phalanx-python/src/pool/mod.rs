@@ -3,6 +3,7 @@
 //! The thread that wants results collects them, decodes its own and looks after the workers while
 //! it waits; only calls with callbacks have a thread of their own, started with the first of them.
 
+mod answer;
 mod bench;
 mod calling;
 mod calls;
@@ -12,12 +13,15 @@ mod executor;
 mod feed;
 mod future;
 mod inbox;
+mod input;
 mod job;
+mod job_state;
 mod logs;
 mod options;
 mod output;
 mod owner;
 mod progress;
+mod publishing;
 mod random;
 mod results;
 mod search;

@@ -52,7 +52,9 @@ impl CallOptions {
         on_worker_death: Option<&str>,
     ) -> PyResult<Self> {
         if let Some(seconds) = timeout.filter(|seconds| seconds.is_nan() || *seconds <= 0.0) {
-            return Err(PyValueError::new_err(format!("timeout must be positive, not {seconds:?}")));
+            return Err(PyValueError::new_err(format!(
+                "timeout must be positive, not {seconds:?}"
+            )));
         }
         if retries < 0 {
             return Err(PyValueError::new_err(format!(

@@ -52,9 +52,12 @@ pub(super) fn share_output(py: Python<'_>, lock: &Arc<RawLock>) -> PyResult<()> 
             continue;
         }
         let buffer = stream.getattr(intern!(py, "buffer"))?;
-        let number = buffer.call_method0(intern!(py, "fileno")).and_then(|fd| fd.extract::<RawFd>());
+        let number =
+            buffer.call_method0(intern!(py, "fileno")).and_then(|fd| fd.extract::<RawFd>());
         // One that is closed has none.
-        if number.is_ok_and(|number| number == fd) && is_plain(&buffer, &["BufferedWriter", "FileIO"])? {
+        if number.is_ok_and(|number| number == fd)
+            && is_plain(&buffer, &["BufferedWriter", "FileIO"])?
+        {
             let writer = LineWriter::start(py, fd, Arc::clone(lock))?.into_bound(py).into_any();
             for name in [intern!(py, "write"), intern!(py, "flush")] {
                 buffer.setattr(name, writer.getattr(name)?)?;

@@ -16,14 +16,16 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::answer::{Answer, Piece};
 use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
-use super::job::{Answer, Graveyard, Job, Piece};
+use super::input::Pace;
+use super::job::Job;
+use super::job_state::Graveyard;
 use super::logs::Records;
 use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
-use super::stream::Pace;
 use crate::error::twin;
 use crate::message::out_of_memory;
 use crate::types::shared::create_error;
@@ -49,7 +51,7 @@ pub(super) struct Owner {
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
     /// Streams whose input is not used up.
-    pub(super) streams: Mutex<Vec<Arc<super::stream::Stream>>>,
+    pub(super) streams: Mutex<Vec<Arc<super::input::Stream>>>,
     /// Jobs that are done and whose callbacks have not been called.
     pub(super) callbacks: Mutex<VecDeque<Arc<Job>>>,
     /// Jobs in progress that have callbacks, and the bell for the thread that calls them: it takes

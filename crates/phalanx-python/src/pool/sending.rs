@@ -11,10 +11,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::answer::{Answer, Piece};
 use super::calls::Call;
 use super::death::was_terminated;
 use super::executor::Work;
-use super::job::{Answer, Batch, Callbacks, Job, Piece};
+use super::job::{Callbacks, Job};
+use super::job_state::Batch;
 use super::owner::{Owner, locked};
 use super::random::Seeds;
 use super::wire::{LEAVE, Mode, STASHED};
