@@ -85,13 +85,13 @@ def payloads_one_to_one(run: Run, queue: Any, payload: object) -> float:
         return run.measure(round_of, run.count(MESSAGES), verify=verify)
 
 
-@case("Queue, 1 producer, 1 consumer: ints", unit=THOUSANDS_PER_SECOND, floor=Times(10))
+@case("Queue, 1 producer, 1 consumer: ints", unit=THOUSANDS_PER_SECOND, floor=Times(10), headline=True)
 def queue_ints(run: Run) -> float:
     """Numbers through a Queue."""
     return numbers_one_to_one(run, run.mp.Queue())
 
 
-@case("Queue, 1 producer, 1 consumer: 1 KB bytes", unit=THOUSANDS_PER_SECOND, floor=Times(8))
+@case("Queue, 1 producer, 1 consumer: 1 KB bytes", unit=THOUSANDS_PER_SECOND, floor=Times(8), headline=True)
 def queue_kilobytes(run: Run) -> float:
     """A kilobyte of bytes through a Queue."""
     return payloads_one_to_one(run, run.mp.Queue(), KILOBYTE)
