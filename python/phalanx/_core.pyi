@@ -310,7 +310,7 @@ def receive_fds(socket: int, size: int) -> list[int]: ...
 
 @final
 class Segment(Buffer):
-    """A mapping of shared memory that has a name; of use until it is closed."""
+    """Shared memory that has a name; of use until it is closed. The first view of it maps it."""
 
     def __new__(cls, name: str | None, size: int | None = None) -> Self: ...
     @property
