@@ -5,14 +5,22 @@ classes that programs subclass.
 """
 
 import gc
-import itertools
 import operator
 import os
 import warnings
-import weakref
 
-from . import _output, _progress, context as _context, util
-from ._core import ApplyResult, IMapIterator, MapResult, PoolCore, Seeds, ThreadCore, WorkerBench
+from . import _output, _progress, context as _context, process, util
+from ._core import (
+    ApplyResult,
+    IMapIterator,
+    IMapUnorderedIterator as IMapUnorderedIterator,
+    MapResult,
+    PoolCore,
+    Seeds,
+    ThreadCore,
+    WorkerBench,
+)
+from ._pool_names import PoolNames, Starter
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
     RemoteTraceback as RemoteTraceback,
@@ -54,27 +62,27 @@ def _is_something(value):
     return value is not None
 
 
-class IMapUnorderedIterator(IMapIterator["_T"]):
-    """An iterator of results in the order in which they arrive."""
-
-    def __new__(cls, pool: "Pool") -> "Self":
-        return super().__new__(cls, pool, False)
-
-
 def worker(
-    bench: "Any",
+    inqueue: "Any",
+    outqueue: "Any" = None,
     initializer: "Callable[..., object] | None" = None,
     initargs: "Iterable[Any]" = (),
     maxtasks: int | None = None,
-    log_levels: "dict[str, int] | None" = None,
+    wrap_exception: bool = False,
 ) -> None:
-    """Work at a bench of a pool until the pool closes: the target of a worker process."""
+    """Work for a pool until it closes: the target of a worker process.
+
+    `inqueue` and `outqueue` are what the pool has under these names while a worker is started: the
+    worker's bench, and what is to become of its log records.
+    """
+    bench, log_levels = inqueue, outqueue and outqueue.log_levels
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
     if isinstance(bench, WorkerBench):
         # What a forked worker inherited is not looked at by its collector, hence not copied for it.
         gc.freeze()
         _output.share(bench)
+        process.current_process()._is_worker = True
     if log_levels is not None:
         from . import _logs
 
@@ -124,63 +132,7 @@ def rebuild_exc(exc: BaseException, tb: str) -> BaseException:
     return exc
 
 
-class _TaskQueue:
-    """Where recipes put the tasks of iterators that they make themselves."""
-
-    def __init__(self, core):
-        self._core = core
-
-    def put(self, item: "Any") -> None:
-        """Let an iterator that was made of the pool run tasks: `(tasks, iterator._set_length)`."""
-        tasks, set_length = item
-        set_length.__self__._begin(tasks)
-
-    def qsize(self) -> int:
-        """Return how many batches wait for a worker."""
-        return self._core.queued()
-
-    def empty(self) -> bool:
-        """Return whether no batch waits for a worker."""
-        return self._core.queued() == 0
-
-
-class _Names:
-    """What programs that extend or watch pools look for inside of them."""
-
-    _core: "Any"
-
-    @property
-    def _pool(self):
-        return self._core.processes()
-
-    @property
-    def _cache(self):
-        return dict.fromkeys(self._core.unfinished())
-
-    @property
-    def _taskqueue(self):
-        return _TaskQueue(self._core)
-
-    def _repopulate_pool(self):
-        self._core.look()
-
-    _maintain_pool = _join_exited_workers = _repopulate_pool
-
-    def _setup_queues(self):
-        pass  # The engine has its own.
-
-    @staticmethod
-    def _get_tasks(func, it, size):
-        items = iter(it)
-        while batch := tuple(itertools.islice(items, size)):
-            yield func, batch
-
-    def _guarded_task_generation(self, result_job, func, iterable):
-        for place, item in enumerate(iterable):
-            yield result_job, place, func, (item,), {}
-
-
-class Pool(_Names):
+class Pool(PoolNames):
     """A pool of worker processes that calls are sent to.
 
     `processes` is the number of workers (default: the processors this process may use),
@@ -235,9 +187,12 @@ class Pool(_Names):
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
         self._log_levels = _log_levels() if logs else None
-        self._core = self._make_core(processes, _Starter(self), seed)
+        self._setup_queues()
+        self._core = self._make_core(processes, Starter(self, worker), seed)
         self._owner = os.getpid()
-        self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
+        self._terminate = util.Finalize(
+            self, self._terminate_pool, args=self._parts_to_terminate(), exitpriority=15
+        )
         self._state = RUN
         if logs:
             self._core.watch()
@@ -681,34 +636,3 @@ class ThreadPool(Pool):
 
     def _serve_callbacks(self):
         pass  # The thread that ends a call calls them.
-
-
-class _Starter:
-    """Starts worker processes for a pool, without keeping the pool alive."""
-
-    def __init__(self, pool):
-        self.make = _unbound(pool, pool.Process)
-        self.ctx = pool._ctx
-        self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild, pool._log_levels)
-
-    def __call__(self, bench):
-        process = self.make(self.ctx, target=worker, args=(bench, *self.args))
-        process.name = process.name.replace("Process", "PoolWorker")
-        process._is_worker = True
-        process.daemon = True
-        process.start()
-        return process
-
-
-def _unbound(pool, method):
-    """Return a function that calls the method and does not keep its object alive."""
-    function = getattr(method, "__func__", None)
-    if function is None or method.__self__ is not pool:
-        return method
-    owner = weakref.ref(pool)
-    return lambda *args, **kwds: function(owner(), *args, **kwds)
-
-
-def _terminate(core, owner):
-    if os.getpid() == owner:
-        core.terminate()

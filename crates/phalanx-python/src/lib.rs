@@ -38,7 +38,9 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{_reseed_numpy, LineWriter, Seeds, cancelled, rng};
     #[pymodule_export]
-    use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    use crate::pool::{
+        ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, PoolCore, WorkerBench,
+    };
     #[pymodule_export]
     use crate::pool::{CallStream, Delayed, Sharing};
     #[pymodule_export]

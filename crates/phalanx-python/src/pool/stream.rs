@@ -221,7 +221,35 @@ pub(crate) struct IMapIterator {
     early: Mutex<VecDeque<Option<Piece>>>,
 }
 
+/// The results of `Pool.imap_unordered`, as they come.
+#[pyclass(frozen, subclass, extends = IMapIterator, module = "phalanx.pool")]
+pub(crate) struct IMapUnorderedIterator;
+
+impl IMapUnorderedIterator {
+    fn over(results: IMapIterator) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(results).add_subclass(Self)
+    }
+}
+
+#[pymethods]
+impl IMapUnorderedIterator {
+    /// An iterator of a pool's whose tasks are still to be given to it: by `_begin`.
+    #[new]
+    fn new(py: Python<'_>, pool: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Self::over(IMapIterator::new(py, pool, false)?))
+    }
+}
+
 impl IMapIterator {
+    /// The object that programs get.
+    pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        if self.is_ordered {
+            Bound::new(py, self)
+        } else {
+            Bound::new(py, IMapUnorderedIterator::over(self)).map(Bound::into_super)
+        }
+    }
+
     pub(super) fn start(
         py: Python<'_>,
         owner: Arc<Owner>,
