@@ -310,7 +310,7 @@ def receive_fds(socket: int, size: int) -> list[int]: ...
 
 @final
 class Segment(Buffer):
-    """A mapping of shared memory that has a name; of use until it is closed."""
+    """Shared memory that has a name; of use until it is closed. The first view of it maps it."""
 
     def __new__(cls, name: str | None, size: int | None = None) -> Self: ...
     @property
@@ -540,7 +540,7 @@ class MapResult(Generic[_T]):
 
 @disjoint_base
 class IMapIterator(Generic[_T]):
-    """The results of `Pool.imap` and `imap_unordered`; public as `phalanx.pool.IMapIterator`."""
+    """The results of `Pool.imap`; public as `phalanx.pool.IMapIterator`."""
 
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def __new__(cls, pool: Any, ordered: bool = True) -> Self: ...
@@ -552,6 +552,12 @@ class IMapIterator(Generic[_T]):
     def __next__(self) -> _T: ...
     def next(self, timeout: float | None = None) -> _T:
         """Return the next result; raise `TimeoutError` if it is not there in time."""
+
+@disjoint_base
+class IMapUnorderedIterator(IMapIterator[_T]):
+    """The results of `Pool.imap_unordered`; public as `phalanx.pool.IMapUnorderedIterator`."""
+
+    def __new__(cls, pool: Any) -> Self: ...
 
 @final
 class Sharing:

@@ -7,27 +7,28 @@ classes that programs subclass.
 import operator
 import os
 import warnings
-import weakref
 
-from . import _progress, context as _context, util
+from . import _progress, context as _context, process, util
 from ._core import (
     ApplyResult as ApplyResult,
     CallOptions,
     IMapIterator as IMapIterator,
+    IMapUnorderedIterator as IMapUnorderedIterator,
     MapResult as MapResult,
     PoolCore,
     Seeds,
     ThreadCore,
+    WorkerBench,
 )
 from ._pool_calls import PoolCalls
-from ._pool_names import (
+from ._pool_names import PoolNames, Starter
+from ._pool_options import PoolOptions as PoolOptions
+from ._pool_tasks import (
     ExceptionWithTraceback as ExceptionWithTraceback,
-    Names,
     mapstar as mapstar,
     rebuild_exc as rebuild_exc,
     starmapstar as starmapstar,
 )
-from ._pool_options import PoolOptions as PoolOptions
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
     RemoteTraceback as RemoteTraceback,
@@ -60,23 +61,24 @@ def _is_something(value):
     return value is not None
 
 
-class IMapUnorderedIterator(IMapIterator["_T"]):
-    """An iterator of results in the order in which they arrive."""
-
-    def __new__(cls, pool: "Pool") -> "Self":
-        return super().__new__(cls, pool, False)
-
-
 def worker(
-    bench: "Any",
+    inqueue: "Any",
+    outqueue: "Any" = None,
     initializer: "Callable[..., object] | None" = None,
     initargs: "Iterable[Any]" = (),
     maxtasks: int | None = None,
-    log_levels: "dict[str, int] | None" = None,
+    wrap_exception: bool = False,
 ) -> None:
-    """Work at a bench of a pool until the pool closes: the target of a worker process."""
+    """Work for a pool until it closes: the target of a worker process.
+
+    `inqueue` and `outqueue` are what the pool has under these names while a worker is started: the
+    worker's bench, and what is to become of its log records.
+    """
+    bench, log_levels = inqueue, outqueue and outqueue.log_levels
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
+    if isinstance(bench, WorkerBench):
+        process.current_process()._is_worker = True
     if log_levels is not None:
         from . import _logs
 
@@ -94,7 +96,7 @@ def _run_task(task):
     return function(*args, **kwds)
 
 
-class Pool(Names, PoolCalls):
+class Pool(PoolNames, PoolCalls):
     """A pool of worker processes that calls are sent to.
 
     `processes` is the number of workers (default: the processors this process may use),
@@ -151,9 +153,12 @@ class Pool(Names, PoolCalls):
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
         self._log_levels = util._log_levels(logs)
-        self._core = self._make_core(processes, _Starter(self), seed, on_worker_death)
+        self._setup_queues()
+        self._core = self._make_core(processes, Starter(self, worker), seed, on_worker_death)
         self._owner = os.getpid()
-        self._terminate = util.Finalize(self, _terminate, args=(self._core, self._owner), exitpriority=15)
+        self._terminate = util.Finalize(
+            self, self._terminate_pool, args=self._parts_to_terminate(), exitpriority=15
+        )
         self._state = RUN
         if logs:
             self._core.watch()
@@ -394,34 +399,3 @@ class ThreadPool(Pool):
 
     def _serve_callbacks(self):
         pass  # The thread that ends a call calls them.
-
-
-class _Starter:
-    """Starts worker processes for a pool, without keeping the pool alive."""
-
-    def __init__(self, pool):
-        self.make = _unbound(pool, pool.Process)
-        self.ctx = pool._ctx
-        self.args = (pool._initializer, pool._initargs, pool._maxtasksperchild, pool._log_levels)
-
-    def __call__(self, bench):
-        process = self.make(self.ctx, target=worker, args=(bench, *self.args))
-        process.name = process.name.replace("Process", "PoolWorker")
-        process._is_worker = True
-        process.daemon = True
-        process.start()
-        return process
-
-
-def _unbound(pool, method):
-    """Return a function that calls the method and does not keep its object alive."""
-    function = getattr(method, "__func__", None)
-    if function is None or method.__self__ is not pool:
-        return method
-    owner = weakref.ref(pool)
-    return lambda *args, **kwds: function(owner(), *args, **kwds)
-
-
-def _terminate(core, owner):
-    if os.getpid() == owner:
-        core.terminate()

@@ -5,6 +5,7 @@ mod cache;
 mod codec;
 mod error;
 mod ffi;
+mod fork;
 mod interrupt;
 mod jobs;
 mod manager;
@@ -39,7 +40,9 @@ mod _core {
         _reseed_numpy, CallOptions, LineWriter, SeededThreads, Seeds, cancelled, rng,
     };
     #[pymodule_export]
-    use crate::pool::{ApplyResult, IMapIterator, MapResult, PoolCore, WorkerBench};
+    use crate::pool::{
+        ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, PoolCore, WorkerBench,
+    };
     #[pymodule_export]
     use crate::pool::{CallStream, Delayed, Sharing};
     #[pymodule_export]

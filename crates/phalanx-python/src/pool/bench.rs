@@ -6,7 +6,6 @@ use std::sync::Arc;
 use phalanx::pool::Bench;
 use phalanx::sync::RawLock;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -17,6 +16,7 @@ use super::wire::{Kind, ResultLabel};
 use super::worker::Worker;
 use crate::codec::encode;
 use crate::message::{out_of_memory, outgoing};
+use crate::once::intern;
 use crate::types::shared::create_error;
 
 /// A worker's place in a pool. Given to the worker's process when it is started.

@@ -169,9 +169,9 @@ impl PoolCore {
         function, iterable, chunksize=None, ordered=true, window=None, progress=None, seeds=None
     ))]
     #[allow(clippy::too_many_arguments)]
-    fn imap(
+    fn imap<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         function: &Bound<'_, PyAny>,
         iterable: &Bound<'_, PyAny>,
         chunksize: Option<usize>,
@@ -179,7 +179,7 @@ impl PoolCore {
         window: Option<usize>,
         progress: Option<Py<PyAny>>,
         seeds: Option<Py<Seeds>>,
-    ) -> PyResult<IMapIterator> {
+    ) -> PyResult<Bound<'py, IMapIterator>> {
         let callbacks = Callbacks::default();
         let owner = &self.owner;
         let job =
@@ -187,7 +187,7 @@ impl PoolCore {
         job.report_to(progress);
         let iterator = iterable.try_iter()?.unbind().into_any();
         let owner = Arc::clone(&self.owner);
-        Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
+        IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window).into_object(py)
     }
 
     /// The first result to arrive that `test` is true for, in a tuple; nothing if there is none. Then

@@ -10,7 +10,7 @@ use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
 use super::answer::{Answer, Piece};
 use super::executor::Work;
@@ -21,6 +21,7 @@ use super::sending::name_of;
 use super::shared::SharedArguments;
 use super::sharing::Table;
 use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
+use crate::ffi::call_in_thread;
 
 /// A call in progress.
 pub(super) struct Job {
@@ -70,6 +71,21 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     pub(super) fn is_empty(&self) -> bool {
         self.value.is_none() && self.error.is_none()
+    }
+
+    /// Calls the one that fits the outcome: a value, or an exception. What it raises is reported and
+    /// changes nothing.
+    pub(crate) fn tell(&self, py: Python<'_>, outcome: Result<Py<PyAny>, Py<PyAny>>) {
+        let (callback, argument) = match outcome {
+            Ok(value) => (&self.value, value),
+            Err(error) => (&self.error, error),
+        };
+        let Some(callback) = callback.as_ref().map(|callback| callback.bind(py)) else { return };
+        let told = PyTuple::new(py, [argument])
+            .and_then(|argument| call_in_thread(callback, &argument, None));
+        if let Err(error) = told {
+            error.write_unraisable(py, Some(callback));
+        }
     }
 
     /// For the collector of garbage.

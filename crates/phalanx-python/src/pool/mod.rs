@@ -37,7 +37,7 @@ mod worker;
 
 pub(crate) use self::core::PoolCore;
 pub(crate) use bench::WorkerBench;
-pub(crate) use calling::call_task;
+pub(crate) use calling::arguments;
 pub(crate) use calls::{CallStream, Delayed};
 pub(crate) use executor::{ExecutorCore, ExecutorMap, ExecutorService};
 pub(crate) use future::{FutureBase, FutureCondition};
@@ -50,7 +50,7 @@ pub(crate) use results::{ApplyResult, MapResult, Pending, timed_out};
 pub(crate) use search::cancelled;
 pub(crate) use sending::name_of;
 pub(crate) use sharing::Sharing;
-pub(crate) use stream::IMapIterator;
+pub(crate) use stream::{IMapIterator, IMapUnorderedIterator};
 pub(crate) use termed::TermedPool;
 pub(crate) use termed_stream::TermedIterator;
 pub(crate) use wire::Mode;

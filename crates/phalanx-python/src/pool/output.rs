@@ -14,12 +14,12 @@ use phalanx::Patience;
 use phalanx::sync::RawLock;
 use phalanx_shm::sync::Deadline;
 use pyo3::buffer::PyBuffer;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes};
 
 use super::owner::locked;
 use crate::error::os_error;
+use crate::once::intern;
 
 /// Collected bytes beyond which whole lines are written.
 const ENOUGH: usize = 8192;

@@ -13,7 +13,6 @@ use phalanx_shm::patience::{GaveUp, Patience};
 use phalanx_shm::peers::{Peers, SlotId};
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::answer::{Answer, Piece};
@@ -28,6 +27,7 @@ use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
 use crate::error::twin;
 use crate::message::out_of_memory;
+use crate::once::intern;
 use crate::types::shared::create_error;
 
 /// Enough of a desk that calls can be cancelled; nothing is laid there.

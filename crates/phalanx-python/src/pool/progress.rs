@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use phalanx_shm::sync::Deadline;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::job::Job;
 use super::owner::locked;
+use crate::once::intern;
 
 /// Between two updates.
 pub(super) const EVERY: Duration = Duration::from_millis(100);

@@ -86,15 +86,7 @@ pub(crate) fn timed_out(py: Python<'_>) -> PyErr {
 /// raises is reported and changes nothing.
 pub(super) fn call_back(py: Python<'_>, job: &Arc<Job>) {
     let (outcome, callbacks) = (job.outcome(py), job.take_callbacks());
-    let (callback, argument) = match outcome {
-        Ok(value) => (callbacks.value, value),
-        Err(error) => (callbacks.error, error.into_value(py).into_any()),
-    };
-    if let Some(callback) = callback
-        && let Err(error) = callback.call1(py, (argument,))
-    {
-        error.write_unraisable(py, Some(callback.bind(py)));
-    }
+    callbacks.tell(py, outcome.map_err(|error| error.into_value(py).into_any()));
     job.called_back();
 }
 

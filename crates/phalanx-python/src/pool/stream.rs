@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pyo3::exceptions::PyStopIteration;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyGenericAlias, PyType};
 
@@ -20,6 +19,7 @@ use super::job::{Callbacks, Job};
 use super::job_state::State;
 use super::owner::{Owner, locked};
 use super::wire::Mode;
+use crate::once::intern;
 
 /// What came of waiting for a result.
 pub(super) enum Fetched {
@@ -40,7 +40,35 @@ pub(crate) struct IMapIterator {
     early: Mutex<VecDeque<Option<Piece>>>,
 }
 
+/// The results of `Pool.imap_unordered`, as they come.
+#[pyclass(frozen, subclass, extends = IMapIterator, module = "phalanx.pool")]
+pub(crate) struct IMapUnorderedIterator;
+
+impl IMapUnorderedIterator {
+    fn over(results: IMapIterator) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(results).add_subclass(Self)
+    }
+}
+
+#[pymethods]
+impl IMapUnorderedIterator {
+    /// An iterator of a pool's whose tasks are still to be given to it: by `_begin`.
+    #[new]
+    fn new(py: Python<'_>, pool: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Self::over(IMapIterator::new(py, pool, false)?))
+    }
+}
+
 impl IMapIterator {
+    /// The object that programs get.
+    pub(super) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        if self.is_ordered {
+            Bound::new(py, self)
+        } else {
+            Bound::new(py, IMapUnorderedIterator::over(self)).map(Bound::into_super)
+        }
+    }
+
     pub(super) fn start(
         py: Python<'_>,
         owner: Arc<Owner>,

@@ -110,15 +110,7 @@ impl Calls {
         if callbacks.is_empty() {
             return;
         }
-        let (callback, argument) = match self.outcome(py) {
-            Ok(value) => (callbacks.value.as_ref(), value),
-            Err(error) => (callbacks.error.as_ref(), error.into_value(py).into_any()),
-        };
-        if let Some(callback) = callback
-            && let Err(error) = callback.call1(py, (argument,))
-        {
-            error.write_unraisable(py, Some(callback.bind(py)));
-        }
+        callbacks.tell(py, self.outcome(py).map_err(|error| error.into_value(py).into_any()));
     }
 
     /// Waits for all, and shows meanwhile how far they are.
