@@ -221,6 +221,7 @@ def end_all() -> None:
     """End the workers of all crews that wait for a call."""
     with _lock:
         crews, _idle[:] = list(_idle), []
+        _reaper_bell.notify()  # nothing is left to wait for
     for crew in crews:
         crew.end()
 
