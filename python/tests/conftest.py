@@ -29,6 +29,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("phalanx")
     group.addoption("--slow", action="store_true", help="also run the tests marked slow")
     group.addoption("--big", action="store_true", help="also run the tests that need several GiB")
+    group.addoption("--repeat", type=int, default=1, help="run each test so many times, one after the other")
 
 
 def pytest_configure(config):
@@ -77,6 +78,13 @@ def pytest_unconfigure():
     if _watcher is not None:
         _watcher.stdin.close()
         _watcher.wait()
+
+
+def pytest_generate_tests(metafunc):
+    times = metafunc.config.getoption("--repeat")
+    if times > 1:
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(times), ids=lambda number: f"run{number + 1}")
 
 
 def pytest_collection_modifyitems(config, items):

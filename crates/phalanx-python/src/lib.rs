@@ -5,6 +5,7 @@ mod cache;
 mod codec;
 mod error;
 mod ffi;
+mod fork;
 mod interrupt;
 mod jobs;
 mod manager;

@@ -26,7 +26,7 @@ pub(crate) use build::{list_from, str_from_utf8, tuple_from};
 pub(crate) use call::call_with_keyword;
 pub(crate) use fd::borrow_fds;
 pub(crate) use fill::fill_new;
-pub(crate) use fork::fork;
+pub(crate) use fork::{Forked, fork, has_other_threads};
 pub(crate) use function::FunctionParts;
 pub(crate) use lock_methods::{QuickLock, quicken};
 pub(crate) use payload::Payload;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use phalanx::pool::{Ended, Span};
 use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyException, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::job::{Answer, Job, Piece};
 use super::owner::{Owner, locked};
+use crate::once::intern;
 
 /// So many workers more than there are seats that die one after another without ever getting ready
 /// mean that none will.

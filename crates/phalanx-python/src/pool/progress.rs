@@ -7,11 +7,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use phalanx_shm::sync::Deadline;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::job::Job;
 use super::owner::locked;
+use crate::once::intern;
 
 /// Between two updates, in nanoseconds.
 const EVERY: u64 = 100_000_000;

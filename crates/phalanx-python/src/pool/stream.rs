@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use phalanx::pool::pacer;
 use pyo3::exceptions::PyStopIteration;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyGenericAlias, PyList, PyType};
 
@@ -18,6 +17,7 @@ use super::core::PoolCore;
 use super::job::{Answer, Callbacks, Job, Piece, State};
 use super::owner::{Owner, locked};
 use super::wire::Mode;
+use crate::once::intern;
 
 /// What holds a stream's reading back.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error::os_error;
-use crate::ffi;
 use crate::interrupt::{timeout, waiting};
 
 /// A started process: what `Popen` objects hold.
@@ -90,11 +89,12 @@ impl Child {
 
 /// Fork, and return a `Child` in the parent and `None` in the child.
 ///
-/// The interpreter's handlers run as for `os.fork`. The child dies with its parent.
+/// The interpreter's handlers run as for `os.fork`. The child dies with its parent. Beside threads that
+/// import modules the fork waits for them (see `crate::fork`).
 #[pyfunction]
 pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
     let forking = engine::Forking::prepare().map_err(os_error)?;
-    match ffi::fork(py) {
+    match crate::fork::fork(py)? {
         Ok(None) => {
             forking.in_child();
             Ok(None)

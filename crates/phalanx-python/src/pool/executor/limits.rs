@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use phalanx_shm::leases::Lease;
 use phalanx_shm::sync::Deadline;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::super::future::FutureBase;
@@ -18,6 +17,7 @@ use super::super::job::{Answer, Job, Piece};
 use super::super::owner::{Owner, locked};
 use super::engine::{Engine, cancelled};
 use super::manners::module;
+use crate::once::intern;
 
 /// Between asking a worker to end and killing it.
 const GRACE: Duration = Duration::from_secs(1);

@@ -1,7 +1,6 @@
 //! How a future comes to its outcome, and who is told.
 
 use pyo3::exceptions::{PyException, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -10,6 +9,7 @@ use super::phase::Phase;
 use super::state::{Outcome, Settled};
 use super::waiters::tell_all;
 use crate::ffi::call_in_thread;
+use crate::once::intern;
 
 impl FutureBase {
     /// Its outcome from now on, and everybody who waits for it is told; false if its state is not one

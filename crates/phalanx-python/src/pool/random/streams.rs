@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use phalanx::seed::SeedSequence;
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+
+use crate::once::intern;
 
 /// The module whose global generator is set, if the program has imported it.
 const NUMPY: &str = "numpy.random";
