@@ -364,7 +364,9 @@ def close_all_fds_except(fds: "Iterable[int]") -> None:
     """Close all descriptors but the given ones."""
     last = -1
     for fd in [*sorted(fds), MAXFD]:
-        os.closerange(last + 1, fd)
+        # Some versions of Python take an empty range at zero for all descriptors.
+        if last + 1 < fd:
+            os.closerange(last + 1, fd)
         last = fd
 
 
