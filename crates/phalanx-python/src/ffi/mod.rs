@@ -18,6 +18,7 @@ mod payload;
 mod quick_property;
 mod segment;
 mod shared_buffer;
+mod thread_call;
 mod view;
 
 pub(crate) use block::SharedBlock;
@@ -32,4 +33,5 @@ pub(crate) use payload::Payload;
 pub(crate) use quick_property::{QuickProperty, quick_property};
 pub(crate) use segment::Segment;
 pub(crate) use shared_buffer::SharedBuffer;
+pub(crate) use thread_call::call_in_thread;
 pub(crate) use view::{View, each_item, is_shared, utf8, view};

@@ -362,6 +362,8 @@ impl Worker<'_> {
         let room = INLINE_MAX / 2 - ResultLabel::LEN;
         let sent = apart::outgoing(family, frame, apart, room)
             .and_then(|body| self.bench.publish(settles, &label.pack(), body, &mut self.scratch));
+        // What is in it is the message's by now, or nobody's.
+        apart.clear();
         let Err(error) = sent else { return Ok(()) };
         let label = ResultLabel { kind: Kind::Unsendable, ..label };
         let message = error.to_string();

@@ -159,20 +159,20 @@ pub(super) fn run(
     settled(|| ());
     match outcome {
         Ok(outcome) => {
-            report.leave(Kind::of(outcome), &out.frame, &mut out.apart);
+            report.leave_result(outcome, &mut out);
             i32::from(outcome != Outcome::Value) * NOT_BEGUN
         }
         Err(panic) => {
             let mut text = Vec::new();
             // Strings always encode.
             let _ = wire::encode(&*panic, &mut text);
-            report.leave(Kind::Panicked, &text, &mut Vec::new());
+            report.leave(Kind::Panicked, &text);
             PANICKED
         }
     }
 }
 
 fn refuse(report: &Report, why: &io::Error) -> i32 {
-    report.leave(Kind::Surroundings, why.to_string().as_bytes(), &mut Vec::new());
+    report.leave(Kind::Surroundings, why.to_string().as_bytes());
     NOT_BEGUN
 }

@@ -9,10 +9,13 @@ use phalanx_shm::patience::Patience;
 use phalanx_shm::peers::SlotId;
 use phalanx_shm::ring::{PutError, Record, Ring};
 
-use crate::bytes::SharedBytes;
 use crate::message::Incoming;
-use crate::task::{Failed, Outcome};
-use crate::wire::{self, apart::Beside};
+use crate::task::{Failed, Out, Outcome};
+use crate::wire;
+use crate::wire::apart::{Apart, Beside};
+
+const ENDS_WITH_US: &str = "an end of a pipe or channel in it would have to be fetched from this process, \
+                            which ends: let it be given the end instead, or send it in a message";
 
 /// A message's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +72,26 @@ impl Report {
         Shared::from_offset(family, offset).map(Self).map_err(io::Error::other)
     }
 
-    /// Leaves the message: `body` with the kind put before it, and bytes that travel beside it. One that
-    /// there is no memory for is replaced by the reason.
-    pub(super) fn leave(&self, kind: Kind, body: &[u8], apart: &mut Vec<SharedBytes>) {
-        if let Err(why) = self.put(kind, body, apart) {
-            // If there is no room even for that, the process has ended without a report.
-            let _ = self.put(Kind::Result, why.to_string().as_bytes(), &mut Vec::new());
+    /// Leaves what the task has come to. What there is no memory for, or cannot be had any more when this
+    /// process has ended, is replaced by the reason.
+    pub(super) fn leave_result(&self, outcome: Outcome, out: &mut Out) {
+        if out.apart.has_tickets() {
+            return self.leave(Kind::Result, ENDS_WITH_US.as_bytes());
+        }
+        if let Err(why) = self.put(Kind::of(outcome), &out.frame, &mut out.apart) {
+            self.leave(Kind::Result, why.to_string().as_bytes());
         }
     }
 
-    fn put(&self, kind: Kind, body: &[u8], apart: &mut Vec<SharedBytes>) -> Result<(), AllocError> {
+    /// Leaves the message: `body` with the kind put before it.
+    pub(super) fn leave(&self, kind: Kind, body: &[u8]) {
+        if let Err(why) = self.put(kind, body, &mut Apart::default()) {
+            // If there is no room even for that, the process has ended without a report.
+            let _ = self.put(Kind::Result, why.to_string().as_bytes(), &mut Apart::default());
+        }
+    }
+
+    fn put(&self, kind: Kind, body: &[u8], apart: &mut Apart) -> Result<(), AllocError> {
         let family = self.0.family();
         let frame = [&[kind as u8], body].concat();
         let message = wire::apart::outgoing(family, &frame, apart, usize::MAX)?;

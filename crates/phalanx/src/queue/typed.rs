@@ -22,8 +22,9 @@ use crate::wire::{Codec, DecodeError, Postcard};
 ///
 /// This is a handle, and clones of it are handles to the same queue, which lives as long as any
 /// process has one, or a message with one is on its way. A forked child has its parent's handles; others
-/// get one as an argument of their start, in a message, or in an argument of a task. A value is encoded by the caller's own thread, copied into shared memory once, and from
-/// that moment no longer depends on the process that put it.
+/// get one as an argument of their start, in a message, or in an argument or result of a task. A value is
+/// encoded by the caller's own thread, copied into shared memory once, and from that moment no longer
+/// depends on the process that put it.
 ///
 /// `C` is the format of the messages, for queues that are shared with programs in other languages.
 ///

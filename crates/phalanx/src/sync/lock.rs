@@ -18,8 +18,9 @@ use crate::wire::handle::passed_by_offset;
 /// A lock with data in shared memory, which only the holder of the lock can see and change.
 ///
 /// This is a handle, and clones of it are handles to the same lock and data. A forked child has its
-/// parent's; any other child gets one as an argument of its start. A pair of [`Lock::lock`] and drop costs
-/// some nanoseconds and no system call unless others want the lock at the same time.
+/// parent's; any other child gets one as an argument of its start or in a message. A pair of
+/// [`Lock::lock`] and drop costs some nanoseconds and no system call unless others want the lock at the
+/// same time.
 ///
 /// `T` is plain data: numbers, arrays of them, and structs for which [`bytemuck::Pod`] is derived,
 /// because it lies in memory that other processes share and no pointer is worth anything there.

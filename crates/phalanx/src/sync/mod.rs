@@ -2,7 +2,7 @@
 //!
 //! Each type is a handle to an object in the family's shared memory, and its clones are handles to the
 //! same object. A forked child has what its parent had; others get a handle as an argument of their start,
-//! in a message, or in an argument of a task.
+//! in a message, or in an argument or result of a task.
 //!
 //! Nothing here hangs because a process was killed: who waits for something that a dead process
 //! holds gets it, and is told so by [`LockError::OwnerDied`].

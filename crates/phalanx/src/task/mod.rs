@@ -13,8 +13,10 @@
 //! [`SharedBytes`](crate::bytes::SharedBytes) anywhere inside are not copied, however large they are: those
 //! of an argument of a pool's task are read where they lie, and kept until the task is answered; those of
 //! a result are handed over, if the task has no other view of them. Handles of other shared objects
-//! (queues, locks, values) can only be arguments of a [process](crate::process::Process) or of a pool's
-//! [initializer](crate::pool::Builder::initializer), because who has one has to hold the object.
+//! (queues, locks, values) travel in arguments and results alike: an object lives as long as a handle to
+//! it, or an argument or result with one that has not been read. Ends of pipes and channels are fetched
+//! from the process that sent them, which has to live until then: they can be in a result of a pool's
+//! task, but not in that of a [process](crate::process::Process), which ends with it.
 //!
 //! ```
 //! #[phalanx::task]

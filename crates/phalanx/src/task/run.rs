@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bytes::SharedBytes;
 use crate::wire;
+use crate::wire::apart::Apart;
 
 /// Where a result is written.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ use crate::wire;
 pub struct Out {
     /// The encoded result, or the reason why there is none.
     pub(crate) frame: Vec<u8>,
-    /// Large bytes in the result, which travel beside its frame.
-    pub(crate) apart: Vec<SharedBytes>,
+    /// What travels beside it.
+    pub(crate) apart: Apart,
 }
 
 impl Out {

@@ -14,8 +14,8 @@ use crate::wire::handle::passed_by_offset;
 /// One plain value in shared memory, read and written without a lock.
 ///
 /// This is a handle, and clones of it are handles to the same value. A forked child has its parent's; any
-/// other child gets one as an argument of its start. Whoever reads a value sees all that its writer wrote
-/// before it. A process that dies leaves the value as it was or as it was to be.
+/// other child gets one as an argument of its start or in a message. Whoever reads a value sees all that its
+/// writer wrote before it. A process that dies leaves the value as it was or as it was to be.
 ///
 /// That holds for types of 1, 2, 4 and 8 bytes. A larger one is read and written in parts of at most 8
 /// bytes, so it can be seen half written: use a [`Lock`](crate::sync::Lock) where others write it.

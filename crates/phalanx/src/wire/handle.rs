@@ -5,6 +5,7 @@
 //! |---|---|
 //! | an argument of a child that is being started | the child, from before it exists |
 //! | a message of a queue, pipe or channel | the message: [`phalanx_shm::passage`] |
+//! | a result of a task | the message that it is in: the same |
 //! | an argument of a pool's task | the process that submitted it, until it is answered |
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -33,7 +34,7 @@ pub(crate) fn serialize<S: Serializer>(
             let Some(slot) = spawning_slot() else {
                 let text = format!(
                     "{what} can only be passed to a process as an argument of its start, in a message \
-                     of a queue, pipe or channel, or as an argument of a pool's task"
+                     of a queue, pipe or channel, or in an argument or result of a task"
                 );
                 because(text.clone());
                 return Err(ser::Error::custom(text));

@@ -35,7 +35,7 @@
 //! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
 //! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
 //! child a holder, and decoding in the child gives it the handle. In messages of queues, pipes and
-//! channels, and in arguments of tasks, they travel by themselves. At any other time encoding one is an
+//! channels, and in arguments and results of tasks, they travel by themselves. At any other time encoding one is an
 //! error, because nobody would keep the object alive until it is decoded.
 
 pub(crate) mod apart;

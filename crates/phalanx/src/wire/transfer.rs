@@ -7,15 +7,15 @@ use std::sync::Arc;
 use phalanx_shm::arena::AllocError;
 use phalanx_shm::family::Family;
 use phalanx_shm::frozen::Frozen;
-use phalanx_shm::passage::{self, Hold};
+use phalanx_shm::passage::Hold;
 use phalanx_shm::ring::{SHORT_MAX, Short};
 
 use super::luggage::{Luggage, Way};
 use super::outside::{self, Scope, Source, collected, with_source};
 use super::tickets::Watch;
-use super::{Codec, DecodeError, EncodeError};
+use super::{Codec, DecodeError, EncodeError, apart};
 use crate::bytes::SharedBytes;
-use crate::message::{Handed, Incoming, Outgoing, Parcel};
+use crate::message::{Handed, Incoming, Outgoing};
 
 /// Buffers that have grown beyond this are not kept.
 const KEPT: usize = 64 << 10;
@@ -235,15 +235,7 @@ fn send_copies<E>(
     holds: &[Hold],
     put: impl FnOnce(&mut Option<Outgoing<'_>>) -> Result<(), E>,
 ) -> Result<(), NotSent<E>> {
-    let mut lengths: Vec<usize> = bytes.iter().map(|part| part.len).collect();
-    if !holds.is_empty() {
-        lengths.push(passage::list_len(holds.len()));
-    }
-    let mut parcel = Parcel::new(family, frame, &lengths).map_err(NotSent::OutOfMemory)?;
-    bytes.iter().for_each(|part| parcel.push(part));
-    if !holds.is_empty() {
-        parcel.load(holds);
-    }
+    let parcel = apart::parcel(family, frame, bytes, holds).map_err(NotSent::OutOfMemory)?;
     put(&mut Some(Outgoing::Parcel(parcel))).map_err(NotSent::Refused)
 }
 
