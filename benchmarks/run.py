@@ -34,7 +34,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, metavar="N", help="exactly N repeats of every case")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="put the table into docs/measurements.md, its headlines into README.md",
+    )
     parser.add_argument("--list", action="store_true", help="list the cases and their floors")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a floor is not reached")
     parser.add_argument("--subject", default="phalanx", metavar="MODULE", help="what is judged")
@@ -44,8 +48,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats needs at least 1")
-    if options.readme and (options.only or options.quick):
-        parser.error("--readme takes the whole table at full size: leave out --only and --quick")
+    if options.publish and (options.only or options.quick):
+        parser.error("--publish takes the whole table at full size: leave out --only and --quick")
     return options
 
 
@@ -84,8 +88,9 @@ def main() -> int:
     save_json(options, outcomes, facts)
     if options.markdown:
         options.markdown.write_text(report.markdown(outcomes, facts))
-    if options.readme:
-        report.fill_readme(ROOT / "README.md", report.markdown(outcomes, facts))
+    if options.publish:
+        report.fill(ROOT / "docs" / "measurements.md", report.markdown(outcomes, facts))
+        report.fill(ROOT / "README.md", report.headlines(outcomes, facts))
     broken = any(outcome.problems for outcome in outcomes)
     missed = options.strict and not all(outcome.reached for outcome in outcomes)
     return 1 if broken or missed or len(outcomes) < len(cases) else 0

@@ -60,6 +60,15 @@ find_rust() {
         "install gcc or clang (Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc)"
 }
 
+# Sets UNSTABLE, the beginning of a command of cargo that takes unstable flags: a nightly toolchain's, or the
+# stable one's, which is told to. HOST is the target it has to be given, so that build scripts get no such flags.
+find_unstable_cargo() {
+    find_rust
+    UNSTABLE="env RUSTC_BOOTSTRAP=1 cargo"
+    ! { have rustup && rustup run nightly cargo --version; } >/dev/null 2>&1 || UNSTABLE="cargo +nightly"
+    HOST=$(rustc -vV | sed -n 's/^host: //p')
+}
+
 # Waits until no other script works on this interpreter's environment.
 lock_env() {
     mkdir -p "$ROOT/.venv"

@@ -43,7 +43,7 @@ def through_map(run: Run, function: Any) -> float:
         return run.measure(round_of, 1, verify=verify)
 
 
-@case("four 80 MB arrays through Pool.map, changed in place", unit=SECONDS, floor=Times(8))
+@case("four 80 MB arrays through Pool.map, changed in place", unit=SECONDS, floor=Times(8), headline=True)
 def changed_in_place(run: Run) -> float:
     """The worker changes its argument and returns it."""
     return through_map(run, raise_by_one)

@@ -25,7 +25,7 @@ def memory_of(run: Run) -> Iterator[Any]:
         yield library.Memory(folder, verbose=0)
 
 
-@case("hit, small argument", unit=MICROSECONDS, floor=Times(4))
+@case("Memory hit, small argument", unit=MICROSECONDS, floor=Times(4), headline=True)
 def small(run: Run) -> float:
     """The key of a number, and a small entry."""
     with memory_of(run) as memory:
@@ -40,7 +40,7 @@ def small(run: Run) -> float:
         return run.measure(round_of, run.count(CALLS), verify=verify)
 
 
-@case("hit, argument of 80 MB", unit=MILLISECONDS, floor=Times(5))
+@case("Memory hit, argument of 80 MB", unit=MILLISECONDS, floor=Times(5))
 def large_argument(run: Run) -> float:
     """The key of an array."""
     import numpy
@@ -59,7 +59,7 @@ def large_argument(run: Run) -> float:
         return run.measure(round_of, 1, verify=verify)
 
 
-@case("hit, result of 80 MB", unit=MILLISECONDS, floor=Times(0.5))
+@case("Memory hit, result of 80 MB", unit=MILLISECONDS, floor=Times(0.5))
 def large_result(run: Run) -> float:
     """To read an array, with its checksum (the rival has none)."""
     import numpy

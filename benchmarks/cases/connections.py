@@ -80,3 +80,28 @@ def shared_memory(run: Run) -> float:
             segment.unlink()
 
     return run.measure(round_of, run.count(SEGMENTS), verify=verify)
+
+
+@case("SharedMemory: create, attach, write, read, close", unit=MICROSECONDS, floor=Times(1.5))
+def shared_memory_in_use(run: Run) -> float:
+    """The same with a byte that is written by one side and read by the other: both have it mapped."""
+    kind = submodule(run, "shared_memory").SharedMemory
+
+    def round_of(count: int) -> list[Any]:
+        answers = []
+        for number in range(count):
+            made = kind(create=True, size=4096)
+            opened = kind(made.name)
+            made.buf[0] = number % 251
+            answers.append((opened, opened.buf[0]))
+            opened.close()
+            made.close()
+        return answers
+
+    def verify(answers: list[Any], count: int) -> None:
+        expected = [number % 251 for number in range(count)]
+        check([byte for _, byte in answers] == expected, "read something else than was written")
+        for segment, _ in answers:
+            segment.unlink()
+
+    return run.measure(round_of, run.count(SEGMENTS), verify=verify)

@@ -33,7 +33,7 @@ def count_under_lock(count: int, lock: Any, number: ctypes.c_long) -> None:
             number.value += 1
 
 
-@case("lock contended by 4 processes", unit=NANOSECONDS, floor=Times(2))
+@case("lock contended by 4 processes", unit=NANOSECONDS, floor=Times(2), headline=True)
 def lock(run: Run) -> float:
     """Time per locked addition, all processes together."""
     taken, number = run.mp.Lock(), shared_number()

@@ -22,7 +22,7 @@ def executor_of(run: Run) -> Executor:
     return kind(2, mp_context=run.mp.get_context("fork"))
 
 
-@case("submit and as_completed, 20,000 tiny calls", unit=MICROSECONDS, floor=Times(12))
+@case("submit and as_completed, 20,000 tiny calls", unit=MICROSECONDS, floor=Times(12), headline=True)
 def submit(run: Run) -> float:
     """A future for each call."""
     with executor_of(run) as executor:

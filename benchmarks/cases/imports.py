@@ -28,7 +28,7 @@ print(perf_counter_ns() - started)
 """
 
 
-@case("import", unit=MILLISECONDS, floor=Times(1))
+@case("import", unit=MILLISECONDS, floor=Times(1), headline=True)
 def whole_package(run: Run) -> float:
     """The library as its users import it, all submodules it stands for included."""
     library = run.mp.__name__

@@ -23,7 +23,7 @@ def manager_value(run: Run) -> float:
     return figure
 
 
-@case("Manager().dict, set and get", unit=MICROSECONDS, floor=Times(50))
+@case("Manager().dict, set and get", unit=MICROSECONDS, floor=Times(50), headline=True)
 def manager_dict(run: Run) -> float:
     """Write a key and read it."""
     with run.mp.Manager() as manager:

@@ -86,7 +86,7 @@ def pipe_one_megabyte(run: Run) -> float:
     return by_pipe(run, MEGABYTE)
 
 
-@case("Pipe round trip of 10 MB bytes", unit=MILLISECONDS, floor=Times(5))
+@case("Pipe round trip of 10 MB bytes", unit=MILLISECONDS, floor=Times(5), headline=True)
 def pipe_ten_megabytes(run: Run) -> float:
     """10 MB over a duplex pipe."""
     return by_pipe(run, 10 * MEGABYTE)

@@ -29,7 +29,7 @@ def verify(last: int, count: int) -> None:
     check(last == count - 1, f"got {last} back instead of {count - 1}")
 
 
-@case("Queue ping-pong, small message", unit=MICROSECONDS, floor=Times(3))
+@case("Queue ping-pong, small message", unit=MICROSECONDS, floor=Times(3), headline=True)
 def queue(run: Run) -> float:
     """There and back over two queues."""
     there, back = run.mp.Queue(), run.mp.Queue()

@@ -82,7 +82,9 @@ def prime_search_over(run: Run, numbers: Any, found: Any) -> float:
         return run.measure(round_of, 1, verify=verify, warm=0 if run.quick else 1)
 
 
-@case("prime search over a Queue, 100,000,000..100,020,000", unit=MILLISECONDS, floor=Times(1.8))
+@case(
+    "prime search over a Queue, 100,000,000..100,020,000", unit=MILLISECONDS, floor=Times(1.8), headline=True
+)
 def prime_search(run: Run) -> float:
     """Numbers over one queue, the primes back over another."""
     numbers, found = run.mp.Queue(), run.mp.Queue()

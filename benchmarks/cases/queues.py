@@ -1,8 +1,8 @@
 """Queues: messages a second from process to process.
 
 The producers are children that wait for the start signal, the parent takes, except where there
-are four consumers. Every message is compared with what was sent, and in order where one producer
-meets one consumer.
+are four consumers. Every message is compared with what was sent; numbers also in their order where
+one producer meets one consumer.
 """
 
 from __future__ import annotations
@@ -62,30 +62,36 @@ def numbers_one_to_one(run: Run, queue: Any) -> float:
 
 
 def payloads_one_to_one(run: Run, queue: Any, payload: object) -> float:
-    """One producer of the same payload, one consumer that compares each copy."""
+    """One producer of the same payload, one consumer that compares each copy and lets it go.
+
+    A consumer that kept them all would measure the kernel: fresh pages for 50 MB of messages cost more
+    than the messages do, whoever brings them.
+    """
     with closing(queue), Team(run, (put_same, (queue, payload))) as team:
 
-        def round_of(count: int) -> list[object]:
+        def round_of(count: int) -> int:
             team.go(count)
             get = queue.get
-            received = [get() for _ in range(count)]
+            whole = 0
+            for _ in range(count):
+                if get() == payload:
+                    whole += 1
             team.answers()
-            return received
+            return whole
 
-        def verify(received: list[object], count: int) -> None:
-            check(len(received) == count, "messages lost or doubled")
-            check(all(message == payload for message in received), "a message was changed")
+        def verify(whole: int, count: int) -> None:
+            check(whole == count, "a message was changed")
 
         return run.measure(round_of, run.count(MESSAGES), verify=verify)
 
 
-@case("Queue, 1 producer, 1 consumer: ints", unit=THOUSANDS_PER_SECOND, floor=Times(10))
+@case("Queue, 1 producer, 1 consumer: ints", unit=THOUSANDS_PER_SECOND, floor=Times(10), headline=True)
 def queue_ints(run: Run) -> float:
     """Numbers through a Queue."""
     return numbers_one_to_one(run, run.mp.Queue())
 
 
-@case("Queue, 1 producer, 1 consumer: 1 KB bytes", unit=THOUSANDS_PER_SECOND, floor=Times(8))
+@case("Queue, 1 producer, 1 consumer: 1 KB bytes", unit=THOUSANDS_PER_SECOND, floor=Times(8), headline=True)
 def queue_kilobytes(run: Run) -> float:
     """A kilobyte of bytes through a Queue."""
     return payloads_one_to_one(run, run.mp.Queue(), KILOBYTE)

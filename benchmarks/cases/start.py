@@ -43,7 +43,7 @@ def process_fork(run: Run) -> float:
     return processes(run, "fork", 100)
 
 
-@case("Process start and join, forkserver", unit=MILLISECONDS, floor=Times(4))
+@case("Process start and join, forkserver", unit=MILLISECONDS, floor=Times(4), headline=True)
 def process_forkserver(run: Run) -> float:
     """A copy of a server's interpreter."""
     return processes(run, "forkserver", 40)
@@ -55,7 +55,7 @@ def process_spawn(run: Run) -> float:
     return processes(run, "spawn", 10)
 
 
-@case("Pool(2) start, one result, close, join, fork", unit=MILLISECONDS, floor=Times(1.3))
+@case("Pool(2) start, one result, close, join, fork", unit=MILLISECONDS, floor=Times(1.3), headline=True)
 def pool_fork(run: Run) -> float:
     """Two copies of this interpreter."""
     return pools(run, "fork", 20)

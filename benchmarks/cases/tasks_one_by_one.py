@@ -24,7 +24,7 @@ def verify_any_order(results: list[int], count: int) -> None:
     check(sorted(results) == list(range(1, count + 1)), "results lost, doubled or wrong")
 
 
-@case("imap, chunksize 1, 50,000 tiny tasks", unit=MICROSECONDS, floor=Times(20))
+@case("imap, chunksize 1, 50,000 tiny tasks", unit=MICROSECONDS, floor=Times(20), headline=True)
 def imap(run: Run) -> float:
     """Results in order, one task a message as far as the caller asks."""
     with run.mp.Pool(2) as pool:
@@ -46,7 +46,7 @@ def imap_unordered(run: Run) -> float:
         return run.measure(round_of, run.count(STREAMED), verify=verify_any_order)
 
 
-@case("apply, round trip", unit=MICROSECONDS, floor=Times(5))
+@case("apply, round trip", unit=MICROSECONDS, floor=Times(5), headline=True)
 def apply(run: Run) -> float:
     """One task, wait for it, the next."""
     with run.mp.Pool(2) as pool:

@@ -52,7 +52,8 @@ class Case:
 
     ``function`` receives a :class:`~benchmarks.harness.measure.Run` and returns its figure in
     ``unit``. ``seconds`` bounds one measurement of one library: a run that takes longer is
-    recorded as hung. ``repeats`` bounds how often the pair is repeated when time allows.
+    recorded as hung. ``repeats`` bounds how often the pair is repeated when time allows. A
+    ``headline`` is one of the few rows that stand in the README.
     """
 
     identity: str
@@ -63,6 +64,7 @@ class Case:
     function: Callable[[Run], float]
     seconds: float
     repeats: int
+    headline: bool = False
 
 
 def case(
@@ -72,6 +74,7 @@ def case(
     floor: Floor,
     seconds: float = 60.0,
     repeats: int = 7,
+    headline: bool = False,
 ) -> Callable[[Callable[[Run], float]], Case]:
     """Declare the decorated function as a case.
 
@@ -90,6 +93,7 @@ def case(
             function=function,
             seconds=seconds,
             repeats=repeats,
+            headline=headline,
         )
 
     return declare

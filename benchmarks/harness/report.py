@@ -1,4 +1,4 @@
-"""Reports: the table on the terminal and in Markdown, the README's place for it, the JSON."""
+"""Reports: the table on the terminal and in Markdown, the pages' places for it, the JSON."""
 
 from __future__ import annotations
 
@@ -93,30 +93,44 @@ def terminal(outcomes: list[Outcome]) -> str:
     return "\n".join(text + notes(outcomes) + [tally(outcomes)])
 
 
-def markdown(outcomes: list[Outcome], machine: dict[str, Any]) -> str:
-    """The table in Markdown, with one line about the machine above it."""
+def table(outcomes: list[Outcome]) -> str:
+    """The rows in Markdown."""
     head = headings(outcomes[0])
     rows = ["| " + " | ".join(head) + " |"]
     rows.append("|---|" + "---:|" * (len(head) - 2) + "---|")
     rows += ["| " + " | ".join(cells(outcome)) + " |" for outcome in outcomes]
-    about = (
+    return "\n".join(rows)
+
+
+def about(machine: dict[str, Any]) -> str:
+    """Where the figures come from, and what they are."""
+    return (
         f"{machine['python']} on {machine['cores']} cores of {machine['processor']}, "
         f"{machine['kernel']}. Medians of both libraries in turns; "
         "the median and the spread are of the paired repeats."
     )
+
+
+def markdown(outcomes: list[Outcome], machine: dict[str, Any]) -> str:
+    """The whole table in Markdown, with one line about the machine above it."""
     extra = [f"- {note}" for note in notes(outcomes)]
-    parts = [about, "\n".join(rows), *(["\n".join(extra)] if extra else []), tally(outcomes) + "."]
+    parts = [about(machine), table(outcomes), *(["\n".join(extra)] if extra else []), tally(outcomes) + "."]
     return "\n\n".join(parts) + "\n"
 
 
-def fill_readme(readme: Path, text: str) -> None:
+def headlines(outcomes: list[Outcome], machine: dict[str, Any]) -> str:
+    """The few rows that say most, and how many floors the whole table reaches."""
+    chosen = [outcome for outcome in outcomes if outcome.case.headline]
+    return "\n\n".join([about(machine), table(chosen), f"In the whole table {tally(outcomes)}."]) + "\n"
+
+
+def fill(page: Path, text: str) -> None:
     """Replace what stands between the two marks; a ValueError when they are not both there."""
-    page = readme.read_text()
-    before, begin, rest = page.partition(BEGIN)
+    before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{readme} has no place for the table: it needs {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise ValueError(f"{page} has no place for the table: it needs {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
 def as_json(outcomes: list[Outcome], machine: dict[str, Any], options: dict[str, Any]) -> str:

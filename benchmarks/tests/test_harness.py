@@ -175,12 +175,12 @@ def test_a_crash_is_a_failure() -> None:
     assert found.message.startswith("ended with status -11")
 
 
-def test_the_readme_is_filled_between_its_marks(tmp_path: Path) -> None:
+def test_a_page_is_filled_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     table = report.markdown([outcome_of((30, 10), floor=Times(3))], MACHINE)
-    report.fill_readme(page, table)
-    report.fill_readme(page, table)
+    report.fill(page, table)
+    report.fill(page, table)
     filled = page.read_text()
     assert filled.startswith(f"before\n{report.BEGIN}\n")
     assert filled.endswith(f"{report.END}\nafter\n")
@@ -190,7 +190,16 @@ def test_the_readme_is_filled_between_its_marks(tmp_path: Path) -> None:
 
     page.write_text("no marks")
     with pytest.raises(ValueError, match="no place for the table"):
-        report.fill_readme(page, table)
+        report.fill(page, table)
+
+
+def test_headlines_are_chosen_rows_and_the_tally_of_all() -> None:
+    plain = outcome_of((30, 10), floor=Times(4), title="an ordinary row")
+    chosen = outcome_of((30, 10), floor=Times(3), title="a telling row", headline=True)
+    text = report.headlines([plain, chosen], MACHINE)
+    assert "| a telling row |" in text
+    assert "an ordinary row" not in text
+    assert "1 of 2 floors reached" in text
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -14,9 +14,14 @@ class Arena:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.buffer = SharedBlock(size)
+        self._block = SharedBlock(size)
 
     fd = -1  # There is no file: the memory is the engine's.
+
+    @property
+    def buffer(self) -> memoryview:
+        """A view of all of the memory."""
+        return memoryview(self._block)
 
 
 class Heap:
@@ -73,4 +78,4 @@ class BufferWrapper:
     def create_memoryview(self) -> memoryview:
         """Return a view of the bytes."""
         (arena, start, _stop), size = self._state
-        return memoryview(arena.buffer)[start : start + size]
+        return arena.buffer[start : start + size]

@@ -34,7 +34,8 @@ class SharedMemory:
     """Memory that any process of the same user can open by its name.
 
     With `create` it is made, zeroed, and `size` bytes of memory are reserved for it; without a name
-    one is chosen. Otherwise what has the name is opened. The memory stays until `unlink` is called,
+    one is chosen. Otherwise what has the name is opened. It is mapped when `buf` is first asked for,
+    which raises `OSError` if the process has no room for it. The memory stays until `unlink` is called,
     by any process; opening and closing it never removes it. What a program has made and not removed
     when all of its processes have ended, however that happened, is removed with a warning, unless
     `track` is false.
@@ -53,6 +54,7 @@ class SharedMemory:
     # What an object has whose making failed.
     _name: "str | None" = None
     _mmap: "_core.Segment | None" = None
+    #: Made when it is first asked for, and the memory is mapped then.
     _buf: memoryview | None = None
     _size = 0
     _track = True
@@ -76,7 +78,6 @@ class SharedMemory:
         self._mmap = segment
         self._name = name = segment.name
         self._size = segment.size()
-        self._buf = memoryview(segment)
         if create and track:
             resource_tracker.register(name, "shared_memory")
 
@@ -95,7 +96,11 @@ class SharedMemory:
     @property
     def buf(self) -> memoryview:
         """A view of the memory; `None` once it is closed."""
-        return self._buf  # type: ignore[return-value]
+        buf = self._buf
+        if buf is None and self._mmap is not None:
+            # Of threads that come here at once, all get the first one's.
+            buf = vars(self).setdefault("_buf", memoryview(self._mmap))
+        return buf  # type: ignore[return-value]
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from _weakref import ref
 from time import monotonic
 
 from . import process
+from ._core import read_nothing
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -363,7 +364,9 @@ def close_all_fds_except(fds: "Iterable[int]") -> None:
     """Close all descriptors but the given ones."""
     last = -1
     for fd in [*sorted(fds), MAXFD]:
-        os.closerange(last + 1, fd)
+        # Some versions of Python take an empty range at zero for all descriptors.
+        if last + 1 < fd:
+            os.closerange(last + 1, fd)
         last = fd
 
 
@@ -378,6 +381,15 @@ def spawnv_passfds(path: bytes | str, args: "Iterable[bytes | str]", passfds: "I
     from ._core import spawnv_passfds
 
     return spawnv_passfds(os.fsencode(path), [os.fsencode(arg) for arg in args], sorted(passfds))
+
+
+def _log_levels(are_wanted):
+    """Return the levels that loggers have at present, for workers whose records are to come here."""
+    if not are_wanted:
+        return None
+    from . import _logs
+
+    return _logs.levels()
 
 
 _empty_stdin = None
@@ -404,9 +416,7 @@ def _close_stdin():
         return
     if _empty_stdin is not None and stdin is sys.__stdin__:
         try:
-            fd = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(fd, 0)
-            os.close(fd)
+            read_nothing()
         except OSError:
             return
         sys.stdin = _empty_stdin

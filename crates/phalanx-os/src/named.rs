@@ -1,4 +1,7 @@
 //! Shared memory with a name: `shm_open(3)`. It stays until it is unlinked, whoever ends.
+//!
+//! To map memory and to unmap it costs as much as all the rest of opening and closing it, and many who
+//! hold memory only make it and hand its name on. So it is mapped when its address is first asked for.
 
 #![allow(unsafe_code)]
 
@@ -6,6 +9,7 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use rustix::fs::{FallocateFlags, Mode, fallocate, fstat, ftruncate};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -19,19 +23,14 @@ pub struct Identity {
     file: u64,
 }
 
-/// A mapping of shared memory that has a name.
+/// Shared memory that has a name, mapped when it is first looked at.
 #[derive(Debug)]
 pub struct NamedRegion {
-    base: *mut u8,
+    /// Null until it is mapped.
+    base: AtomicPtr<u8>,
     len: usize,
     fd: OwnedFd,
 }
-
-// SAFETY: plain memory that other processes write to as they like; who reads it has to expect that.
-// A dead process changes nothing.
-unsafe impl Send for NamedRegion {}
-// SAFETY: as above.
-unsafe impl Sync for NamedRegion {}
 
 impl NamedRegion {
     /// Makes `len` zeroed bytes under a name that nobody has, for the own user only.
@@ -44,11 +43,13 @@ impl NamedRegion {
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
         let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
         let fd = shm::open(name, flags, Mode::RUSR | Mode::WUSR)?;
-        let made = reserve(&fd, len).and_then(|()| Self::map(fd, len));
-        if made.is_err() {
-            let _ = unlink(name);
+        match reserve(&fd, len) {
+            Ok(()) => Ok(Self { base: AtomicPtr::new(ptr::null_mut()), len, fd }),
+            Err(e) => {
+                let _ = unlink(name);
+                Err(e)
+            }
         }
-        made
     }
 
     /// Opens what has the name.
@@ -58,23 +59,38 @@ impl NamedRegion {
     pub fn open(name: &str) -> io::Result<Self> {
         let fd = shm::open(name, shm::OFlags::RDWR, Mode::empty())?;
         let len = usize::try_from(fstat(&fd)?.st_size).unwrap_or(0);
-        Self::map(fd, len)
-    }
-
-    fn map(fd: OwnedFd, len: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let base = unsafe {
-            let protection = ProtFlags::READ | ProtFlags::WRITE;
-            mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &fd, 0)?
-        };
-        Ok(Self { base: base.cast(), len, fd })
+        if len == 0 {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        Ok(Self { base: AtomicPtr::new(ptr::null_mut()), len, fd })
     }
 
     /// The first byte. The bytes may be read and written, by other processes at any time too, as long
     /// as the region lives.
-    #[must_use]
-    pub const fn base(&self) -> *mut u8 {
-        self.base
+    ///
+    /// # Errors
+    /// `OutOfMemory`, or the kernel's refusal, when the memory is not mapped yet and cannot be.
+    pub fn base(&self) -> io::Result<*mut u8> {
+        // Acquire: with the release below, so that whoever sees the address finds the memory mapped.
+        let known = self.base.load(Ordering::Acquire);
+        if !known.is_null() {
+            return Ok(known);
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice. Other processes write to it as they
+        // like, and one that dies changes nothing.
+        let made: *mut u8 = unsafe {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            mmap(ptr::null_mut(), self.len, protection, MapFlags::SHARED, &self.fd, 0)?.cast()
+        };
+        let none = ptr::null_mut();
+        match self.base.compare_exchange(none, made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(made),
+            Err(earlier) => {
+                // SAFETY: mapped above, and its address is known to nobody.
+                let _ = unsafe { munmap(made.cast::<c_void>(), self.len) };
+                Ok(earlier)
+            }
+        }
     }
 
     /// The number of bytes.
@@ -98,8 +114,11 @@ impl NamedRegion {
 
 impl Drop for NamedRegion {
     fn drop(&mut self) {
-        // SAFETY: mapped by `map`, and nobody may use the bytes any more.
-        let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
+        let base = *self.base.get_mut();
+        if !base.is_null() {
+            // SAFETY: mapped by `base`, and nobody may use the bytes any more.
+            let _ = unsafe { munmap(base.cast::<c_void>(), self.len) };
+        }
     }
 }
 
@@ -149,14 +168,49 @@ mod tests {
         assert_eq!((one.len(), other.len()), (100, 100));
         // SAFETY: inside both regions, which live, and nobody else knows the name.
         unsafe {
-            *one.base().add(99) = 7;
-            assert_eq!((*other.base(), *other.base().add(99)), (0, 7));
+            *one.base()?.add(99) = 7;
+            assert_eq!((*other.base()?, *other.base()?.add(99)), (0, 7));
         }
         let again = NamedRegion::create(&name, 1).map(drop).map_err(|e| e.kind());
         assert_eq!(again, Err(io::ErrorKind::AlreadyExists));
         unlink(&name)?;
         let gone = NamedRegion::open(&name).map(drop).map_err(|e| e.kind());
         assert_eq!(gone, Err(io::ErrorKind::NotFound));
+        Ok(())
+    }
+
+    #[test]
+    fn it_is_mapped_once_when_it_is_looked_at() -> io::Result<()> {
+        let name = name("lazy");
+        let region = NamedRegion::create(&name, 8192)?;
+        unlink(&name)?;
+        let mapped = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+            maps.lines().filter(|line| line.contains(name.as_str())).count()
+        };
+        assert_eq!(mapped(), 0);
+        let bases: Vec<_> = std::thread::scope(|scope| {
+            let looking: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| region.base().map(|base| base.addr()).map_err(|e| e.kind())))
+                .collect();
+            looking.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        let expected = region.base()?.addr();
+        assert!(bases.iter().all(|base| matches!(base, Ok(Ok(base)) if *base == expected)), "{bases:?}");
+        assert_eq!(mapped(), 1);
+        drop(region);
+        assert_eq!(mapped(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_file_is_no_memory() -> io::Result<()> {
+        let name = name("empty");
+        let made = NamedRegion::create(&name, 1)?;
+        ftruncate(made.fd(), 0)?;
+        let opened = NamedRegion::open(&name).map(drop).map_err(|e| e.kind());
+        unlink(&name)?;
+        assert_eq!(opened, Err(io::ErrorKind::InvalidInput));
         Ok(())
     }
 

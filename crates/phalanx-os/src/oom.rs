@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::per_process::PerProcess;
 
 /// Where the kernel counts for this process: a file and the word that comes before the number.
 type Counter = (PathBuf, &'static str);
 
-static COUNTER: OnceLock<Option<Counter>> = OnceLock::new();
+static COUNTER: PerProcess<Option<Counter>> = PerProcess::new();
 /// 1 + the kills that were there at first or that some death has been put down to; 0: nobody has looked.
 static KNOWN: AtomicU64 = AtomicU64::new(0);
 
@@ -38,7 +39,7 @@ pub fn has_killed() -> Option<bool> {
 #[must_use]
 pub fn kills() -> Option<u64> {
     let find = || counter(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup"));
-    let (file, word) = COUNTER.get_or_init(find).as_ref()?;
+    let (file, word) = COUNTER.get_or_make(find).as_ref()?;
     read(file, word)
 }
 

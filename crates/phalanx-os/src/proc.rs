@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+
+use crate::per_process::PerProcess;
 
 /// The start time of a process, in clock ticks since boot: with the pid it names a process
 /// uniquely, although pids are used again. `None` if there is no such process.
@@ -47,14 +48,14 @@ fn parse_field(stat: &[u8], number: usize) -> Option<u64> {
 #[must_use]
 pub fn memory_available() -> Option<u64> {
     let machine = meminfo("MemAvailable:");
-    let rooms = LIMITED.get_or_init(|| {
+    let rooms = LIMITED.get_or_make(|| {
         let groups = memory_groups().into_iter();
         groups.filter(|group| group.limit().is_some()).collect()
     });
     rooms.iter().filter_map(Group::room).chain(machine).min()
 }
 
-static LIMITED: OnceLock<Vec<Group>> = OnceLock::new();
+static LIMITED: PerProcess<Vec<Group>> = PerProcess::new();
 
 /// A memory control group: the folder with its files, and their names.
 struct Group {

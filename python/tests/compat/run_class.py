@@ -13,6 +13,7 @@ import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
 import unittest
 from pathlib import Path
@@ -109,6 +110,8 @@ def main():
     suite_name, *names = sys.argv[1:]
     os.set_inheritable(REPORT, False)
     faulthandler.enable()
+    # A shell lets what it starts in the background ignore it; the tests send it to their processes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("PHALANX_COMPAT_IMPL") != "multiprocessing":
         import phalanx
 

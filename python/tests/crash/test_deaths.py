@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -193,26 +194,50 @@ def tell_and_go_on():
     return os.getpid()
 
 
-# --- what only an executor offers -----------------------------------------------------------------
+# --- time limits and retries ----------------------------------------------------------------------
 
 
-def test_a_time_limit_ends_the_task_of_a_stopped_worker(default_ctx):
-    with mp.ProcessPoolExecutor(2, default_ctx) as executor:
-        with pytest.raises(TimeoutError):
-            executor.options(timeout=0.2).submit(stop_myself).result(60)
-        assert executor.submit(targets.square, 3).result(60) == 9
+@contextlib.contextmanager
+def on_terms(kind, context, **terms):
+    """Gives a function that runs one call with these options, and fails as the call does."""
+    if kind == "executor":
+        with mp.ProcessPoolExecutor(2, context) as executor:
+            yield lambda function, *args: executor.options(**terms).submit(function, *args).result(60)
+    elif kind == "Pool":
+        with context.Pool(2) as pool:
+            yield lambda function, *args: pool.options(**terms).apply(function, args)
+        pool.join()
+    else:
+        from phalanx import _crews
+
+        def call(function, *args):
+            return mp.Parallel(2).options(**terms)([mp.delayed(function)(*args)])[0]
+
+        yield call
+        _crews.end_all()
+
+
+any_kind = pytest.mark.parametrize("kind", ["executor", "Pool", "Parallel"])
+
+
+@any_kind
+def test_a_time_limit_ends_the_task_of_a_stopped_worker(default_ctx, kind):
+    with on_terms(kind, default_ctx, timeout=0.5) as call:
+        with pytest.raises(mp.futures.TaskTimeoutError):
+            call(stop_myself)
+        assert call(targets.square, 3) == 9
 
 
 def stop_myself():
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def test_retried_where_that_was_asked_for(default_ctx, tmp_path):
-    with mp.ProcessPoolExecutor(2, default_ctx) as executor:
-        again = executor.options(retries=1)
-        assert again.submit(die_the_first_time, tmp_path / "first").result(60) == "done"
-        with pytest.raises(mp.WorkerDiedError):
-            executor.submit(die_the_first_time, tmp_path / "second").result(60)
+@any_kind
+def test_retried_where_that_was_asked_for(default_ctx, tmp_path, kind):
+    with on_terms(kind, default_ctx, retries=1) as call:
+        assert call(die_the_first_time, tmp_path / "first") == "done"
+    with on_terms(kind, default_ctx) as call, pytest.raises(mp.WorkerDiedError):
+        call(die_the_first_time, tmp_path / "second")
 
 
 def die_the_first_time(path):
@@ -222,12 +247,13 @@ def die_the_first_time(path):
     return "done"
 
 
-def test_what_killed_two_workers_is_not_tried_again(default_ctx, tmp_path):
-    with mp.ProcessPoolExecutor(2, default_ctx) as executor:
+@any_kind
+def test_what_killed_two_workers_is_not_tried_again(default_ctx, tmp_path, kind):
+    with on_terms(kind, default_ctx, retries=100) as call:
         with pytest.raises(mp.WorkerDiedError):
-            executor.options(retries=100).submit(note_and_die, tmp_path / "tries").result(60)
+            call(note_and_die, tmp_path / "tries")
         assert (tmp_path / "tries").read_text() == "xx"
-        assert executor.submit(targets.square, 3).result(60) == 9
+        assert call(targets.square, 3) == 9
 
 
 def note_and_die(path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import re
 import sys
+import textwrap
 import threading
 
 import pytest
@@ -42,7 +45,7 @@ def busy():
     threads = [threading.Thread(target=work, args=(step,)) for step in steps]
     for thread in threads:
         thread.start()
-    yield queue, lock, value
+    yield queue, lock, value, here, there
     over.set()
     for thread in threads:
         thread.join()
@@ -53,7 +56,7 @@ def busy():
         connection.close()
 
 
-def use_everything(results, lock, value):
+def use_everything(results, queue, lock, value, here, there):
     """In the child: what its parent's threads were using, and new things."""
     try:
         lock.acquire()
@@ -61,6 +64,10 @@ def use_everything(results, lock, value):
         pass
     value.value += 1
     lock.release()
+    queue.put(b"x" * 20_000)
+    queue.get()
+    here.send(b"y" * 20_000)
+    there.recv()
     own = mp.Queue()
     own.put(b"z" * 20_000)
     own.get()
@@ -70,11 +77,10 @@ def use_everything(results, lock, value):
 
 
 def test_children_of_a_busy_process(busy):
-    _, lock, value = busy
     context = mp.get_context("fork")
     results = context.SimpleQueue()
     for _ in range(25):
-        process = context.Process(target=use_everything, args=(results, lock, value))
+        process = context.Process(target=use_everything, args=(results, *busy))
         process.start()
         assert results.get() == "done"
         process.join()
@@ -114,7 +120,6 @@ def test_the_default_is_safe_beside_threads(tmp_path):
             return number
 
         if __name__ == "__main__":
-            # A file of Python's own would not do: its buffer's lock stays locked in a forked child.
             logging.basicConfig(handlers=[Quiet()])
             threads = [threading.Thread(target=log) for _ in range(4)]
             for thread in threads:
@@ -127,6 +132,248 @@ def test_the_default_is_safe_beside_threads(tmp_path):
                 process = mp.Process(target=work, args=(1,))
                 process.start()
                 process.join()
+            over.set()
+            print("done")
+        """,
+        options=("-W", "ignore"),
+    )
+    assert done.stdout == "done\n"
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+def test_a_log_file_that_another_thread_is_writing(tmp_path):
+    """The thread is inside the file's lock when the child is forked, which logs to the same file."""
+    done = run_script(
+        tmp_path,
+        """
+        import logging, os, threading
+        import LIBRARY as mp
+
+        log = logging.getLogger("x")
+
+        if __name__ == "__main__":
+            here, there = os.pipe()
+            log.addHandler(logging.StreamHandler(os.fdopen(there, "w")))
+            thread = threading.Thread(target=log.warning, args=("x" * 300_000,))
+            thread.start()
+            read = os.read(here, 1)
+            # The pipe is full now, and stays so until the child is there.
+            process = mp.get_context("fork").Process(target=log.warning, args=("from the child",))
+            process.start()
+            while read.count(b"x") < 300_000 or b"child" not in read:
+                read += os.read(here, 65536)
+            thread.join()
+            process.join()
+            os.set_blocking(here, False)
+            try:
+                read += os.read(here, 65536)
+            except BlockingIOError:
+                pass
+            print(process.exitcode, read.count(b"x"), read.count(b"from the child"))
+        """,
+        options=("-W", "ignore"),
+    )
+    assert done.stdout == "0 300000 1\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_threads_that_print_all_the_time(tmp_path, stream):
+    """No child waits for the stream's lock, and none writes what the threads had written."""
+    done = run_script(
+        tmp_path,
+        """
+        import sys, threading
+        import LIBRARY as mp
+
+        over = threading.Event()
+        stream = getattr(sys, sys.argv[1])
+
+        def write(name):
+            number = 0
+            while not over.is_set():
+                # Single bytes to begin with: they stay in the buffer when a fork comes.
+                for piece in (name, ":", str(number), ":", "x" * 3000, "\\n"):
+                    stream.write(piece)
+                number += 1
+
+        def write_once(name):
+            stream.write(f"{name}:0:{'x' * 3000}\\n")
+
+        if __name__ == "__main__":
+            sys.setswitchinterval(0.0005)
+            threads = [threading.Thread(target=write, args=("A",))]
+            for thread in threads:
+                thread.start()
+            for number in range(100):
+                process = mp.get_context("fork").Process(target=write_once, args=(f"child{number}",))
+                process.start()
+                process.join()
+                assert process.exitcode == 0
+            over.set()
+        """,
+        stream,
+        options=("-W", "ignore"),
+    )
+    said = getattr(done, stream)
+    counts = collections.Counter(part[0] for part in NUMBERED.findall(said))
+    assert all(counts[f"child{number}"] == 1 for number in range(100))
+    numbers = [int(part[1]) for part in NUMBERED.findall(said) if part[0] == "A"]
+    assert sorted(numbers) == list(range(len(numbers)))
+
+
+NUMBERED = re.compile(r"(A|child\d+):(\d+):")
+
+# --- imports --------------------------------------------------------------------------------------
+
+IMPORTING = """
+    import os, signal, sys, threading, time
+    import LIBRARY as mp
+
+    over = threading.Event()
+    started = threading.Event()
+
+    def work():
+        import MODULE
+        assert MODULE.complete
+        print("imported", flush=True)
+
+    def load():
+        import MODULE
+
+    def start():
+        process = mp.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+        print(process.exitcode, flush=True)
+"""
+
+
+def run_importing(tmp_path, module, main):
+    (tmp_path / "imported_here.py").write_text(textwrap.dedent(module))
+    source = textwrap.dedent(IMPORTING) + textwrap.dedent(main)
+    return run_script(tmp_path, source.replace("MODULE", "imported_here"), options=("-W", "ignore"))
+
+
+def test_a_module_that_another_thread_is_importing(tmp_path):
+    """The fork comes when the module is complete: the child has it as the parent does."""
+    done = run_importing(
+        tmp_path,
+        """
+        import __main__, os, time
+        __main__.started.set()
+        time.sleep(0.3)
+        made_by = os.getpid()
+        complete = True
+        """,
+        """
+        def work():
+            import MODULE
+            print(MODULE.complete and MODULE.made_by == os.getppid(), flush=True)
+
+        if __name__ == "__main__":
+            thread = threading.Thread(target=load)
+            thread.start()
+            started.wait()
+            start()
+            thread.join()
+        """,
+    )
+    assert done.stdout == "True\n0\n"
+
+
+def test_an_import_that_takes_too_long(tmp_path):
+    """After some seconds the fork comes nevertheless, and the child imports the module itself."""
+    done = run_importing(
+        tmp_path,
+        """
+        import __main__, os
+        made_by = os.getpid()
+        __main__.started.set()
+        if made_by == __main__.parent:
+            __main__.over.wait()
+        complete = True
+        """,
+        """
+        parent = os.getpid()
+
+        if __name__ == "__main__":
+            thread = threading.Thread(target=load)
+            thread.start()
+            started.wait()
+            start()
+            for _ in range(10):  # these do not wait any more
+                start()
+            over.set()
+            thread.join()
+            start()
+        """,
+    )
+    assert done.stdout == "imported\n0\n" * 12
+
+
+def test_the_wait_for_an_import_is_interrupted(tmp_path):
+    done = run_importing(
+        tmp_path,
+        """
+        import __main__
+        __main__.started.set()
+        __main__.over.wait()
+        """,
+        """
+        if __name__ == "__main__":
+            thread = threading.Thread(target=load)
+            thread.start()
+            started.wait()
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            try:
+                start()
+            except KeyboardInterrupt:
+                print("interrupted", len(mp.active_children()))
+            over.set()
+            thread.join()
+        """,
+    )
+    assert done.stdout == "interrupted 0\n"
+
+
+def test_threads_that_import_all_the_time(tmp_path):
+    """Whatever moment the fork comes at, the child can import what the threads import."""
+    for number in range(400):
+        (tmp_path / f"many{number}.py").write_text("import json, os\ncomplete = True\n")
+    done = run_script(
+        tmp_path,
+        """
+        import importlib, sys, threading
+        import LIBRARY as mp
+
+        over = threading.Event()
+
+        def load(first):
+            while not over.is_set():
+                for number in range(first, 400, 3):
+                    importlib.import_module(f"many{number}")
+                    if over.is_set():
+                        return
+                for number in range(first, 400, 3):
+                    del sys.modules[f"many{number}"]
+
+        def work():
+            for number in range(400):
+                assert importlib.import_module(f"many{number}").complete
+
+        if __name__ == "__main__":
+            sys.setswitchinterval(0.0005)
+            threads = [threading.Thread(target=load, args=(first,)) for first in range(3)]
+            for thread in threads:
+                thread.start()
+            for _ in range(40):
+                process = mp.get_context("fork").Process(target=work)
+                process.start()
+                process.join()
+                assert process.exitcode == 0
             over.set()
             print("done")
         """,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 
 import pytest
 import targets
-from support import mp, phalanx_only
+from support import mp, phalanx_only, wait_until
 
 pytestmark = phalanx_only
 
@@ -289,3 +290,87 @@ def test_a_dead_party_does_not_hold_the_barrier_for_ever(default_ctx):
     barrier.reset()
     assert not barrier.broken
     results.close()
+
+
+# --- at any moment --------------------------------------------------------------------------------
+
+
+def notify_for_ever(condition, steps):
+    while True:
+        try:
+            with condition:
+                condition.notify()
+                condition.notify_all()
+                condition.wait(0.0001)
+        except mp.OwnerDiedError:
+            pass
+        steps.value += 1
+
+
+def set_for_ever(event, steps):
+    while True:
+        event.set()
+        event.wait(0.001)  # another may have cleared it, and died
+        event.clear()
+        steps.value += 1
+
+
+def meet_for_ever(barrier, steps):
+    while True:
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            barrier.reset()
+        steps.value += 1
+
+
+def change_for_ever(value, steps):
+    while True:
+        try:
+            with value.get_lock():
+                value.value += 1
+        except mp.OwnerDiedError:
+            pass
+        steps.value += 1
+
+
+def use_and_return_for_ever(semaphore, steps):
+    while True:
+        try:
+            with semaphore:
+                pass
+        except mp.OwnerDiedError:
+            pass
+        steps.value += 1
+
+
+USES = {
+    "Condition": (notify_for_ever, lambda context: context.Condition()),
+    "Event": (set_for_ever, lambda context: context.Event()),
+    "Barrier": (meet_for_ever, lambda context: context.Barrier(1)),
+    "Value": (change_for_ever, lambda context: context.Value("q", 0)),
+    "Semaphore": (use_and_return_for_ever, lambda context: context.Semaphore(2)),
+    "BoundedSemaphore": (use_and_return_for_ever, lambda context: context.BoundedSemaphore(2)),
+}
+
+
+@pytest.mark.parametrize("kind", USES)
+def test_killed_at_any_moment(default_ctx, kind, seed):
+    """Holding, notifying, waking, on the way in or out: those who come after go on."""
+    choose = random.Random(seed)
+    use, make = USES[kind]
+    thing = make(default_ctx)
+    for _ in range(12):
+        steps = [default_ctx.RawValue("q", 0) for _ in range(3)]
+        users = [default_ctx.Process(target=use, args=(thing, count)) for count in steps]
+        for process in users:
+            process.start()
+        survivor, doomed = users[0], users[1:]
+        for process in doomed:
+            process.join(choose.uniform(0, 0.01))
+            process.kill()
+            process.join()
+        seen = steps[0].value
+        wait_until(lambda: steps[0].value > seen + 20, "the survivor goes on")
+        survivor.kill()
+        survivor.join()

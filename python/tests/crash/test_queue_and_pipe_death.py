@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue as standard_queue
 import random
+import signal
 import threading
 
 import pytest
 import targets
-from support import phalanx_only
+from support import phalanx_only, wait_until
 
 pytestmark = phalanx_only
 
@@ -304,3 +305,69 @@ def put_and_count(queue, put, tag, sizes):
         queue.put((tag, number, bytes([number % 7]) * sizes[number % len(sizes)]))
         put[tag] = number + 1
         number += 1
+
+
+@pytest.mark.parametrize("largest", [20 << 20, pytest.param(200 << 20, marks=pytest.mark.slow)])
+def test_killed_readers_among_items_of_all_sizes(default_ctx, largest):
+    """While two write, one reader after another dies: each takes one item with it at most, the rest
+    arrives once, whole, in order for each producer."""
+    queue, rounds = default_ctx.Queue(10), 6
+    sizes = [*SIZES, largest]
+    put = default_ctx.RawArray("q", 2)
+    over = default_ctx.Event()
+    writers = [
+        default_ctx.Process(target=put_until, args=(queue, put, tag, sizes, over)) for tag in range(2)
+    ]
+    for process in writers:
+        process.start()
+    logs = [default_ctx.RawArray("q", 2 * 100_000) for _ in range(rounds)]
+    for log in logs:
+        reader = default_ctx.Process(target=take_and_log, args=(queue, log, sizes))
+        reader.start()
+        wait_until(lambda log=log: log[0] >= 12, "it has taken some")
+        reader.kill()
+        reader.join()
+        assert reader.exitcode == -signal.SIGKILL
+    over.set()
+    mine = default_ctx.RawArray("q", 2 * 100_000)
+    thread = threading.Thread(target=take_and_log, args=(queue, mine, sizes, 2))
+    thread.start()
+    for process in writers:
+        process.join()
+        assert process.exitcode == 0
+    thread.join()
+    taken = [entries(log) for log in [*logs, mine]]
+    for tag in range(2):
+        numbers = [number for log in taken for of, number in log if of == tag]
+        assert numbers == sorted(set(numbers))
+        assert set(numbers) <= set(range(put[tag]))
+    assert sum(put) - sum(map(len, taken)) <= rounds
+    queue.close()
+
+
+def put_until(queue, put, tag, sizes, over):
+    number = 0
+    while not over.is_set():
+        queue.put((tag, number, bytes([number % 7]) * sizes[number % len(sizes)]))
+        number += 1
+        put[tag] = number
+    queue.put(None)
+
+
+def take_and_log(queue, log, sizes, ends=1):
+    """Takes until so many producers have ended; `log` is a count, and then what was taken."""
+    while ends:
+        item = queue.get()
+        if item is None:
+            ends -= 1
+            continue
+        tag, number, body = item
+        if body != bytes([number % 7]) * sizes[number % len(sizes)]:
+            raise AssertionError(f"item {number} of {tag} is damaged")
+        log[1 + log[0]] = 2 * number + tag
+        log[0] += 1
+
+
+def entries(log):
+    """Pairs of a producer and a number."""
+    return [(entry % 2, entry // 2) for entry in log[1 : 1 + log[0]]]

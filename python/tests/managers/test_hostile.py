@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support import phalanx_only, submodule
+from support import mp, phalanx_only, run_script, submodule
 
 managers = submodule("managers")
 connection = submodule("connection")
@@ -98,6 +98,63 @@ def test_those_who_say_nothing_or_half_delay_nobody(manager, stranger):
         line.sendall(b"\0\0")
     for _ in range(5):
         assert is_served(manager)
+
+
+@pytest.mark.parametrize("key", [b"another", b"", KEY + b"x", KEY[:-1]])
+def test_a_wrong_key(manager, key):
+    client = managers.SyncManager(manager.address, key)
+    with pytest.raises(mp.AuthenticationError) as caught:
+        client.connect()
+    assert KEY.decode() not in str(caught.value)
+    assert is_served(manager)
+
+
+@phalanx_only
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_keys_are_in_no_command_line_log_or_environment(tmp_path, method):
+    key = "a-key-that-is-looked-for"
+    done = run_script(
+        tmp_path,
+        f"""
+        import glob
+        import logging
+        import LIBRARY as mp
+        from LIBRARY.managers import SyncManager
+
+        def seen():
+            places = glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ")
+            for place in places:
+                try:
+                    with open(place, "rb") as file:
+                        if KEY in file.read():
+                            yield place
+                except OSError:
+                    pass
+
+        KEY = b"{key[:5]}" + b"{key[5:]}"
+
+        if __name__ == "__main__":
+            logger = mp.log_to_stderr(1)
+            mp.current_process().authkey = KEY
+            ctx = mp.get_context("{method}")
+            with SyncManager(authkey=KEY, ctx=ctx) as manager:
+                child = ctx.Process(target=print, args=("child",))
+                child.start()
+                proxy = manager.list([1])
+                print(list(seen()), repr(manager), repr(proxy), repr(child), repr(mp.current_process()))
+                child.join()
+                try:
+                    SyncManager(manager.address, b"wrong").connect()
+                except mp.AuthenticationError as error:
+                    print(error)
+                try:
+                    manager.nothing()
+                except Exception as error:
+                    print(error)
+        """,
+    )
+    assert "[] " in done.stdout and "child" in done.stdout
+    assert key not in done.stdout + done.stderr
 
 
 def test_a_pickle_without_the_key_is_not_opened(manager, stranger, tmp_path):

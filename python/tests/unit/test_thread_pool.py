@@ -152,3 +152,41 @@ def test_dummy_connection():
         thread.join()
         client.send(1)
         assert accepted[0].recv() == 1
+
+
+@pytest.mark.parametrize(
+    "what", ["task", "initializer", pytest.param("callback", marks=pytest.mark.phalanx_only)]
+)
+def test_threads_that_are_at_work_when_the_program_ends(tmp_path, what):
+    """They are left behind, and do not disturb the end."""
+    for _ in range(3):
+        done = support.run_script(
+            tmp_path,
+            """
+            import sys
+            import threading
+            import time
+            from LIBRARY.pool import ThreadPool
+
+            begun = threading.Semaphore(0)
+
+            def go_on(*_):
+                begun.release()
+                while True:
+                    time.sleep(0.0005)
+
+            if sys.argv[1] == "initializer":
+                pool = ThreadPool(4, go_on)
+            else:
+                pool = ThreadPool(4)
+                for _ in range(4):
+                    task, callback = (go_on, None) if sys.argv[1] == "task" else (int, go_on)
+                    pool.apply_async(task, callback=callback)
+            for _ in range(4):
+                begun.acquire()
+            print("end")
+            """,
+            what,
+        )
+        assert done.stdout == "end\n"
+        assert done.stderr == ""

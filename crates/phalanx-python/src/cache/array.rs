@@ -1,7 +1,6 @@
 //! Arrays of NumPy: their bytes are digested where they are, without a copy if they are contiguous.
 
-use crate::once::MadeOnce;
-use pyo3::intern;
+use crate::once::{MadeOnce, intern};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use phalanx::cache::Digest;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCode, PyDict, PyModule, PyString, PyTuple, PyType};
@@ -12,6 +11,7 @@ use pyo3::types::{PyBytes, PyCode, PyDict, PyModule, PyString, PyTuple, PyType};
 use super::reduce;
 use super::walk::{Walk, Written, write_bytes};
 use crate::ffi::FunctionParts;
+use crate::once::{KeptTable, intern};
 
 /// How many functions and classes one definition may spread over; what is met after that counts by its name.
 const WIDEST: usize = 2000;
@@ -369,7 +369,7 @@ fn is_library(py: Python<'_>, module: &str) -> PyResult<bool> {
     if is_builtin(module) || module == "phalanx" || module.starts_with("phalanx.") {
         return Ok(true);
     }
-    let known = KNOWN.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    let known = KNOWN.table(py);
     if let Some(answer) = known.get_item(module)? {
         return answer.extract();
     }

@@ -1,8 +1,7 @@
 //! Objects that only their pickle tells the contents of: `__reduce_ex__` and what it returns.
 
-use crate::once::MadeOnce;
+use crate::once::{MadeOnce, intern};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyModule, PyString, PyTuple};

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use phalanx::cache::Digest;
 use pyo3::exceptions::{PyException, PyRecursionError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyByteArray, PyBytes, PyCode, PyDict, PyFrozenSet, PyList, PyModule, PySet, PyString, PyTuple,
@@ -18,6 +17,7 @@ use pyo3::types::{
 use super::definition::Definitions;
 use super::{array, reduce};
 use crate::ffi::{FunctionParts, Payload, View, is_shared, view};
+use crate::once::intern;
 
 /// How deep objects may be nested; each level takes some of the stack.
 const DEEPEST: usize = 1000;

@@ -15,13 +15,13 @@
 //!
 //! A text and a pickle are their length, a `u64`, and their bytes.
 use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::frame::{Reader, corrupt};
 use super::pickler;
 use crate::ffi::{str_from_utf8, utf8};
+use crate::once::intern;
 
 /// How many exceptions of one chain travel.
 const LONGEST_CHAIN: usize = 32;

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::once::MadeOnce;
+use crate::once::{MadeOnce, intern};
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use pyo3::{intern, wrap_pyfunction};
+use pyo3::wrap_pyfunction;
 
 use super::encode::{Main, OutOfBand};
 use super::frame::{OUT_OF_BAND, tag};

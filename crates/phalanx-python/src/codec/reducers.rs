@@ -6,13 +6,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
+use crate::once::KeptTable;
+
 static REDUCERS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
 /// Spares the usual case, a program that registers nothing, every look at the table.
 static ANY: AtomicBool = AtomicBool::new(false);
 
 fn table(py: Python<'_>) -> &Bound<'_, PyDict> {
-    REDUCERS.get_or_init(py, || PyDict::new(py).unbind()).bind(py)
+    REDUCERS.table(py)
 }
 
 /// Reducers that hold only while a process is being started: for what is passed on in no other way.
@@ -26,7 +28,7 @@ pub(crate) fn register_inherited(
     reduce: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = kind.py();
-    INHERITED.get_or_init(py, || PyDict::new(py).unbind()).bind(py).set_item(kind, reduce)?;
+    INHERITED.table(py).set_item(kind, reduce)?;
     ANY_INHERITED.store(true, Ordering::Relaxed);
     Ok(())
 }
@@ -43,7 +45,7 @@ thread_local! {
 #[pyo3(name = "_register_shared")]
 pub(crate) fn register_shared(kind: &Bound<'_, PyType>, reduce: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = kind.py();
-    SHARED.get_or_init(py, || PyDict::new(py).unbind()).bind(py).set_item(kind, reduce)
+    SHARED.table(py).set_item(kind, reduce)
 }
 
 /// Runs something for which the reducers of `register_shared` are in force.

@@ -8,12 +8,14 @@
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::PyClass;
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyClass, intern};
+
+use crate::once::intern;
 
 /// A class of locks whose methods can be made quick.
 pub(crate) trait QuickLock: PyClass<Frozen = True> + Sync {

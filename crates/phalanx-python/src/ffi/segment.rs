@@ -12,10 +12,10 @@ const ENOMEM: i32 = 12;
 /// Memory up to this size is reserved without giving the GIL up.
 const AT_ONCE: usize = 256 * 1024;
 
-/// A mapping of shared memory that has a name; of use until it is closed.
+/// Shared memory that has a name; of use until it is closed. The first view of it maps it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
 pub(crate) struct Segment {
-    /// The mapping, and how many views of it there are.
+    /// The memory, and how many views of it there are.
     place: Mutex<(Option<named::Segment>, usize)>,
     name: String,
     len: usize,
@@ -44,6 +44,16 @@ fn no_memory(error: &std::io::Error, name: Option<&str>, size: usize) -> PyErr {
     let text = format!(
         "there is no memory for the shared segment{which} of {size} bytes: /dev/shm or the machine \
          is full; make it smaller, or remove segments that are no longer used"
+    );
+    PyOSError::new_err((error.raw_os_error().unwrap_or(ENOMEM), text))
+}
+
+/// Says which memory could not be mapped, with the number that programs look at.
+fn not_mapped(error: &std::io::Error, segment: &Segment) -> PyErr {
+    let text = format!(
+        "the shared segment {} of {} bytes could not be mapped ({error}): close others first, or raise the \
+         limits of address space or of mappings",
+        segment.name, segment.len
     );
     PyOSError::new_err((error.raw_os_error().unwrap_or(ENOMEM), text))
 }
@@ -92,7 +102,7 @@ impl Segment {
         self.place().0.as_ref().map_or(-1, |segment| segment.fd().as_raw_fd())
     }
 
-    /// Whether the memory is no longer mapped here.
+    /// Whether the memory is no longer open here.
     #[getter]
     fn closed(&self) -> bool {
         self.place().0.is_none()
@@ -102,7 +112,7 @@ impl Segment {
     #[pyo3(signature = (*_range))]
     fn flush(&self, _range: &Bound<'_, pyo3::types::PyTuple>) {}
 
-    /// Unmap the memory. Raise `BufferError` if there still are views of it.
+    /// Close the memory. Raise `BufferError` if there still are views of it.
     fn close(&self) -> PyResult<()> {
         let mut place = self.place();
         if place.1 > 0 {
@@ -124,7 +134,7 @@ impl Segment {
         let Some(segment) = &place.0 else {
             return Err(PyValueError::new_err("the shared memory is closed"));
         };
-        let address = segment.base().cast::<c_void>();
+        let address = segment.base().map_err(|e| not_mapped(&e, slf.get()))?.cast::<c_void>();
         let len = ffi::Py_ssize_t::try_from(segment.len())
             .map_err(|_| PyMemoryError::new_err("the shared memory is too large for one buffer"))?;
         // SAFETY: `view` is CPython's to fill. It takes a reference to this object, which keeps the

@@ -5,13 +5,13 @@
 //! server object's affair.
 
 use pyo3::exceptions::{PyException, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyBytes, PyDict, PyDictItems, PyDictKeys, PyDictValues, PyList, PyTuple,
 };
 
 use crate::codec;
+use crate::once::intern;
 
 /// One connection's place at the server: what its requests are answered with.
 pub(super) struct Desk<'py> {

@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use phalanx::serve::{Stream, StreamError};
 use phalanx_shm::patience::{GaveUp, Patience};
 use pyo3::exceptions::{PyEOFError, PyOSError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -15,6 +14,7 @@ use crate::codec;
 use crate::error::os_error;
 use crate::ffi::borrow_fds;
 use crate::interrupt;
+use crate::once::intern;
 use crate::types::connection::Connection;
 
 /// A connection to a manager's server, for one thread.

@@ -11,30 +11,31 @@ pub(crate) fn call_task<'py>(
     function: &Bound<'py, PyAny>,
     task: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    match mode {
-        Mode::Each => function.call1((task,)),
-        Mode::Star | Mode::Apply => call_star(function, task),
-        Mode::ApplyKeywords | Mode::StarKeywords => call_keywords(function, task),
+    if mode == Mode::Each {
+        return function.call1((task,));
     }
+    let (args, kwds) = arguments(mode, task)?;
+    function.call(args, kwds.as_ref())
 }
 
-fn call_star<'py>(
-    function: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match args.cast::<PyTuple>() {
-        Ok(args) => function.call1(args),
-        Err(_) => {
-            let args: Vec<Bound<'py, PyAny>> = args.try_iter()?.collect::<PyResult<_>>()?;
-            function.call1(PyTuple::new(function.py(), args)?)
-        }
-    }
-}
-
-fn call_keywords<'py>(
-    function: &Bound<'py, PyAny>,
+/// What the function is called with for a task of a batch of that mode.
+pub(crate) fn arguments<'py>(
+    mode: Mode,
     task: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let (args, kwds): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = task.extract()?;
-    function.call(args, Some(&kwds))
+) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
+    let args = match mode {
+        Mode::Each => PyTuple::new(task.py(), [task])?,
+        Mode::Star | Mode::Apply => match task.cast::<PyTuple>() {
+            Ok(args) => args.clone(),
+            Err(_) => {
+                let args: Vec<Bound<'py, PyAny>> = task.try_iter()?.collect::<PyResult<_>>()?;
+                PyTuple::new(task.py(), args)?
+            }
+        },
+        Mode::ApplyKeywords | Mode::StarKeywords => {
+            let (args, kwds) = task.extract()?;
+            return Ok((args, Some(kwds)));
+        }
+    };
+    Ok((args, None))
 }

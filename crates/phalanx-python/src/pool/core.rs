@@ -7,8 +7,9 @@ use phalanx::pool::pacer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::executor::{Engine, ExecutorService, Terms};
+use super::executor::{Engine, ExecutorService};
 use super::job::{Callbacks, Job};
+use super::options::{CallOptions, breaks};
 use super::owner::{Owner, locked};
 use super::random::Seeds;
 use super::results::{ApplyResult, InProcesses, MapResult};
@@ -60,14 +61,15 @@ impl PoolCore {
 impl PoolCore {
     /// A pool with `seats` workers, each started by `start(bench)`.
     #[new]
-    #[pyo3(signature = (seats, start, seeds=None))]
+    #[pyo3(signature = (seats, start, seeds=None, on_worker_death="isolate"))]
     fn new(
         py: Python<'_>,
         seats: usize,
         start: Py<PyAny>,
         seeds: Option<Py<Seeds>>,
+        on_worker_death: &str,
     ) -> PyResult<Self> {
-        let owner = Owner::new(seats, start)?.seeded(seeds);
+        let owner = Owner::new(seats, start, breaks(on_worker_death)?)?.seeded(seeds);
         let seats = owner.seats;
         let core = Self { owner: Arc::new(owner), engine: OnceLock::new() };
         for seat in 0..seats {
@@ -167,9 +169,9 @@ impl PoolCore {
         function, iterable, chunksize=None, ordered=true, window=None, progress=None, seeds=None
     ))]
     #[allow(clippy::too_many_arguments)]
-    fn imap(
+    fn imap<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         function: &Bound<'_, PyAny>,
         iterable: &Bound<'_, PyAny>,
         chunksize: Option<usize>,
@@ -177,7 +179,7 @@ impl PoolCore {
         window: Option<usize>,
         progress: Option<Py<PyAny>>,
         seeds: Option<Py<Seeds>>,
-    ) -> PyResult<IMapIterator> {
+    ) -> PyResult<Bound<'py, IMapIterator>> {
         let callbacks = Callbacks::default();
         let owner = &self.owner;
         let job =
@@ -185,7 +187,7 @@ impl PoolCore {
         job.report_to(progress);
         let iterator = iterable.try_iter()?.unbind().into_any();
         let owner = Arc::clone(&self.owner);
-        Ok(IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window))
+        IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window).into_object(py)
     }
 
     /// The first result to arrive that `test` is true for, in a tuple; nothing if there is none. Then
@@ -203,13 +205,10 @@ impl PoolCore {
     }
 
     /// The pool for calls on terms of their own; and what a thread is to run for them, the first time.
-    #[pyo3(signature = (timeout=None, retries=0, priority=0))]
     fn on_terms(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
-        retries: u32,
-        priority: i32,
+        options: &Bound<'_, CallOptions>,
     ) -> PyResult<(TermedPool, Option<ExecutorService>)> {
         self.owner.check_running(py)?;
         let mut service = None;
@@ -218,8 +217,7 @@ impl PoolCore {
             service = Some(ExecutorService::new(Arc::clone(&engine)));
             engine
         });
-        let terms = Terms::new(timeout, retries, priority);
-        Ok((TermedPool::new(Arc::clone(engine), terms), service))
+        Ok((TermedPool::new(Arc::clone(engine), options.get().terms()), service))
     }
 
     /// No more calls.

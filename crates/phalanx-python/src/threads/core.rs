@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::hub::{Batch, Hub};
 use super::job::{Job, Shape};
 use super::stream::{LOOK_EVERY, Pace, ThreadIterator};
+use crate::ffi::call_in_thread;
 use crate::pool::{ApplyResult, Callbacks, MapResult, Mode, Pending, Progress};
 
 /// A pool of threads, as its owner holds it.
@@ -283,7 +284,7 @@ impl ThreadBench {
         // Threads leak nothing that replacing them would give back.
         let _ = max_tasks;
         let args = initargs.unwrap_or_else(|| PyTuple::empty(py));
-        if let Some(Err(error)) = initializer.map(|initializer| initializer.call1(args)) {
+        if let Some(Err(error)) = initializer.map(|begin| call_in_thread(&begin, &args, None)) {
             self.0.break_down(py, error);
             return;
         }

@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::hub::Hub;
-use crate::pool::{Callbacks, Counts, Mode, Pending, call_task};
+use crate::ffi::call_in_thread;
+use crate::pool::{Callbacks, Counts, Mode, Pending, arguments};
 
 pub(super) struct Job {
     pub(super) hub: Arc<Hub>,
@@ -113,7 +114,9 @@ impl Job {
             if self.is_cancelled() {
                 return;
             }
-            let result = call_task(self.mode, function, task.bind(py)).map(Bound::unbind);
+            let result = arguments(self.mode, task.bind(py))
+                .and_then(|(args, kwds)| call_in_thread(function, &args, kwds.as_ref()))
+                .map(Bound::unbind);
             drop(task);
             if self.shape == Shape::List && result.is_err() {
                 self.settle(py, first + index, count - index, result);
@@ -202,16 +205,12 @@ impl Job {
         };
         let outcome = outcome.map_err(|error| error.into_value(py));
         let callbacks = self.take_callbacks();
-        let (callback, argument) = match &outcome {
-            Ok(value) => (callbacks.value, value.clone_ref(py)),
-            Err(error) => (callbacks.error, error.clone_ref(py).into_any()),
+        let told = match &outcome {
+            Ok(value) => Ok(value.clone_ref(py)),
+            Err(error) => Err(error.clone_ref(py).into_any()),
         };
         self.state().outcome = Some(outcome);
-        if let Some(callback) = callback
-            && let Err(error) = callback.call1(py, (argument,))
-        {
-            error.write_unraisable(py, Some(callback.bind(py)));
-        }
+        callbacks.tell(py, told);
         self.is_done.store(true, Ordering::Release);
         self.hub.wake();
     }

@@ -2,11 +2,11 @@
 
 use phalanx::connection::{Digest, Key, MESSAGE_MAX, answer, challenge, verify};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::listener::not_believed;
+use crate::once::intern;
 
 const CHALLENGE: &[u8] = b"#CHALLENGE#";
 const WELCOME: &[u8] = b"#WELCOME#";

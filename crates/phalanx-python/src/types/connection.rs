@@ -12,7 +12,6 @@ use phalanx_shm::patience::Patience;
 use phalanx_shm::peers::SlotId;
 use phalanx_shm::ring::INLINE_MAX;
 use pyo3::exceptions::{PyEOFError, PyOSError, PyRuntimeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -21,6 +20,7 @@ use crate::codec;
 use crate::ffi::{Payload, SharedBuffer};
 use crate::interrupt;
 use crate::message::{damaged, object_of_parcel, out_of_memory, outgoing, with_scratch};
+use crate::once::intern;
 
 /// The first byte of a pipe's message: an object, encoded by the codec.
 const OBJECT: u8 = 0;

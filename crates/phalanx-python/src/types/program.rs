@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use phalanx::plain::{self, Plain, PlainError};
 use phalanx::program::{Pass, Passed, Program};
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -22,6 +21,7 @@ use super::value::SynchronizedBase;
 use crate::codec;
 use crate::error::os_error;
 use crate::ffi::SharedBlock;
+use crate::once::intern;
 
 /// Start a program, given by its path and arguments, and pass it the objects of a dictionary.
 #[pyfunction]

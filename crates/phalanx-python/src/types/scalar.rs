@@ -1,11 +1,11 @@
 //! Numbers as C stores them: between Python objects and the bits of a shared word.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
 use crate::ffi::{View, view};
+use crate::once::intern;
 
 /// A type of number, by its code in the module `array`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -206,7 +206,7 @@ pub(crate) fn serve_zygote<'py>(
     door: RawFd,
 ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyTuple>)>> {
     let door = inherit::take(door).map_err(os_error)?;
-    match zygote::serve(door, &mut || crate::ffi::fork(py)).map_err(os_error)? {
+    match zygote::serve(door, &mut || crate::fork::fork_alone(py)).map_err(os_error)? {
         zygote::Served::Done => Ok(None),
         zygote::Served::Child(born) => {
             let fds = born.fds.into_iter().map(IntoRawFd::into_raw_fd);

@@ -3,11 +3,10 @@
 //! A number is read and written without its `ctypes` object, which is made only for those who ask
 //! for it, and a lock of phalanx is taken without a call into Python.
 
-use crate::once::MadeOnce;
+use crate::once::{MadeOnce, intern};
 use phalanx::sync::{self, Acquired};
 use phalanx_shm::patience::{GaveUp, Patience};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};

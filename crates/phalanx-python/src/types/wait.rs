@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use phalanx::wait::{Source, WaitError, wait_any};
 use phalanx_shm::patience::Patience;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -13,6 +12,7 @@ use super::connection::{Channel, Connection};
 use super::queue_ends::QueueReader;
 use crate::ffi::borrow_fds;
 use crate::interrupt;
+use crate::once::intern;
 
 /// One object of the list: what is waited for in its place.
 enum Item {

@@ -11,7 +11,10 @@ use phalanx_os::{proc, random};
 /// runs out of it while it reserves kills somebody.
 const LARGE: usize = 16 << 20;
 
-/// A mapping of shared memory that has a name. Unmapped when dropped; the memory and the name stay.
+/// Shared memory that has a name. Closed when dropped; the memory and the name stay.
+///
+/// It is mapped when its [`base`](Self::base) is first asked for: who only makes memory for others, or
+/// asks how large it is, does not pay for that.
 ///
 /// Bytes that a killed process was writing are written or not, each for itself.
 #[derive(Debug)]
@@ -58,8 +61,10 @@ impl Segment {
     }
 
     /// The first byte. All may be read and written by any process at any time.
-    #[must_use]
-    pub const fn base(&self) -> *mut u8 {
+    ///
+    /// # Errors
+    /// `OutOfMemory`, or the kernel's refusal, when the memory is not mapped yet and cannot be.
+    pub fn base(&self) -> io::Result<*mut u8> {
         self.region.base()
     }
 

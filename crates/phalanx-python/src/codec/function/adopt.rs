@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 use crate::ffi::FunctionParts;
+use crate::once::KeptTable;
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
 
@@ -13,7 +14,7 @@ static ADOPTING: AtomicBool = AtomicBool::new(false);
 static ADOPTED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
 fn adopted(py: Python<'_>) -> &Bound<'_, PyDict> {
-    ADOPTED.get_or_init(py, || PyDict::new(py).unbind()).bind(py)
+    ADOPTED.table(py)
 }
 
 /// Makes this process a worker: functions of the sender's `__main__` join its own from now on.

@@ -1,7 +1,6 @@
 //! What a function of `__main__` depends on: for its fingerprint, and to see whether it changed.
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFrozenSet, PyInt, PyModule, PyString, PyTuple,
@@ -9,6 +8,7 @@ use pyo3::types::{
 };
 
 use crate::ffi::FunctionParts;
+use crate::once::intern;
 
 /// Longer strings are not looked upon as a small constant.
 const SMALL: usize = 64 * 1024;

@@ -3,7 +3,6 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyType};
 
@@ -12,6 +11,7 @@ use super::{form, known, value};
 use crate::codec::encode::Main;
 use crate::codec::pickler;
 use crate::ffi::{FunctionParts, utf8};
+use crate::once::intern;
 
 /// A callable as it is sent to workers.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 //! object and a few names. That takes microseconds to write, where importing cloudpickle alone
 //! takes a fresh process many milliseconds; so each function of `__main__` can carry its value,
 //! for the rare worker that lacks it.
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyModule, PyTuple};
 
@@ -14,6 +13,7 @@ use super::ship::main_namespace;
 use crate::codec::frame::corrupt;
 use crate::codec::pickler;
 use crate::ffi::FunctionParts;
+use crate::once::intern;
 
 /// How a global variable is described.
 const FUNCTION: u8 = 0;

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use phalanx_shm::leases::Lease;
 use phalanx_shm::sync::Deadline;
-use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::super::answer::{Answer, Piece};
 use super::super::future::FutureBase;
-use super::super::job::{Answer, Job, Piece};
+use super::super::job::Job;
 use super::super::owner::{Owner, locked};
 use super::engine::{Engine, cancelled};
 use super::manners::module;
+use crate::once::intern;
 
 /// Between asking a worker to end and killing it.
 const GRACE: Duration = Duration::from_secs(1);

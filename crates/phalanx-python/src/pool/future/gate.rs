@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::once::FoundOnce;
-use pyo3::intern;
+use crate::once::{FoundOnce, intern};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 

@@ -1,9 +1,10 @@
 //! The states of a future.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use crate::once::intern;
 
 /// How far a call has come, as its future tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! How a future comes to its outcome, and who is told.
 
 use pyo3::exceptions::{PyException, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::base::{FutureBase, base};
 use super::phase::Phase;
 use super::state::{Outcome, Settled};
 use super::waiters::tell_all;
+use crate::ffi::call_in_thread;
+use crate::once::intern;
 
 impl FutureBase {
     /// Its outcome from now on, and everybody who waits for it is told; false if its state is not one
@@ -162,7 +163,8 @@ fn unexpected(slf: &Bound<'_, FutureBase>, phase: Phase) -> PyErr {
 /// Calls a callback. Errors are logged; what is meant to end more than a callback is not held up.
 pub(super) fn call_back(slf: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
-    let Err(error) = callback.call1((slf,)) else { return Ok(()) };
+    let args = PyTuple::new(py, [slf])?;
+    let Err(error) = call_in_thread(callback, &args, None) else { return Ok(()) };
     if !error.is_instance_of::<PyException>(py) {
         return Err(error);
     }

@@ -1,8 +1,7 @@
 //! Telling those who wait for several futures: the waiters that `wait` and `as_completed` of
 //! `concurrent.futures` leave at each.
 
-use crate::once::FoundOnce;
-use pyo3::intern;
+use crate::once::{FoundOnce, intern};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyType};

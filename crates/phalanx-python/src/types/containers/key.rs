@@ -12,11 +12,11 @@
 
 use phalanx::manager::Key;
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyInt};
 
 use crate::ffi::{View, str_from_utf8, tuple_from, view};
+use crate::once::intern;
 
 const NONE: u8 = 0;
 const INT: u8 = 1;
