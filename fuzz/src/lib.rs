@@ -4,8 +4,7 @@
 //! as it was. Errors are what is expected. A panic is allowed only where the module says so, with the words
 //! by which phalanx reports damaged shared memory.
 //!
-//! `scripts/fuzz` runs all targets, with cargo-fuzz where there is a nightly toolchain, else with the plain
-//! driver in `main.rs`.
+//! `scripts/fuzz` runs all targets, with libFuzzer or with the plain driver in `main.rs`.
 
 pub mod arena_image;
 pub mod containers_image;

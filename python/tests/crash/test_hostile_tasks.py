@@ -270,6 +270,36 @@ def test_endless_inputs_are_read_a_little_ahead(default_ctx):
     pool.join()
 
 
+READERS = {
+    "imap": lambda pool, executor, items: pool.imap(targets.identity, items),
+    "imap_unordered": lambda pool, executor, items: pool.imap_unordered(targets.identity, items),
+    # Without it, the call takes all of its input before it returns, as the standard library's.
+    "Executor.map": lambda pool, executor, items: executor.map(targets.identity, items, buffersize=10),
+    "Parallel": lambda pool, executor, items: mp.Parallel(2, return_as="generator")(
+        mp.delayed(targets.identity)(item) for item in items
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*have been cancelled|.*not used:UserWarning")
+@pytest.mark.parametrize("reader", READERS)
+def test_endless_inputs_everywhere(default_ctx, reader):
+    """While the caller takes results, and while it takes none: no more is read than a window."""
+    from phalanx import _crews
+
+    read = itertools.count()
+    with default_ctx.Pool(2) as pool, mp.ProcessPoolExecutor(2, default_ctx) as executor:
+        results = READERS[reader](pool, executor, read)
+        for _ in range(50):
+            next(results)
+        time.sleep(0.3)
+        assert next(read) < 20_000
+        if hasattr(results, "close"):
+            results.close()
+    pool.join()
+    _crews.end_all()
+
+
 def shared_kibibytes():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssShmem"))

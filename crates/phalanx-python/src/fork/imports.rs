@@ -4,7 +4,6 @@
 //! afterwards. So that dictionary says what is under way. It is read without running code of Python, so
 //! nothing changes meanwhile.
 
-use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +11,12 @@ use phalanx_os::clock::Deadline;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// How long a fork waits for the imports of other threads. Most take far less; one that takes longer
+/// How long a fork waits for the imports that it finds under way. Most take far less; one that takes longer
 /// may be one that never ends, such as a server's that is run by importing it.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long it waits for those that begin meanwhile: some programs import all the time.
+const LIMIT_OF_LATER: Duration = Duration::from_secs(1);
 
 /// Imports that a fork has waited for in vain: the next one does not wait for them.
 ///
@@ -33,18 +35,24 @@ struct Import {
 pub(super) struct Imports<'py> {
     locks: Bound<'py, PyDict>,
     me: u64,
-    deadline: Cell<Deadline>,
+    found: Vec<Import>,
+    deadline: Deadline,
+    deadline_of_later: Deadline,
 }
 
 impl<'py> Imports<'py> {
     pub(super) fn of_others(py: Python<'py>) -> PyResult<Self> {
         let locks = py.import("_frozen_importlib").and_then(|m| m.getattr("_module_locks"));
-        Ok(Self {
+        let mut imports = Self {
             // An interpreter that keeps them elsewhere is left to itself.
             locks: locks.ok().and_then(|locks| locks.cast_into().ok()).unwrap_or(PyDict::new(py)),
             me: py.import("_thread")?.call_method0("get_ident")?.extract()?,
-            deadline: Cell::new(Deadline::after(LIMIT)),
-        })
+            found: Vec::new(),
+            deadline: Deadline::after(LIMIT),
+            deadline_of_later: Deadline::after(LIMIT_OF_LATER),
+        };
+        imports.found = imports.under_way();
+        Ok(imports)
     }
 
     /// Whether a fork should wait for an import, as the limit allows.
@@ -53,11 +61,18 @@ impl<'py> Imports<'py> {
         if under_way.is_empty() {
             return false;
         }
+        let now = Deadline::now();
         let mut outlasted = OUTLASTED.lock().unwrap_or_else(PoisonError::into_inner);
-        if Deadline::now() < self.deadline.get() {
-            return under_way.iter().any(|import| !outlasted.contains(import));
+        let in_time = |import: &Import| {
+            now < if self.found.contains(import) { self.deadline } else { self.deadline_of_later }
+        };
+        if under_way.iter().any(|import| in_time(import) && !outlasted.contains(import)) {
+            return true;
         }
-        *outlasted = under_way;
+        outlasted.retain(|import| under_way.contains(import));
+        if now >= self.deadline {
+            outlasted.extend(under_way.into_iter().filter(|import| self.found.contains(import)));
+        }
         false
     }
 

@@ -266,7 +266,7 @@ macro_rules! travelling {
                 cls: &Bound<'py, pyo3::types::PyType>,
                 offset: u64,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let new = cls.call_method1(pyo3::intern!(cls.py(), "__new__"), (cls,))?;
+                let new = cls.call_method1(crate::once::intern!(cls.py(), "__new__"), (cls,))?;
                 new.cast::<Self>()?.get()._attach(offset)?;
                 Ok(new)
             }
@@ -277,7 +277,7 @@ macro_rules! travelling {
                 offset: u64,
                 tag: u64,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let new = cls.call_method1(pyo3::intern!(cls.py(), "__new__"), (cls,))?;
+                let new = cls.call_method1(crate::once::intern!(cls.py(), "__new__"), (cls,))?;
                 new.cast::<Self>()?.get()._join(offset, tag)?;
                 Ok(new)
             }
