@@ -495,6 +495,9 @@ def fork() -> Child | None:
     """Fork, and return a `Child` in the parent and `None` in the child."""
 
 def parent_sentinel() -> int | None: ...
+def read_nothing() -> None:
+    """Let this process read nothing from its standard input, which its parent may be reading."""
+
 def wait_for_parent(seconds: float | None = None) -> bool: ...
 def cpu_count(physical: bool = False) -> int:
     """Return the number of processors that this process can keep busy."""
@@ -514,6 +517,9 @@ class ApplyResult(Generic[_T]):
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def ready(self) -> bool: ...
     def successful(self) -> bool: ...
+    def cancel(self, *, running: bool = False) -> bool:
+        """Cancel what has not begun, with `running` also what has; return whether anything was cancelled."""
+
     def wait(self, timeout: float | None = None) -> None: ...
     def get(self, timeout: float | None = None) -> _T:
         """Wait for the outcome and return it, or raise the exception that ended the call."""
@@ -525,6 +531,9 @@ class MapResult(Generic[_T]):
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def ready(self) -> bool: ...
     def successful(self) -> bool: ...
+    def cancel(self, *, running: bool = False) -> bool:
+        """Cancel what has not begun, with `running` also what has; return whether anything was cancelled."""
+
     def wait(self, timeout: float | None = None) -> None: ...
     def get(self, timeout: float | None = None) -> list[_T]:
         """Wait for the outcome and return it, or raise the exception that ended the call."""
@@ -671,19 +680,25 @@ class TermedPool:
         callback: Callable[[list[_T]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[_T]: ...
+    def map_and_wait(
+        self, function: Callable[..., _T], iterable: Iterable[Any], star: bool, progress: Any = None
+    ) -> list[_T]: ...
     def imap(
         self,
         function: Callable[..., _T],
         iterable: Iterable[Any],
         ordered: bool = True,
         window: int | None = None,
+        progress: Any = None,
     ) -> TermedIterator[_T]: ...
     def calls(
         self,
         calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
         ordered: bool = True,
         window: int | None = None,
+        sharing: Sharing | None = None,
         seeds: Seeds | None = None,
+        progress: Any = None,
     ) -> TermedIterator[Any]: ...
 
 @final
@@ -703,7 +718,7 @@ class ExecutorCore:
         seats: int,
         start: Callable[[WorkerBench], Any],
         on_demand: bool = False,
-        breaks: bool = False,
+        on_worker_death: str = "isolate",
         seeds: Seeds | None = None,
         wanted: int | None = None,
     ) -> Self: ...
@@ -712,9 +727,7 @@ class ExecutorCore:
         function: Callable[..., _T],
         args: tuple[Any, ...],
         kwds: dict[str, Any] | None = None,
-        timeout: float | None = None,
-        retries: int = 0,
-        priority: int = 0,
+        options: CallOptions | None = None,
     ) -> Any: ...
     def map(
         self,
@@ -730,11 +743,10 @@ class ExecutorCore:
         self,
         function: Callable[..., _T],
         calls: Iterable[tuple[Any, ...]],
+        options: CallOptions,
         buffersize: int | None = None,
-        deadline: float | None = None,
         timeout: float | None = None,
-        retries: int = 0,
-        priority: int = 0,
+        progress: Any = None,
     ) -> TermedIterator[_T]: ...
     def service(self) -> ExecutorService: ...
     def resize(self, wanted: int) -> None: ...
@@ -751,7 +763,13 @@ class ExecutorCore:
 class PoolCore:
     """A pool of worker processes, as its owner holds it."""
 
-    def __new__(cls, seats: int, start: Callable[[WorkerBench], Any], seeds: Seeds | None = None) -> Self: ...
+    def __new__(
+        cls,
+        seats: int,
+        start: Callable[[WorkerBench], Any],
+        seeds: Seeds | None = None,
+        on_worker_death: str = "isolate",
+    ) -> Self: ...
     def apply(
         self,
         function: Callable[..., _T],
@@ -794,9 +812,7 @@ class PoolCore:
         test: Callable[[_T], object],
         chunksize: int | None = None,
     ) -> tuple[_T] | None: ...
-    def on_terms(
-        self, timeout: float | None = None, retries: int = 0, priority: int = 0
-    ) -> tuple[TermedPool, ExecutorService | None]: ...
+    def on_terms(self, options: CallOptions) -> tuple[TermedPool, ExecutorService | None]: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -825,7 +841,6 @@ class WorkerBench:
     ) -> None:
         """Work until the pool closes, for `max_tasks` tasks, or for so many idle seconds."""
 
-    def line_writer(self, fd: int) -> LineWriter: ...
     def log(self, record: Any) -> None: ...
 
 @final
@@ -836,11 +851,35 @@ class LineWriter:
     def flush(self) -> None: ...
 
 @final
+class CallOptions:
+    """Options of calls: checked, and not to be changed."""
+
+    def __new__(
+        cls,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        priority: int = 0,
+        on_worker_death: str | None = None,
+    ) -> Self: ...
+    def replace(self, **changes: Any) -> CallOptions:
+        """Return the same options but for those that are given."""
+
+@final
+class SeededThreads:
+    """Runs calls in threads of one process, each with `phalanx.rng()` to itself."""
+
+    def __call__(
+        self, numbered: tuple[int, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]
+    ) -> Any: ...
+
+@final
 class Seeds:
     """A seed, and how many calls have drawn from it."""
 
     def __new__(cls, seed: SupportsIndex) -> Self: ...
     def count_call(self) -> int: ...
+    def in_threads(self) -> SeededThreads: ...
     def run(self, call: int, index: int, function: Callable[[], _T]) -> _T:
         """Call `function()` here with the random numbers of a task of a call."""
 

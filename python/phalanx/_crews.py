@@ -10,7 +10,7 @@ import threading
 import time
 import types
 
-from . import _output, context as _context, util
+from . import context as _context, util
 from ._core import PoolCore, _adopt_whole_main
 from ._inner_threads import environment, exported, forking_is_safe, limit
 
@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to im
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from ._core import CallOptions
 
 #: Seconds after which workers leave that have nothing to do.
 IDLE_SECONDS = 300.0
@@ -59,9 +61,10 @@ class Crew:
         if context.get_start_method() == "fork":
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
-        starter = _Starter(context, (nesting_level() + 1, variables, key.initializer, key.initargs))
+        args = (nesting_level() + 1, variables, key.initializer, key.initargs, key.log_levels)
+        starter = _Starter(context, args)
         with exported(variables):
-            self.core = PoolCore(key.workers, starter)
+            self.core = PoolCore(key.workers, starter, None, key.on_worker_death)
         self.end = util.Finalize(
             self, _terminate, args=(self.core, self.owner, self.threads), exitpriority=15
         )
@@ -71,9 +74,9 @@ class Crew:
         if "callbacks" not in self.threads:
             self._begin("callbacks", self.core.serve_callbacks)
 
-    def on_terms(self, timeout: "float | None", retries: int, priority: int) -> "Any":
+    def on_terms(self, options: "CallOptions") -> "Any":
         """Return what sends calls with these options."""
-        terms, service = self.core.on_terms(timeout, retries, priority)
+        terms, service = self.core.on_terms(options)
         if service is not None:
             self._begin("options", service.run)
         return terms
@@ -118,7 +121,9 @@ class Key:
         "inner_threads",
         "kind",
         "level",
+        "log_levels",
         "method",
+        "on_worker_death",
         "variables",
         "workers",
     )
@@ -132,6 +137,8 @@ class Key:
         initializer: "Callable[..., object] | None" = None,
         initargs: "tuple[Any, ...]" = (),
         idle: float = IDLE_SECONDS,
+        logs: bool = False,
+        on_worker_death: str = "isolate",
     ) -> None:
         self.kind = kind
         self.workers = workers
@@ -140,6 +147,8 @@ class Key:
         self.initializer = initializer
         self.initargs = initargs
         self.idle = idle
+        self.log_levels = util._log_levels(logs)
+        self.on_worker_death = on_worker_death
         self.level = nesting_level()
         self.variables = environment(workers, inner_threads) if kind == "processes" else {}
 
@@ -153,6 +162,8 @@ class Key:
             and self.initializer is other.initializer
             and self.initargs == other.initargs
             and self.level == other.level
+            and self.log_levels == other.log_levels
+            and self.on_worker_death == other.on_worker_death
         )
 
 
@@ -210,6 +221,7 @@ def end_all() -> None:
     """End the workers of all crews that wait for a call."""
     with _lock:
         crews, _idle[:] = list(_idle), []
+        _reaper_bell.notify()  # nothing is left to wait for
     for crew in crews:
         crew.end()
 
@@ -282,20 +294,19 @@ class _Starter:
         return process
 
 
-def _worker(bench, level, variables, initializer, initargs):
+def _worker(bench, level, variables, initializer, initargs, levels):
     """Work at a bench until the pool closes: the target of a worker process."""
-    import gc
-
     from . import _parallel_config
 
     global _process_level
-    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
-    gc.freeze()
-    _output.share(bench)
     _process_level = level
     limit(variables)
     _parallel_config.forget()
     _adopt_whole_main()
+    if levels is not None:
+        from . import _logs
+
+        _logs.forward(bench, levels)
     try:
         bench.run(initializer, tuple(initargs), None)
     except KeyboardInterrupt:

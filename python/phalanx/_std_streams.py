@@ -3,6 +3,8 @@
 import os
 import sys
 
+from ._core import read_nothing
+
 _empty_stdin = None
 
 
@@ -27,9 +29,7 @@ def _close_stdin():
         return
     if _empty_stdin is not None and stdin is sys.__stdin__:
         try:
-            fd = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(fd, 0)
-            os.close(fd)
+            read_nothing()
         except OSError:
             return
         sys.stdin = _empty_stdin

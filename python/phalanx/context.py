@@ -149,16 +149,26 @@ class BaseContext:
         *,
         seed: int | None = None,
         logs: bool = False,
+        on_worker_death: str = "isolate",
     ) -> "_pool.Pool":
         """Return a pool of worker processes.
 
         With a `seed` each task has random numbers of its own, the same in every run; with `logs=True`
-        what workers log is handled by the handlers of this process.
+        what workers log is handled by the handlers of this process; with `on_worker_death="break"` the
+        pool does not outlive the first worker that dies.
         """
         from .pool import Pool
 
-        context = self.get_context()
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=context, seed=seed, logs=logs)
+        return Pool(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context=self.get_context(),
+            seed=seed,
+            logs=logs,
+            on_worker_death=on_worker_death,
+        )
 
     def RawValue(self, typecode_or_type: "Any", *args: "Any") -> "Any":
         """Return a `ctypes` object in shared memory."""

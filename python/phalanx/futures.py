@@ -5,8 +5,6 @@ that programs subclass or catch. Everything else of `concurrent.futures` is here
 `from phalanx import futures` can stand for `from concurrent import futures`.
 """
 
-import gc
-import os
 import threading
 import weakref
 from concurrent.futures import (
@@ -23,16 +21,17 @@ from concurrent.futures import (
     as_completed as as_completed,
     wait as wait,
 )
-from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import _output, _progress, context as _context, util
-from ._core import ExecutorCore, FutureBase, Seeds
+from . import _progress, util
+from ._core import CallOptions, ExecutorCore, FutureBase, Seeds
+from ._executor_options import ExecutorOptions
+from ._executor_workers import Starter, own_context
 from .errors import TimeoutError as _PoolTimeoutError, WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, TypeVar
 
     from ._core import ExecutorService
@@ -111,36 +110,6 @@ def _check_map(chunksize, buffersize):
         raise ValueError("buffersize must be None or > 0")
 
 
-class _Options(Executor):
-    """An executor's `submit` and `map` with options for each call."""
-
-    def __init__(self, executor, options):
-        self._executor = executor
-        self._options = options
-
-    def submit(self, fn, /, *args, **kwargs):
-        return self._executor._submit(fn, args, kwargs, *self._options)
-
-    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
-        """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
-
-        Each call is a task of its own, whatever `chunksize` says; `timeout` is for all results together.
-        """
-        _check_map(chunksize, buffersize)
-        calls: Iterable[Any] = zip(*iterables, strict=False)
-        if buffersize is None:
-            calls = list(calls)
-        return self._executor._map_on_terms(fn, calls, buffersize, timeout, self._options)
-
-    def options(self, **changes):
-        timeout, retries, priority = self._options
-        known = {"timeout": timeout, "retries": retries, "priority": priority}
-        return self._executor.options(**{**known, **changes})
-
-    def shutdown(self, wait=True, *, cancel_futures=False):
-        self._executor.shutdown(wait, cancel_futures=cancel_futures)
-
-
 class ProcessPoolExecutor(Executor):
     """An executor whose calls are run by worker processes.
 
@@ -175,9 +144,7 @@ class ProcessPoolExecutor(Executor):
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if on_worker_death not in ("isolate", "break"):
-            raise ValueError(f"on_worker_death must be 'isolate' or 'break', not {on_worker_death!r}")
-        self._mp_context = _own_context(mp_context, max_tasks_per_child)
+        self._mp_context = own_context(mp_context, max_tasks_per_child)
         method = self._mp_context.get_start_method(allow_none=False)
         if max_tasks_per_child is not None:
             if not isinstance(max_tasks_per_child, int):
@@ -192,54 +159,31 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = max_workers or self._mp_context.cpu_count() or 1
         self._initializer = initializer
         self._initargs = initargs
-        self._log_levels = _log_levels() if logs else None
+        self._log_levels = util._log_levels(logs)
         self._seeds = None if seed is None else Seeds(seed)
-        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death == "break")
+        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death)
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
 
-    def _make_core(self, max_tasks, on_demand, breaks):
-        starter = _Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
-        return ExecutorCore(self._max_workers, starter, on_demand, breaks, self._seeds)
+    def _make_core(self, max_tasks, on_demand, on_worker_death):
+        starter = Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
+        return ExecutorCore(self._max_workers, starter, on_demand, on_worker_death, self._seeds)
 
     # Calls
 
     def submit(self, fn: "Callable[..., _T]", /, *args: "Any", **kwargs: "Any") -> "Future[_T]":
         """Let a worker call `fn(*args, **kwargs)`; returns a future at once."""
+        return self._submit(fn, args, kwargs)
+
+    def _submit(self, fn, args, kwargs, options=None):
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         try:
-            return self._core.submit(fn, args, kwargs)
+            return self._core.submit(fn, args, kwargs, options)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
-
-    def _submit(self, fn, args, kwargs, timeout, retries, priority):
-        if _is_exiting:
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        try:
-            return self._core.submit(fn, args, kwargs, timeout, retries, priority)
-        finally:
-            if self._executor_manager_thread is None:
-                self._serve()
-
-    def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "_Options":
-        """Return an executor that submits to this one with options for each call.
-
-        A call that runs longer than `timeout` seconds is ended with its worker, and raises
-        `TaskTimeoutError`. A call that fails is tried again up to `retries` times, unless it has
-        cost two workers. Calls of higher `priority` are begun before others that wait.
-
-        >>> with ProcessPoolExecutor(2) as executor:
-        ...     executor.options(timeout=60, retries=2).submit(pow, 2, 10).result()
-        1024
-        """
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be positive, not {timeout!r}")
-        if retries < 0:
-            raise ValueError(f"retries must not be negative, not {retries!r}")
-        return _Options(self, (timeout, retries, priority))
 
     def map(
         self,
@@ -257,30 +201,48 @@ class ProcessPoolExecutor(Executor):
         they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
         a bar of tqdm or rich.
         """
+        return self._map(fn, iterables, timeout, chunksize, buffersize, progress)
+
+    def _map(self, fn, iterables, timeout, chunksize, buffersize, progress, options=None):
         _check_map(chunksize, buffersize)
         if _is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        star = len(iterables) != 1
+        star = len(iterables) != 1 or options is not None
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
             calls = list(calls)
-        display = None
-        if progress is not False and progress is not None:
-            display = _progress.display(progress, _progress.length_of(calls))
+        display = _progress.display(progress, _progress.length_of(calls))
         try:
+            if options is not None:
+                return self._core.map_on_terms(fn, calls, options, buffersize, timeout, display)
             return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()
 
-    def _map_on_terms(self, fn, calls, buffersize, timeout, options):
-        if _is_exiting:
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        try:
-            return self._core.map_on_terms(fn, calls, buffersize, timeout, *options)
-        finally:
-            if self._executor_manager_thread is None:
-                self._serve()
+    def options(
+        self,
+        *,
+        timeout: "float | None" = None,
+        retries: int = 0,
+        priority: int = 0,
+        on_worker_death: "str | None" = None,
+    ) -> "ExecutorOptions":
+        """Return an executor that submits to this one with options for each call.
+
+        A call that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
+        second later), and raises `TaskTimeoutError`. A call that fails is tried again up to `retries`
+        times, unless it has cost two workers. Calls of higher `priority` are begun before others that
+        wait. `on_worker_death` is for these calls what that of the executor is for all.
+
+        >>> with ProcessPoolExecutor(2) as executor:
+        ...     executor.options(timeout=60, retries=2).submit(pow, 2, 10).result()
+        1024
+        """
+        options = CallOptions(
+            timeout=timeout, retries=retries, priority=priority, on_worker_death=on_worker_death
+        )
+        return ExecutorOptions(self, options)
 
     def _serve(self):
         """Start the thread that looks after the workers, if there are any."""
@@ -354,186 +316,6 @@ class ProcessPoolExecutor(Executor):
             pass
 
 
-def _own_context(context, max_tasks):
-    """Return phalanx's context for one of any library, or for none."""
-    if isinstance(context, _context.BaseContext):
-        return context
-    if context is not None:
-        return _context._default_context.get_context(context.get_start_method(allow_none=False))
-    return _context._default_context.get_context("spawn" if max_tasks is not None else None)
-
-
-def _log_levels():
-    from . import _logs
-
-    return _logs.levels()
-
-
-class _Starter:
-    """Starts worker processes for an executor, without keeping the executor alive."""
-
-    def __init__(
-        self, context, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None
-    ):
-        self.context = context
-        if initializer is not None:
-            initializer = _Initializer(initializer)
-        self.args = (initializer, initargs, max_tasks, log_levels, idle, environment)
-        self.environment = environment
-
-    def __call__(self, bench):
-        process = self.context.Process(target=_worker, args=(bench, *self.args))
-        process._is_worker = True
-        if self.environment:
-            process._environment = self.environment
-        process.start()
-        return process
-
-
-class _Initializer:
-    """Calls an initializer, and logs what it raises as the standard library does."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def __call__(self, *args):
-        try:
-            self.function(*args)
-        except BaseException:
-            LOGGER.critical("Exception in initializer:", exc_info=True)
-            raise
-
-
-def _worker(bench, initializer, initargs, max_tasks, log_levels=None, idle=None, environment=None):
-    """Work at a bench of an executor's until it closes: the target of a worker process."""
-    if environment:
-        os.environ.update(environment)
-    # What a forked worker inherited is not looked at by its collector, hence not copied for it.
-    gc.freeze()
-    _output.share(bench)
-    if log_levels is not None:
-        from . import _logs
-
-        _logs.forward(bench, log_levels)
-    try:
-        bench.run(initializer, tuple(initargs), max_tasks, idle)
-    except KeyboardInterrupt:
-        # The parent was interrupted too, and says so; one report is enough.
-        util.debug("worker interrupted")
-    except BaseException:
-        if initializer is None:
-            raise
-        os._exit(1)  # It has been logged.
-
-
-# One executor for a whole process.
-
-
-class _ReusableExecutor(ProcessPoolExecutor):
-    """An executor whose workers come with the work and leave after a while without."""
-
-    # How many workers it can be resized to; each more costs some bytes and a look now and then.
-    _LEAST_SEATS = 16
-
-    def __init__(self, max_workers, terms):
-        context, self._idle, initializer, initargs, self._environment = self._terms = terms
-        super().__init__(max_workers, context, initializer, initargs)
-
-    def _make_core(self, max_tasks, on_demand, breaks):
-        self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
-        starter = _Starter(
-            self._mp_context,
-            self._initializer,
-            self._initargs,
-            max_tasks,
-            self._log_levels,
-            self._idle,
-            self._environment,
-        )
-        return ExecutorCore(self._seats, starter, on_demand, breaks, self._seeds, self._max_workers)
-
-    def _suits(self, max_workers, terms, reuse):
-        """Whether it can go on for somebody who wants this."""
-        if reuse is False or self._is_shut_down or self._core.broken is not None:
-            return False
-        return max_workers <= self._seats and (reuse is True or _equal(terms, self._terms))
-
-    def _resize(self, max_workers):
-        if max_workers != self._max_workers:
-            self._core.resize(max_workers)
-            self._max_workers = max_workers
-
-
-def _equal(terms, others):
-    try:
-        return bool(terms == others)
-    except Exception:  # Arrays among the arguments of initializers do not say whether they are equal.
-        return False
-
-
-_reusable: "_ReusableExecutor | None" = None
-_reusable_lock = threading.Lock()
-
-
-def get_reusable_executor(
-    max_workers: "int | None" = None,
-    *,
-    context: "Any" = None,
-    timeout: "float | None" = 10,
-    kill_workers: bool = False,
-    reuse: "bool | str" = "auto",
-    initializer: "Callable[..., object] | None" = None,
-    initargs: "tuple[Any, ...]" = (),
-    env: "Mapping[str, str] | None" = None,
-) -> ProcessPoolExecutor:
-    """Return the executor that this process shares, making it when there is none.
-
-    Its workers leave after `timeout` seconds without work (`None`: never), and come back with work; a
-    call with another `max_workers` resizes it, and no task is lost by that. It is made anew when it has
-    been shut down or is broken, when `context`, `timeout`, `initializer`, `initargs` or `env` differ
-    (with `reuse=True` they are left as they were), and with `reuse=False`. The one before is shut down
-    then: this call waits until what it was given is done, or ends its workers with `kill_workers=True`.
-    `env` is added to the environment of the workers, where they are started afresh before they import
-    anything.
-
-    >>> executor = get_reusable_executor(2)
-    >>> list(executor.map(abs, [-1, -2]))
-    [1, 2]
-    >>> get_reusable_executor(2) is executor
-    True
-    """
-    global _reusable
-    if reuse not in (True, False, "auto"):
-        raise ValueError(f"reuse must be True, False or 'auto', not {reuse!r}")
-    if max_workers is not None and max_workers <= 0:
-        raise ValueError("max_workers must be greater than 0")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout must be positive or None, not {timeout!r}")
-    context = _own_context(context, None)
-    terms = (context, timeout, initializer, initargs, None if env is None else dict(env))
-    with _reusable_lock:
-        before = _reusable
-        if max_workers is None:
-            keeps = before if reuse is True else None
-            max_workers = keeps._max_workers if keeps is not None else context.cpu_count() or 1
-        if before is not None and before._suits(max_workers, terms, reuse):
-            before._resize(max_workers)
-            return before
-        executor = _reusable = _ReusableExecutor(max_workers, terms)
-    if before is not None:
-        if kill_workers and not before._is_shut_down:
-            before.kill_workers()
-        before.shutdown()
-    return executor
-
-
-def _forget_reusable():
-    global _reusable, _reusable_lock
-    _reusable, _reusable_lock = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_reusable)
-
 # The end of the program: what was submitted is done, as in the standard library.
 
 _is_exiting = False
@@ -551,4 +333,5 @@ def _finish():
 
 
 threading._register_atexit(_finish)  # type: ignore[attr-defined]
-os.register_at_fork(after_in_child=_services.clear)
+
+from ._reusable import get_reusable_executor as get_reusable_executor  # noqa: E402 - its class derives from ours

@@ -7,14 +7,13 @@ printed.
 import copy
 import functools
 import itertools
-import math
 import os
 import sys
 import time
 import warnings
 
 from . import _crews, _memory_maps, _progress
-from ._core import CallStream, Seeds, Sharing, delayed as delayed
+from ._core import CallOptions, CallStream, Seeds, Sharing, delayed as delayed
 from ._parallel_config import (
     UNSET,
     ahead_of,
@@ -27,6 +26,7 @@ from ._parallel_config import (
     parallel_config as parallel_config,
     resolve,
 )
+from ._parallel_report import Report
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _PRE_DISPATCH = "2 * n_jobs"
 _ALL_AHEAD = sys.maxsize // 2
 
 
-class Parallel:
+class Parallel(Report):
     """Runs calls in worker processes, or in threads, and returns their results.
 
     `Parallel(n_jobs=2)(delayed(f)(x) for x in xs)` is `[f(x) for x in xs]`, two calls at a time. The
@@ -67,8 +67,12 @@ class Parallel:
     - `verbose`: how much to print of the progress.
     - `inner_max_num_threads`: how many threads BLAS and OpenMP use in each worker.
     - `seed`: random numbers of its own for each task, the same in every run: those of `random`, of
-      numpy's global generator, and of `phalanx.rng()`. Not for threads.
+      numpy's global generator, and of `phalanx.rng()`. Threads share the global generators: there it
+      is `phalanx.rng()` alone.
     - `progress`: show how far a call is: `True`, a description, or a bar of tqdm or rich.
+    - `logs`: what workers log is handled by the handlers of this process.
+    - `on_worker_death`: with `"isolate"` the death of a worker fails the task that it ran; with `"break"`
+      it fails the call also when the worker had nothing to do.
     - `initializer`, `initargs`: called in each worker when it starts. `idle_worker_timeout`: seconds
       after which workers leave that have nothing to do.
 
@@ -95,6 +99,8 @@ class Parallel:
         inner_max_num_threads: "Any" = UNSET["inner_max_num_threads"],
         seed: "int | None" = None,
         progress: "Any" = False,
+        logs: bool = False,
+        on_worker_death: str = "isolate",
         **backend_params: "Any",
     ) -> None:
         if return_as not in ("list", "generator", "generator_unordered"):
@@ -122,6 +128,10 @@ class Parallel:
             self._params["context"] = backend
         self._seeds = None if seed is None else Seeds(seed)
         self._progress = None if progress is False else progress
+        self._logs = logs
+        # It is checked here as an option of calls, although it is one of the workers.
+        CallOptions(on_worker_death=on_worker_death)
+        self._on_worker_death = on_worker_death
         self.n_tasks: int | None = None
         self._options: Any = None
         self._results: Any = None
@@ -143,13 +153,21 @@ class Parallel:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_jobs={self.n_jobs})"
 
-    def options(self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0) -> "Self":
+    def options(
+        self,
+        *,
+        timeout: "float | None" = None,
+        retries: int = 0,
+        priority: int = 0,
+        on_worker_death: "str | None" = None,
+    ) -> "Self":
         """Return the same with options for each task, as `Pool.options` has them.
 
         A task that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
         second later) and raises `phalanx.futures.TaskTimeoutError`. A task that fails is tried again up
         to `retries` times, unless it has cost two workers. Tasks of higher `priority` are begun first.
-        Each call is a task of its own, in a worker process also with `n_jobs=1`.
+        `on_worker_death` is for these tasks what that of the `Parallel` is for all. Each call is a task of
+        its own, in a worker process also with `n_jobs=1`.
 
         >>> Parallel(n_jobs=2).options(timeout=60, retries=2)(delayed(abs)(n) for n in (-1, 2))
         [1, 2]
@@ -159,10 +177,10 @@ class Parallel:
                 "cannot give the calls of threads options: a thread that runs too long cannot be ended; "
                 "use processes"
             )
-        if retries < 0:
-            raise ValueError(f"retries must not be negative, not {retries!r}")
         other = copy.copy(self)
-        other._options = (timeout, retries, priority)
+        other._options = CallOptions(
+            timeout=timeout, retries=retries, priority=priority, on_worker_death=on_worker_death
+        )
         other._results = other._crew = None
         other._is_running = other._is_managed = False
         return other
@@ -199,8 +217,6 @@ class Parallel:
         self._start_time = time.monotonic()
         try:
             workers = self._effective_n_jobs()
-            if self._seeds is not None and self._kind == "threads":
-                raise ValueError("a seed needs worker processes: threads share the generators of theirs")
             if workers == 1 and self._options is None:
                 if self.timeout is not None:
                     warnings.warn(
@@ -228,18 +244,14 @@ class Parallel:
         return self.verbose or type(self).print_progress is not Parallel.print_progress
 
     def _one_by_one(self, iterable: "Iterable[Any]") -> "Iterator[Any]":
-        seeds, call = self._seeds, 0 if self._seeds is None else self._seeds.count_call()
+        run = self._runner_here()
         display = _progress.paced(self._display())
         try:
             yield None
             if self.batch_size != "auto" and self.batch_size > 1:
                 iterable = _in_batches(iterable, self.batch_size)
-            for function, args, kwargs in iterable:
-                if seeds is None:
-                    value = function(*args, **kwargs)
-                else:
-                    run = functools.partial(function, *args, **kwargs)
-                    value = seeds.run(call, self._done, run)
+            for call in iterable:
+                value = run((self._done, call))
                 self._done += 1
                 self.print_progress()
                 display(self._done, self.n_tasks, False)
@@ -248,6 +260,16 @@ class Parallel:
             display(self._done, self.n_tasks, True)
             self._is_running = False
             self.print_progress()
+
+    def _runner_here(self):
+        """Return what runs a call that has a number in this thread."""
+        seeds = self._seeds
+        if seeds is None:
+            return _call_numbered
+        if self._kind == "threads":
+            return seeds.in_threads()
+        number = seeds.count_call()
+        return lambda numbered: seeds.run(number, numbered[0], functools.partial(_call, numbered[1]))
 
     def _all_at_once(self, iterable, workers):
         crew = self._take(workers)
@@ -297,17 +319,21 @@ class Parallel:
         keeps_all = not self.return_generator
         if self._kind == "threads":
             window = min(ahead, _ALL_AHEAD // (size or 1)) * (size or 1)
-            return crew.core.imap(_call, iterable, size, self.return_ordered, window, True, keeps_all)
-        if self._options is not None:
-            window = None if ahead is None else ahead * (size or 1)
-            if self.pre_dispatch == "all":
-                window = _ALL_AHEAD
-            return crew.on_terms(*self._options).calls(iterable, self.return_ordered, window, self._seeds)
+            run, calls = _call, iterable
+            if self._seeds is not None:
+                run, calls = self._seeds.in_threads(), enumerate(iterable)
+            return crew.core.imap(run, calls, size, self.return_ordered, window, True, keeps_all)
         sharing = None
         if self._max_nbytes is not None and self._mmap_mode is not None:
             sharing = Sharing(self._max_nbytes, self._mmap_mode == "r")
             _memory_maps.share()
         ordered, display = self.return_ordered, self._display()
+        if self._options is not None:
+            window = None if ahead is None else ahead * (size or 1)
+            if self.pre_dispatch == "all":
+                window = _ALL_AHEAD
+            terms = crew.on_terms(self._options)
+            return terms.calls(iterable, ordered, window, sharing, self._seeds, display)
         return CallStream(
             crew.core, iterable, size, ordered, ahead, sharing, self._seeds, display, keeps_all=keeps_all
         )
@@ -343,6 +369,8 @@ class Parallel:
             params.get("initializer"),
             tuple(params.get("initargs", ())),
             params.get("idle_worker_timeout", _crews.IDLE_SECONDS),
+            self._logs,
+            self._on_worker_death,
         )
 
     def _finish(self, crew, results):
@@ -365,60 +393,6 @@ class Parallel:
     def _release(crew):
         _crews.give_back(crew)
 
-    # What is told of it
-
-    @property
-    def n_dispatched_tasks(self) -> int:
-        """How many tasks were sent."""
-        return self._done if self._results is None else self._results.counts()[0]
-
-    @property
-    def n_completed_tasks(self) -> int:
-        """How many tasks have ended."""
-        return self._done if self._results is None else self._results.counts()[1]
-
-    def print_progress(self) -> None:
-        """Print how far the call is, as far as `verbose` asks for it. May be overridden."""
-        if not self.verbose:
-            return
-        elapsed = time.monotonic() - self._start_time
-        done = self._done
-        if not self._is_running or done == self.n_tasks:
-            self._print(f"Done {done:3d} out of {done:3d} | elapsed: {_short_time(elapsed)} finished")
-            return
-        if self.verbose <= 10 and done > 0 and not _is_worth_telling(done, self.verbose):
-            return
-        if self.n_tasks:
-            left = elapsed / max(done, 1) * (self.n_tasks - done)
-            self._print(
-                f"Done {done:3d} out of {self.n_tasks:3d} | elapsed: {_short_time(elapsed)} "
-                f"remaining: {_short_time(left)}"
-            )
-        else:
-            self._print(f"Done {done:3d} tasks      | elapsed: {_short_time(elapsed)}")
-
-    def _print(self, message):
-        if self.verbose:
-            stream = sys.stderr if self.verbose < 50 else sys.stdout
-            stream.write(f"[{self}]: {message}\n")
-
-    def _warn_of_waste(self):
-        sent, answered = self._results.counts()
-        parts = []
-        if unused := answered - self._done:
-            parts.append(f"{unused} tasks have been successfully executed  but not used.")
-        if sent > answered:
-            parts.append(
-                f"{sent - answered} tasks which were still being processed by the workers have been "
-                "cancelled."
-            )
-        if parts:
-            advice = (
-                "You could benefit from adjusting the input task iterator to limit unnecessary "
-                "computation time."
-            )
-            warnings.warn(" Additionally, ".join(parts) + " " + advice, stacklevel=2)
-
 
 def _in_batches(iterable, size):
     """Read so many items at a time."""
@@ -432,6 +406,10 @@ def _call(task):
     return function(*args, **kwargs)
 
 
+def _call_numbered(numbered):
+    return _call(numbered[1])
+
+
 def _checked(params):
     known = {"initializer", "initargs", "idle_worker_timeout", "context"}
     if wrong := params.keys() - known:
@@ -440,14 +418,3 @@ def _checked(params):
     if initializer is not None and not callable(initializer):
         raise TypeError("initializer must be a callable")
     return params
-
-
-def _is_worth_telling(done, verbose):
-    """Return whether to tell of so many tasks: ever more seldom, often with a high verbosity."""
-    step = 0.5 * (11 - verbose) ** 2
-    return int(math.sqrt(done / step)) != int(math.sqrt((done + 1) / step))
-
-
-def _short_time(seconds):
-    minutes, seconds = divmod(seconds, 60)
-    return f"{minutes:4.0f}min" if minutes >= 1 else f"{seconds:5.1f}s"

@@ -4,23 +4,31 @@ The work is done by `phalanx._core.PoolCore`; this module has the names, the def
 classes that programs subclass.
 """
 
-import gc
 import operator
 import os
 import warnings
 
-from . import _output, _progress, context as _context, process, util
+from . import _progress, context as _context, process, util
 from ._core import (
-    ApplyResult,
-    IMapIterator,
+    ApplyResult as ApplyResult,
+    CallOptions,
+    IMapIterator as IMapIterator,
     IMapUnorderedIterator as IMapUnorderedIterator,
-    MapResult,
+    MapResult as MapResult,
     PoolCore,
     Seeds,
     ThreadCore,
     WorkerBench,
 )
+from ._pool_calls import PoolCalls
 from ._pool_names import PoolNames, Starter
+from ._pool_options import PoolOptions as PoolOptions
+from ._pool_tasks import (
+    ExceptionWithTraceback as ExceptionWithTraceback,
+    mapstar as mapstar,
+    rebuild_exc as rebuild_exc,
+    starmapstar as starmapstar,
+)
 from .errors import (
     MaybeEncodingError as MaybeEncodingError,
     RemoteTraceback as RemoteTraceback,
@@ -30,15 +38,12 @@ from .errors import (
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Any, TypeVar
 
     from typing_extensions import Self
 
-    from ._core import TermedIterator
-
-    _Progress = bool | str | Any
     _S = TypeVar("_S")
     _T = TypeVar("_T")
 
@@ -50,12 +55,6 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 AsyncResult = ApplyResult
-
-
-def _log_levels():
-    from . import _logs
-
-    return _logs.levels()
 
 
 def _is_something(value):
@@ -79,9 +78,6 @@ def worker(
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise AssertionError(f"Maxtasks {maxtasks!r} is not valid")
     if isinstance(bench, WorkerBench):
-        # What a forked worker inherited is not looked at by its collector, hence not copied for it.
-        gc.freeze()
-        _output.share(bench)
         process.current_process()._is_worker = True
     if log_levels is not None:
         from . import _logs
@@ -94,45 +90,13 @@ def worker(
         util.debug("worker interrupted")
 
 
-def mapstar(args: "Any") -> "list[Any]":
-    """Call a function for each item: a task of the standard library's `map`."""
-    return list(map(*args))
-
-
-def starmapstar(args: "Any") -> "list[Any]":
-    """Call a function with the parts of each item: a task of the standard library's `starmap`."""
-    function, items = args
-    return [function(*item) for item in items]
-
-
 def _run_task(task):
     """Do a task as the standard library's pool puts them into its queue."""
     _, _, function, args, kwds = task
     return function(*args, **kwds)
 
 
-class ExceptionWithTraceback:
-    """An exception that keeps the text of its traceback when it is pickled."""
-
-    def __init__(self, exc: BaseException, tb: "TracebackType | None") -> None:
-        import traceback
-
-        text = "".join(traceback.format_exception(type(exc), exc, tb))
-        self.exc = exc
-        self.exc.__traceback__ = None
-        self.tb = f'\n"""\n{text}"""'
-
-    def __reduce__(self):
-        return rebuild_exc, (self.exc, self.tb)
-
-
-def rebuild_exc(exc: BaseException, tb: str) -> BaseException:
-    """Return an exception with the text of its traceback as its cause."""
-    exc.__cause__ = RemoteTraceback(tb)
-    return exc
-
-
-class Pool(PoolNames):
+class Pool(PoolNames, PoolCalls):
     """A pool of worker processes that calls are sent to.
 
     `processes` is the number of workers (default: the processors this process may use),
@@ -142,7 +106,8 @@ class Pool(PoolNames):
 
     With a `seed` each task has random numbers of its own, the same in every run: those of `random`, of
     numpy's global generator, and of `phalanx.rng()`. With `logs=True` what workers log is handled
-    by the handlers of this process.
+    by the handlers of this process. With `on_worker_death="break"` the pool does not outlive the first
+    worker that dies: every call raises `WorkerDiedError` from then on.
 
     >>> with Pool(2) as pool:
     ...     pool.map(abs, [-1, -2])
@@ -166,6 +131,7 @@ class Pool(PoolNames):
         *,
         seed=None,
         logs=False,
+        on_worker_death="isolate",
     ):
         self._state = INIT
         self._ctx = context or _context._default_context.get_context()
@@ -186,9 +152,9 @@ class Pool(PoolNames):
         if self._ctx.get_start_method() == "fork":
             # Each worker would import it with its first task; they share what is there before.
             import _pickle  # noqa: F401
-        self._log_levels = _log_levels() if logs else None
+        self._log_levels = util._log_levels(logs)
         self._setup_queues()
-        self._core = self._make_core(processes, Starter(self, worker), seed)
+        self._core = self._make_core(processes, Starter(self, worker), seed, on_worker_death)
         self._owner = os.getpid()
         self._terminate = util.Finalize(
             self, self._terminate_pool, args=self._parts_to_terminate(), exitpriority=15
@@ -198,8 +164,8 @@ class Pool(PoolNames):
             self._core.watch()
             self._serve_callbacks()
 
-    def _make_core(self, processes, start, seed):
-        return self._Core(processes, start, None if seed is None else Seeds(seed))
+    def _make_core(self, processes, start, seed, on_worker_death):
+        return self._Core(processes, start, None if seed is None else Seeds(seed), on_worker_death)
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
         if getattr(self, "_state", None) == RUN and self._owner == os.getpid():
@@ -212,88 +178,15 @@ class Pool(PoolNames):
             f"pool_size={len(self._core.processes())}>"
         )
 
-    # One call
+    # How they are sent
 
-    def apply(
-        self,
-        func: "Callable[..., _T]",
-        args: "Iterable[Any]" = (),
-        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
-    ) -> "_T":
-        """Call `func(*args, **kwds)` in a worker and return what it returns."""
-        return self.apply_async(func, args, kwds).get()
-
-    def apply_async(
-        self,
-        func: "Callable[..., _T]",
-        args: "Iterable[Any]" = (),
-        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
-        callback: "Callable[[_T], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "ApplyResult[_T]":
-        """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once.
-
-        `callback(value)` or `error_callback(exception)` is called in a thread of the pool when the
-        call has ended, before the result is ready.
-        """
+    def _apply(self, func, args, kwds, callback, error_callback):
         self._check_running()
         if callback is not None or error_callback is not None:
             self._serve_callbacks()
         if type(kwds) is not dict:
             kwds = dict(kwds)
         return self._core.apply(func, args, kwds, callback, error_callback)
-
-    # A call for each item
-
-    def map(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int | None = None,
-        *,
-        progress: "_Progress" = False,
-    ) -> "list[_T]":
-        """Call `func(item)` for each item and return the list of results, in order.
-
-        `progress` shows how far it is: `True`, a description, or a bar of tqdm or rich.
-        """
-        return self._map_and_wait(func, iterable, False, chunksize, progress)
-
-    def map_async(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_T]], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "MapResult[_T]":
-        """`map` that returns a `MapResult` at once."""
-        return self._map(func, iterable, False, chunksize, callback, error_callback)
-
-    def starmap(
-        self,
-        func: "Callable[..., _T]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-        *,
-        progress: "_Progress" = False,
-    ) -> "list[_T]":
-        """Call `func(*item)` for each item and return the list of results, in order.
-
-        For `progress` see `map`.
-        """
-        return self._map_and_wait(func, iterable, True, chunksize, progress)
-
-    def starmap_async(
-        self,
-        func: "Callable[..., _T]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_T]], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "MapResult[_T]":
-        """`starmap` that returns a `MapResult` at once."""
-        return self._map(func, iterable, True, chunksize, callback, error_callback)
 
     def _map(self, func, iterable, star, chunksize, callback, error_callback):
         # A copy: the caller may change its list while the call goes on.
@@ -314,37 +207,6 @@ class Pool(PoolNames):
         if chunksize is not None and chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
         return iterable if type(iterable) is list else list(iterable)
-
-    # Results as an iterator
-
-    def imap(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        *,
-        progress: "_Progress" = False,
-    ) -> "IMapIterator[_T]":
-        """Call `func(item)` for each item; an iterator of the results, in order.
-
-        The input is read only a little ahead of the results that have been fetched, so it may be
-        endless. `buffersize` sets how many tasks may be ahead. For `progress` see `map`; it is
-        shown while results are fetched.
-        """
-        return self._imap(func, iterable, chunksize, True, buffersize, progress)
-
-    def imap_unordered(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        *,
-        progress: "_Progress" = False,
-    ) -> "IMapIterator[_T]":
-        """`imap` with the results in the order in which they arrive."""
-        return self._imap(func, iterable, chunksize, False, buffersize, progress)
 
     def _imap(self, func, iterable, chunksize, ordered, buffersize, progress=False):
         self._check_running()
@@ -406,24 +268,36 @@ class Pool(PoolNames):
     # Calls on terms of their own
 
     def options(
-        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
+        self,
+        *,
+        timeout: "float | None" = None,
+        retries: int = 0,
+        priority: int = 0,
+        on_worker_death: "str | None" = None,
     ) -> "PoolOptions":
         """Return this pool with options for each call: an object with its methods for calls.
 
         A task that runs longer than `timeout` seconds is ended with its worker (SIGTERM, and SIGKILL a
         second later) and raises `phalanx.futures.TaskTimeoutError`. A task that fails is tried again up
         to `retries` times, unless it has cost two workers. Tasks of higher `priority` are begun before
-        others with options that wait. Each item of an iterable is a task of its own.
+        others with options that wait. `on_worker_death` is for these tasks what that of the pool is for
+        all. Each item of an iterable is a task of its own.
+
+        What `apply_async` and `map_async` return has a method `cancel` here, which with `running=True`
+        also ends tasks that run.
 
         >>> with Pool(2) as pool:
         ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
         [1, 2]
         """
         self._check_running()
-        return PoolOptions(self, timeout, retries, priority)
+        options = CallOptions(
+            timeout=timeout, retries=retries, priority=priority, on_worker_death=on_worker_death
+        )
+        return PoolOptions(self, options)
 
-    def _on_terms(self, timeout, retries, priority):
-        terms, service = self._core.on_terms(timeout, retries, priority)
+    def _on_terms(self, options):
+        terms, service = self._core.on_terms(options)
         if service is not None:
             import threading
 
@@ -485,115 +359,6 @@ class Pool(PoolNames):
             self._callback_thread.start()
 
 
-class PoolOptions:
-    """A pool whose calls have options: see `Pool.options`."""
-
-    def __init__(self, pool: Pool, timeout: "float | None", retries: int, priority: int) -> None:
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be positive, not {timeout!r}")
-        if retries < 0:
-            raise ValueError(f"retries must not be negative, not {retries!r}")
-        self._pool = pool
-        self._options = {"timeout": timeout, "retries": retries, "priority": priority}
-        self._terms = pool._on_terms(timeout, retries, priority)
-
-    def __repr__(self):
-        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
-        return f"<{type(self).__name__}({options}) of {self._pool!r}>"
-
-    def options(self, **changes: "Any") -> "PoolOptions":
-        """Return the pool with these options and, where they do not say, those that it has."""
-        return self._pool.options(**{**self._options, **changes})
-
-    def apply(
-        self,
-        func: "Callable[..., _T]",
-        args: "Iterable[Any]" = (),
-        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
-    ) -> "_T":
-        """Call `func(*args, **kwds)` in a worker and return what it returns."""
-        return self.apply_async(func, args, kwds).get()
-
-    def apply_async(
-        self,
-        func: "Callable[..., _T]",
-        args: "Iterable[Any]" = (),
-        kwds: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
-        callback: "Callable[[_T], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "ApplyResult[_T]":
-        """Call `func(*args, **kwds)` in a worker; returns an `AsyncResult` at once."""
-        self._pool._check_running()
-        return self._terms.apply(func, args, dict(kwds), callback, error_callback)
-
-    def map(
-        self, func: "Callable[[_S], _T]", iterable: "Iterable[_S]", chunksize: int | None = None
-    ) -> "list[_T]":
-        """Call `func(item)` for each item and return the list of results, in order."""
-        return self._map(func, iterable, False, None, None).get()
-
-    def map_async(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_T]], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "MapResult[_T]":
-        """`map` that returns a `MapResult` at once."""
-        return self._map(func, iterable, False, callback, error_callback)
-
-    def starmap(
-        self,
-        func: "Callable[..., _T]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-    ) -> "list[_T]":
-        """Call `func(*item)` for each item and return the list of results, in order."""
-        return self._map(func, iterable, True, None, None).get()
-
-    def starmap_async(
-        self,
-        func: "Callable[..., _T]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_T]], object] | None" = None,
-        error_callback: "Callable[[BaseException], object] | None" = None,
-    ) -> "MapResult[_T]":
-        """`starmap` that returns a `MapResult` at once."""
-        return self._map(func, iterable, True, callback, error_callback)
-
-    def _map(self, func, iterable, star, callback, error_callback):
-        self._pool._check_running()
-        return self._terms.map(func, iterable, star, callback, error_callback)
-
-    def imap(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> "TermedIterator[_T]":
-        """Call `func(item)` for each item; an iterator of the results, in order."""
-        return self._imap(func, iterable, True, buffersize)
-
-    def imap_unordered(
-        self,
-        func: "Callable[[_S], _T]",
-        iterable: "Iterable[_S]",
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> "TermedIterator[_T]":
-        """`imap` with the results in the order in which they arrive."""
-        return self._imap(func, iterable, False, buffersize)
-
-    def _imap(self, func, iterable, ordered, buffersize):
-        self._pool._check_running()
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or >= 1")
-        return self._terms.imap(func, iterable, ordered, buffersize)
-
-
 class ThreadPool(Pool):
     """A pool of threads with the interface of `Pool`.
 
@@ -622,12 +387,10 @@ class ThreadPool(Pool):
     ) -> None:
         super().__init__(processes, initializer, initargs)
 
-    def _make_core(self, processes, start, seed):
+    def _make_core(self, processes, start, seed, on_worker_death):
         return self._Core(processes, start)
 
-    def options(
-        self, *, timeout: "float | None" = None, retries: int = 0, priority: int = 0
-    ) -> "PoolOptions":
+    def options(self, **_: "Any") -> "PoolOptions":
         """Not for threads: a thread cannot be ended."""
         raise NotImplementedError(
             "cannot give the calls of a ThreadPool options: a thread that runs too long cannot be ended; "

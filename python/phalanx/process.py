@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+from _thread import _count
 
 from . import _standard
 
@@ -305,7 +306,8 @@ class BaseProcess:
             traceback.print_exc()
         finally:
             threading = sys.modules.get("threading")
-            if threading is not None:
+            # Alone there is nobody to wait for: a forked child saves the pages that the look would copy.
+            if threading is not None and _count() > 0:
                 threading._shutdown()
             util.info("process exiting with exitcode %d", exitcode)
             util._flush_std_streams()
@@ -336,13 +338,15 @@ def _run_neighbours_after_fork():
     neighbour = _standard.loaded("util")
     if neighbour is not None:
         neighbour._finalizer_registry.clear()
-        neighbour._run_after_forkers()
+        # What is empty is looked at from outside, which costs a forked child fewer copies of pages.
+        if neighbour._afterfork_registry.data:
+            neighbour._run_after_forkers()
 
 
 def _exit_neighbours():
     """Let the standard library's objects finish: its queues send what they have been given."""
     neighbour = _standard.loaded("util")
-    if neighbour is not None:
+    if neighbour is not None and (neighbour._finalizer_registry or _standard.loaded("process")._children):
         neighbour._exit_function()
 
 

@@ -391,6 +391,15 @@ def spawnv_passfds(path: bytes | str, args: "Iterable[bytes | str]", passfds: "I
     return spawnv_passfds(os.fsencode(path), [os.fsencode(arg) for arg in args], sorted(passfds))
 
 
+def _log_levels(are_wanted):
+    """Return the levels that loggers have at present, for workers whose records are to come here."""
+    if not are_wanted:
+        return None
+    from . import _logs
+
+    return _logs.levels()
+
+
 def _cleanup_tests():
     """Give up everything that tests may have left: for CPython's own tests."""
     import gc

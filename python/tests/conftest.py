@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 # Before numpy is imported anywhere: its thread pool would make every fork here one with threads.
@@ -32,7 +34,14 @@ def pytest_addoption(parser):
     group.addoption("--repeat", type=int, default=1, help="run each test so many times, one after the other")
 
 
+def _own_temporary_folder():
+    """Other programs' temporary files are not on this run's accounts; pytest's own stay where they were."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="phalanx-tests-")
+
+
 def pytest_configure(config):
+    _own_temporary_folder()
     for line in (
         "phalanx_only: a deliberate difference from the standard library",
         "slow: takes minutes; run with --slow",
@@ -75,6 +84,7 @@ def _tell_watcher(line: str):
 
 
 def pytest_unconfigure():
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     if _watcher is not None:
         _watcher.stdin.close()
         _watcher.wait()

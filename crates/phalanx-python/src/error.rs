@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 ///
 /// The conversion that comes with PyO3 knows only the kind, and leaves `errno` unset.
 pub(crate) fn os_error(error: io::Error) -> PyErr {
-    match error.raw_os_error() {
+    match number_of(&error) {
         Some(number) => {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default().to_owned();
@@ -17,6 +17,18 @@ pub(crate) fn os_error(error: io::Error) -> PyErr {
         }
         None => error.into(),
     }
+}
+
+/// The number of the refusal that an error is, or that it was made of.
+fn number_of(error: &io::Error) -> Option<i32> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(number);
+        }
+        source = error.source();
+    }
+    None
 }
 
 /// An exception like this one, to be raised in its stead.

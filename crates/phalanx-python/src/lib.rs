@@ -36,7 +36,9 @@ mod _core {
     #[pymodule_export]
     use crate::manager::{_encode_whole, _own_place, _share_with, ManagerChannel, ManagerServer};
     #[pymodule_export]
-    use crate::pool::{_reseed_numpy, LineWriter, Seeds, cancelled, rng};
+    use crate::pool::{
+        _reseed_numpy, CallOptions, LineWriter, SeededThreads, Seeds, cancelled, rng,
+    };
     #[pymodule_export]
     use crate::pool::{
         ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, PoolCore, WorkerBench,
@@ -68,7 +70,7 @@ mod _core {
     #[pymodule_export]
     use crate::types::passing::{clear_deposits, collect_fd, deposit_connection, deposit_fd};
     #[pymodule_export]
-    use crate::types::process::{Child, fork, parent_sentinel, wait_for_parent};
+    use crate::types::process::{Child, fork, parent_sentinel, read_nothing, wait_for_parent};
     #[pymodule_export]
     use crate::types::program::start_program;
     #[pymodule_export]

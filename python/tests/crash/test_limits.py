@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -249,6 +251,73 @@ def test_no_worker_can_be_started_any_more(tmp_path):
         """,
     )
     assert done.stdout == "OSError\nOSError\n", done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can become a user without processes")
+@pytest.mark.parametrize("method", START_METHODS)
+def test_no_more_processes_may_be_started(tmp_path, method):
+    """A user who has as many processes as allowed gets a clear error, and what runs goes on."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("there is no setpriv here")
+    # The limit does not hold for the superuser. Somebody else has to be able to read the interpreter.
+    reading = "-all,+dac_read_search"
+    somebody = ("--reuid", "54321", "--regid", "54321", "--clear-groups")
+    prefix = ("setpriv", *somebody, "--inh-caps", reading, "--ambient-caps", reading)
+    done = run_script(
+        tmp_path,
+        """
+        import os, resource, signal, sys
+        import LIBRARY as mp
+
+        def attempt(start):
+            try:
+                start()
+            except OSError as error:
+                return error.errno
+            except RuntimeError as error:
+                return error  # of threading: a thread counts too
+            return "started"
+
+        def limit(most):
+            hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+            for pid in [0, *servers]:
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (most, hard))
+
+        servers = []
+
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            limit(200)
+            lock, queue = context.Lock(), context.Queue()
+            with context.Pool(3) as pool:
+                pool.map(abs, range(100))
+                if sys.argv[1] == "forkserver":
+                    from LIBRARY.forkserver import _forkserver
+                    servers.append(_forkserver._forkserver_pid)
+                limit(1)
+                print(attempt(lambda: context.Process(target=abs, args=(1,)).start()))
+                print(attempt(lambda: context.Pool(2)))
+                print(attempt(lambda: mp.ProcessPoolExecutor(1, context).submit(abs, 1).result()))
+                for worker in mp.active_children()[:2]:
+                    os.kill(worker.pid, signal.SIGKILL)
+                print(sum(pool.map(abs, range(1000))))
+                with lock:
+                    queue.put(7)
+                print(queue.get())
+                limit(200)
+                print(sum(pool.imap(abs, range(1000))))
+                process = context.Process(target=queue.put, args=(8,))
+                process.start()
+                print(queue.get())
+                process.join()
+        """,
+        method,
+        prefix=prefix,
+    )
+    process, pool, executor, *rest = done.stdout.splitlines()
+    assert process == pool == str(errno.EAGAIN), done.stderr
+    assert executor in (str(errno.EAGAIN), "can't start new thread")
+    assert rest == ["499500", "7", "499500", "8"]
 
 
 @slow

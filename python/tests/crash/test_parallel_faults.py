@@ -16,7 +16,6 @@ from test_hostile_values import attempt, take
 
 pytestmark = [
     phalanx_only,
-    pytest.mark.no_accounts("a thread stays for a while that ends idle workers"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 

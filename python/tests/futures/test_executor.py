@@ -150,7 +150,7 @@ def test_workers_that_cannot_be_started(monkeypatch):
     def start(self, bench):
         raise OSError("no processes left")
 
-    monkeypatch.setattr(futures._Starter, "__call__", start)
+    monkeypatch.setattr(futures.Starter, "__call__", start)
     executor = ProcessPoolExecutor(2)
     with pytest.raises(OSError, match="no processes left"):
         executor.submit(targets.square, 1)

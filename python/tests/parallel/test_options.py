@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
+import numpy
 import pytest
 from phalanx import Parallel, WorkerDiedError, delayed
 from phalanx.futures import TaskTimeoutError
@@ -92,6 +95,48 @@ def draw():
     import random
 
     return random.random()
+
+
+def look_at(array, number):
+    return array.flags.writeable, float(array.sum()) + number
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_large_arrays_are_shared(n_jobs):
+    array = numpy.arange(300_000.0)
+    results = Parallel(n_jobs).options(retries=1)(delayed(look_at)(array, n) for n in range(20))
+    assert results == [(False, array.sum() + n) for n in range(20)]
+    kept = Parallel(n_jobs, max_nbytes=None).options(retries=1)(delayed(look_at)(array, n) for n in range(3))
+    assert kept == [(True, array.sum() + n) for n in range(3)]
+
+
+def sum_or_die(folder, array):
+    die_once(folder)
+    return float(array.sum())
+
+
+def test_a_shared_array_is_there_for_the_next_try(tmp_path):
+    array = numpy.ones(300_000)
+    (total,) = Parallel(2).options(retries=1)([delayed(sum_or_die)(str(tmp_path), array)])
+    assert total == 300_000
+
+
+def test_functions_are_as_they_are_when_they_are_called(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[2, 4]\n[3, 6]\n", "")
+
+
+PROGRAM = """
+from phalanx import Parallel, delayed
+FACTOR = 2
+def scaled(n):
+    return FACTOR * n
+if __name__ == "__main__":
+    for FACTOR in (2, 3):
+        print(Parallel(2).options(retries=1)(delayed(scaled)(n) for n in (1, 2)))
+"""
 
 
 def test_bad_options_are_refused():

@@ -394,10 +394,14 @@ class TestArrays:
                 small[:] = number
                 assert parallel([delayed(first_of)(large, small)] * 4) == [number] * 4
 
-    def test_a_shared_one_is_stored_once(self):
+    @pytest.mark.parametrize("options", [None, {"retries": 1}])
+    def test_a_shared_one_is_stored_once(self, options):
         array = numpy.ones(20_000_000 // 8)
+        parallel = Parallel(2, return_as="generator", pre_dispatch=20)
+        if options is not None:
+            parallel = parallel.options(**options)
         before = shared_memory_in_use()
-        results = Parallel(2, return_as="generator")(delayed(look_at)(array, n) for n in range(40))
+        results = parallel(delayed(look_at)(array, n) for n in range(40))
         most = 0
         for _ in results:
             most = max(most, shared_memory_in_use() - before)

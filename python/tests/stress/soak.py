@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -23,10 +24,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import soak_programs
 import soak_scenes
 import support
 import watchdog
 
+SCENES = {**soak_scenes.SCENES, **soak_programs.SCENES}
 ROUND_LIMIT = 90.0
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "signal": signal.SIGWINCH}
 
@@ -100,9 +103,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None, help="the same faults again, as far as time allows")
-    parser.add_argument("--scene", choices=[*soak_scenes.SCENES], help="only this one")
+    parser.add_argument("--scene", choices=[*SCENES], help="only this one")
     parser.add_argument("--quiet", action="store_true", help="print the closing lines alone")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="phalanx-soak-") as folder:
+        # What other programs leave in the usual place is none of this one's accounts.
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        return soak(options)
+
+
+def soak(options) -> int:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     choose, totals, rounds, alarm = random.Random(seed), Counter(), Counter(), Alarm()
     faulthandler.enable()
@@ -110,7 +120,7 @@ def main() -> int:
     support.warm_up()
     print(f"soak: seed {seed}, {options.minutes:g} minutes", flush=True)
     end = time.monotonic() + 60 * options.minutes
-    names = [options.scene] if options.scene else list(soak_scenes.SCENES)
+    names = [options.scene] if options.scene else list(SCENES)
     failed = 0
     while time.monotonic() < end and not failed:
         name = choose.choice(names)
@@ -120,7 +130,7 @@ def main() -> int:
         before = support.Resources.now()
         saboteur = Saboteur(random.Random(number), totals)
         try:
-            totals["operations"] += soak_scenes.SCENES[name](random.Random(number + 1), saboteur)
+            totals["operations"] += SCENES[name](random.Random(number + 1), saboteur)
         except Exception:
             failed += 1
             print(f"FAILED: {alarm.what}", flush=True)
@@ -137,6 +147,11 @@ def main() -> int:
             print(f"{sum(rounds.values())} rounds, {dict(totals)}", flush=True)
     alarm.deadline = float("inf")
     print("rounds: " + ", ".join(f"{name} {count}" for name, count in sorted(rounds.items())))
+    if soak_programs.CAUGHT:
+        print(
+            f"Ctrl-C: {len(soak_programs.CAUGHT)} times, KeyboardInterrupt after {max(soak_programs.CAUGHT):.3f} s "
+            f"at most, nobody left after {max(soak_programs.GONE):.3f} s at most"
+        )
     print(
         f"soak: {totals['operations']} operations, {totals['kill']} kills, {totals['stop']} stops, "
         f"{totals['signal']} signals, {failed} failures"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import random
 
 import numpy as np
@@ -48,9 +50,56 @@ def test_a_call_without_a_seed_draws_anew():
     assert len({task[3] for task in one + other}) == 8
 
 
-def test_threads_have_no_seed():
-    with pytest.raises(ValueError, match="seed"):
-        Parallel(n_jobs=2, seed=1, prefer="threads")(delayed(abs)(n) for n in range(3))
+def own(number):
+    return number, float(mp.rng().random()), float(mp.rng().random())
+
+
+def test_in_threads_each_task_has_its_own_generator():
+    def calls(n_jobs, **options):
+        parallel = Parallel(n_jobs=n_jobs, seed=3, **options)
+        return [list(parallel(delayed(own)(number) for number in range(12))) for _ in range(2)]
+
+    first = calls(2)
+    for n_jobs in (1, 2, 3):
+        assert calls(n_jobs, prefer="threads") == first
+    assert calls(2, prefer="threads", return_as="generator", batch_size=3) == first
+
+
+def test_threads_leave_the_global_generators_alone():
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    for n_jobs in (1, 2):
+        Parallel(n_jobs, seed=3, prefer="threads")(delayed(own)(number) for number in range(12))
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+def test_a_bar_shows_how_far_tasks_with_options_are():
+    bar = tqdm(file=io.StringIO())
+    parallel = Parallel(2, progress=bar).options(retries=1)
+    assert parallel(delayed(abs)(n) for n in range(20)) == list(range(20))
+    assert bar.n == 20
+    bar.close()
+
+
+def log(number):
+    logging.getLogger("tasks.parallel").warning("number %d", number)
+    return os.getpid()
+
+
+def test_logs_of_workers_come_here_in_order(caplog):
+    for parallel in (Parallel(2, logs=True), Parallel(2, logs=True).options(retries=1)):
+        caplog.clear()
+        pids = parallel(delayed(log)(n) for n in range(40))
+        said = [(record.process, record.getMessage()) for record in caplog.records]
+        assert sorted(said) == sorted((pid, f"number {n}") for n, pid in enumerate(pids))
+        for pid in set(pids):
+            mine = [message for process, message in said if process == pid]
+            assert mine == [f"number {n}" for n, process in enumerate(pids) if process == pid]
+    assert os.getpid() not in pids
+
+
+def test_workers_without_logs_are_others():
+    with_logs = Parallel(2, logs=True)(delayed(os.getpid)() for _ in range(8))
+    assert not set(with_logs) & set(Parallel(2)(delayed(os.getpid)() for _ in range(8)))
 
 
 @pytest.mark.parametrize("options", [{"n_jobs": 1}, {"n_jobs": 2}, {"n_jobs": 2, "prefer": "threads"}])

@@ -63,6 +63,41 @@ def test_an_executors_map_tells_how_far_it_is(recorder):
     check(recorder, 40)
 
 
+WITH_OPTIONS = {
+    "map": lambda pool, f, items: pool.map(f, items, progress="label"),
+    "starmap": lambda pool, f, items: pool.starmap(f, [(i,) for i in items], progress="label"),
+    "imap": lambda pool, f, items: list(pool.imap(f, items, progress="label")),
+    "imap_unordered": lambda pool, f, items: list(pool.imap_unordered(f, items, progress="label")),
+}
+
+
+@pytest.mark.parametrize("call", WITH_OPTIONS)
+def test_a_call_with_options_tells_how_far_it_is(recorder, call):
+    with mp.Pool(2) as pool:
+        WITH_OPTIONS[call](pool.options(retries=1), lambda i: time.sleep(0.02), range(40))
+    assert recorder.asked == [("label", 40)]
+    check(recorder, 40)
+
+
+def test_an_executors_map_with_options_tells_how_far_it_is(recorder):
+    with mp.ProcessPoolExecutor(2) as executor:
+        calls = executor.options(retries=1).map(lambda i: time.sleep(0.02), range(40), progress=True)
+        assert len(list(calls)) == 40
+    assert recorder.asked == [(True, 40)]
+    check(recorder, 40)
+
+
+def test_failures_with_options_are_counted(recorder):
+    def odd_ones_fail(number):
+        if number % 2:
+            raise ValueError(number)
+
+    with mp.Pool(2) as pool:
+        with pytest.raises(ValueError):
+            pool.options(retries=1).map(odd_ones_fail, range(10), progress=True)
+    assert recorder.told[-1][:4] == (10, 5, 10, True)
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_pool_of_threads_tells_how_far_it_is(recorder, call):
     with mp.pool.ThreadPool(2) as pool:

@@ -1,6 +1,5 @@
 //! A worker's place in a pool, as its process holds it.
 
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,13 +9,14 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::output::LineWriter;
+use super::output::share_output;
 use super::owner::family;
 use super::random::begin_worker;
 use super::wire::{Kind, ResultLabel};
 use super::worker::Worker;
 use crate::codec::encode;
 use crate::message::{out_of_memory, outgoing};
+use crate::once::intern;
 use crate::types::shared::create_error;
 
 /// A worker's place in a pool. Given to the worker's process when it is started.
@@ -70,6 +70,10 @@ impl WorkerBench {
         max_tasks: Option<u64>,
         idle: Option<f64>,
     ) -> PyResult<()> {
+        // What a forked worker inherited is not looked at by its collector, hence not copied for it. The
+        // module is there already: see `Owner::hire`.
+        py.import(intern!(py, "gc"))?.call_method0(intern!(py, "freeze"))?;
+        share_output(py, &self.output)?;
         let mut worker = Worker::new(&self.bench, crate::interrupt::timeout(idle))?;
         begin_worker(py);
         if let Some(initializer) = initializer {
@@ -85,11 +89,6 @@ impl WorkerBench {
         phalanx::task::watching(is_cancelled, || worker.work(py, max_tasks.unwrap_or(u64::MAX)))?;
         self.bench.leave();
         Ok(())
-    }
-
-    /// Writes to a descriptor that the pool's workers share, so that no line comes between another.
-    fn line_writer(&self, py: Python<'_>, fd: RawFd) -> PyResult<Py<LineWriter>> {
-        LineWriter::start(py, fd, Arc::clone(&self.output))
     }
 
     /// Sends a log record to the pool's owner. For the thread that holds the interpreter: it must not

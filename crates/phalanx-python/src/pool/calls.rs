@@ -11,8 +11,9 @@ use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::answer::{Answer, Piece};
 use super::core::PoolCore;
-use super::job::{Answer, Callbacks, Job, Piece};
+use super::job::{Callbacks, Job};
 use super::owner::Owner;
 use super::random::Seeds;
 use super::sending::name_of;

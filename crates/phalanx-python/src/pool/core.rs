@@ -7,8 +7,9 @@ use phalanx::pool::pacer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::executor::{Engine, ExecutorService, Terms};
+use super::executor::{Engine, ExecutorService};
 use super::job::{Callbacks, Job};
+use super::options::{CallOptions, breaks};
 use super::owner::{Owner, locked};
 use super::random::Seeds;
 use super::results::{ApplyResult, InProcesses, MapResult};
@@ -60,14 +61,15 @@ impl PoolCore {
 impl PoolCore {
     /// A pool with `seats` workers, each started by `start(bench)`.
     #[new]
-    #[pyo3(signature = (seats, start, seeds=None))]
+    #[pyo3(signature = (seats, start, seeds=None, on_worker_death="isolate"))]
     fn new(
         py: Python<'_>,
         seats: usize,
         start: Py<PyAny>,
         seeds: Option<Py<Seeds>>,
+        on_worker_death: &str,
     ) -> PyResult<Self> {
-        let owner = Owner::new(seats, start)?.seeded(seeds);
+        let owner = Owner::new(seats, start, breaks(on_worker_death)?)?.seeded(seeds);
         let seats = owner.seats;
         let core = Self { owner: Arc::new(owner), engine: OnceLock::new() };
         for seat in 0..seats {
@@ -203,13 +205,10 @@ impl PoolCore {
     }
 
     /// The pool for calls on terms of their own; and what a thread is to run for them, the first time.
-    #[pyo3(signature = (timeout=None, retries=0, priority=0))]
     fn on_terms(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
-        retries: u32,
-        priority: i32,
+        options: &Bound<'_, CallOptions>,
     ) -> PyResult<(TermedPool, Option<ExecutorService>)> {
         self.owner.check_running(py)?;
         let mut service = None;
@@ -218,8 +217,7 @@ impl PoolCore {
             service = Some(ExecutorService::new(Arc::clone(&engine)));
             engine
         });
-        let terms = Terms::new(timeout, retries, priority);
-        Ok((TermedPool::new(Arc::clone(engine), terms), service))
+        Ok((TermedPool::new(Arc::clone(engine), options.get().terms()), service))
     }
 
     /// No more calls.

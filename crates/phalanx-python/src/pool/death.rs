@@ -11,7 +11,8 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::job::{Answer, Job, Piece};
+use super::answer::{Answer, Piece};
+use super::job::Job;
 use super::owner::{Owner, locked};
 use crate::once::intern;
 
@@ -52,12 +53,12 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
                 Death { seat, pid: pid.unwrap_or(0), code, memory: Memory::of(py, &process) };
             let was_ready = locked(&owner.ready)[seat];
             let is_expected = owner.manners.take_condemned(seat);
-            if owner.manners.breaks() && !is_expected {
-                owner.bury(py, seat);
+            let (ended, _) = owner.bury(py, seat);
+            if !is_expected && owner.manners.breaks(asked_of_the_running(owner, &ended)) {
                 owner.give_up(py, &death.of_the_pool(owner, py));
+                send_away(owner, py);
                 return Ok(());
             }
-            let (ended, _) = owner.bury(py, seat);
             settle(owner, py, &ended, &death);
             if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
                 let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
@@ -75,6 +76,25 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a worker's death is to end everything, as far as the call says that was running.
+fn asked_of_the_running(owner: &Owner, ended: &Ended) -> Option<bool> {
+    let job = owner.job(ended.lost?.job)?;
+    job.work.as_ref().and_then(|work| work.terms.breaks)
+}
+
+/// Asks the workers to end of a pool that cannot go on. (Those of an executor are ended by its thread.)
+fn send_away(owner: &Owner, py: Python<'_>) {
+    if owner.manners.is_executor() {
+        return;
+    }
+    let processes: Vec<_> =
+        locked(&owner.processes).iter().flatten().map(|process| process.clone_ref(py)).collect();
+    for process in processes {
+        // One that has ended meanwhile needs no signal.
+        let _ = process.call_method0(py, intern!(py, "terminate"));
+    }
 }
 
 /// Puts a new worker on a seat. If none can be started just now, the others do its work, and it is
@@ -247,7 +267,7 @@ impl Death {
     /// The error of a pool that is not to outlive any of its workers.
     fn of_the_pool(&self, owner: &Owner, py: Python<'_>) -> PyErr {
         let message = format!(
-            "worker {} (pid {}) {}{}, and the pool was to go on only as long as all of its workers do",
+            "worker {} (pid {}) {}{}, and that was to be the end of its pool (on_worker_death='break')",
             self.seat,
             self.pid,
             self.how(),

@@ -7,7 +7,9 @@ use phalanx::message::Arrived;
 use phalanx::pool::News;
 use pyo3::prelude::*;
 
-use super::job::{Answer, Graveyard, Job};
+use super::answer::Answer;
+use super::job::Job;
+use super::job_state::Graveyard;
 use super::owner::{Owner, locked};
 use super::wire::{Kind, ResultLabel};
 
@@ -17,8 +19,6 @@ pub(super) struct Inbox {
     graveyard: Graveyard,
     finished: Vec<Arc<Job>>,
     unreadable: Vec<(u64, u64, u64)>,
-    /// Log records of workers, in their order.
-    logs: Vec<(Vec<u8>, Option<Arrived>)>,
     pub(super) refused: Option<(Vec<u8>, Option<Arrived>)>,
 }
 
@@ -32,7 +32,7 @@ impl Inbox {
                 owner.early_deaths.store(0, Ordering::Relaxed);
             }
             Kind::Refused => self.refused = Some((body.to_vec(), news.parcel)),
-            Kind::Log => self.logs.push((body.to_vec(), news.parcel)),
+            Kind::Log => owner.records.push(body.to_vec(), news.parcel),
             // Its owner has answered it already.
             Kind::Skipped => {}
             Kind::Unreadable => {
@@ -50,9 +50,7 @@ impl Inbox {
 
     pub(super) fn finish(&mut self, owner: &Owner, py: Python<'_>) {
         self.graveyard.clear();
-        for (frame, parcel) in std::mem::take(&mut self.logs) {
-            super::logs::handle(py, &frame, parcel);
-        }
+        owner.records.hand_over(py);
         for job in self.finished.drain(..) {
             owner.close_job(&job);
         }

@@ -6,24 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use phalanx::message::Arrived;
-use phalanx::stash::Stash;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::calls::Call;
+use super::answer::{Answer, Piece};
 use super::executor::Work;
+use super::job_state::{Graveyard, State};
 use super::progress::Progress;
 use super::random::SeedOfCall;
 use super::sending::name_of;
 use super::shared::SharedArguments;
 use super::sharing::Table;
 use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, Mode, ResultLabel, SEED_AT};
-use crate::codec::decode_exception;
 use crate::ffi::call_in_thread;
-use crate::message::object;
 
 /// A call in progress.
 pub(super) struct Job {
@@ -96,95 +94,6 @@ impl Callbacks {
         visit.call(&self.error)
     }
 }
-
-/// What is known of a job; the lock is held for moments only, and never while Python code runs.
-#[derive(Default)]
-pub(super) struct State {
-    /// Tasks sent and not answered, oldest first: kept to be sent again if their worker dies
-    /// before it begins them.
-    pub(super) sent: VecDeque<Batch>,
-    /// Answers not fetched yet.
-    pub(super) pieces: VecDeque<Piece>,
-    /// Tasks answered so far.
-    pub(super) answered: u64,
-    /// Of these, errors: tasks, or batches that failed as a whole.
-    pub(super) failed: u64,
-    /// Tasks in all, once known.
-    pub(super) total: Option<u64>,
-    /// The first error, of a job that fails as a whole.
-    pub(super) failure: Option<Piece>,
-    /// Its results are fetched one after another.
-    pub(super) is_stream: bool,
-    /// For streams: what comes after the results that are there, and is the end.
-    pub(super) last: Option<Answer>,
-    /// For streams: results fetched by the user.
-    pub(super) fetched: u64,
-    /// For streams: tasks sent.
-    pub(super) submitted: u64,
-    /// For `map`: batches that are still to be sent, in order.
-    pub(super) unsent: VecDeque<(usize, usize)>,
-    /// For streams: how many tasks were ahead when the input was last read.
-    pub(super) window_hint: u64,
-}
-
-pub(super) struct Batch {
-    pub(super) first: u64,
-    pub(super) count: u64,
-    /// A list in which the tasks lie, and where.
-    pub(super) tasks: Py<PyList>,
-    pub(super) offset: usize,
-    /// How many of them have not been answered.
-    pub(super) left: u64,
-    /// What they call, if the job does not say.
-    pub(super) call: Option<Arc<Call>>,
-    /// Large arguments of theirs in shared memory.
-    pub(super) stashes: Vec<Arc<Stash>>,
-}
-
-/// An answer as it arrived, not decoded.
-pub(super) struct Piece {
-    pub(super) first: u64,
-    pub(super) count: u64,
-    pub(super) answer: Answer,
-}
-
-pub(super) enum Answer {
-    /// One value, encoded.
-    Value(Vec<u8>, Option<Arrived>),
-    /// A list of values, encoded.
-    Values(Vec<u8>, Option<Arrived>),
-    /// An exception, encoded.
-    Error(Vec<u8>, Option<Arrived>),
-    /// An exception that arose here.
-    Raised(PyErr),
-}
-
-impl Answer {
-    pub(super) fn is_error(&self) -> bool {
-        matches!(self, Self::Error(..) | Self::Raised(_))
-    }
-
-    /// The value, or the exception as an error.
-    pub(super) fn decode(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self {
-            Self::Value(frame, parcel) | Self::Values(frame, parcel) => object(py, &frame, parcel),
-            Self::Error(mut frame, parcel) => {
-                // Ctrl-C reaches the workers too: this process's own interrupt is the one to tell of.
-                py.check_signals()?;
-                if let Some(parcel) = parcel {
-                    frame.clear();
-                    let _ = parcel.read_frame(&mut frame);
-                }
-                let error = decode_exception(py, &frame)?;
-                Err(PyErr::from_value(error.into_bound(py)))
-            }
-            Self::Raised(error) => Err(error),
-        }
-    }
-}
-
-/// Python objects that a lock's holder must not drop, because that may run Python code.
-pub(super) type Graveyard = Vec<Py<PyList>>;
 
 impl Job {
     pub(super) fn new(
@@ -440,53 +349,4 @@ impl Job {
 
 fn lost() -> PyErr {
     PyRuntimeError::new_err("the result is gone: another thread is decoding it")
-}
-
-impl State {
-    /// What ends a stream that was broken off, in the place of its next result.
-    pub(super) fn take_last(&mut self) -> Option<Piece> {
-        let answer = self.last.take()?;
-        self.total = Some(self.fetched + 1);
-        Some(Piece { first: self.fetched, count: 1, answer })
-    }
-
-    fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
-        // Answers come roughly in the order of the batches, so the front is where to look.
-        let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };
-        let batch = &mut self.sent[at];
-        batch.left = batch.left.saturating_sub(count);
-        if batch.left == 0
-            && let Some(batch) = self.sent.remove(at)
-        {
-            graveyard.push(batch.tasks);
-        }
-    }
-
-    /// Where a task lies.
-    pub(super) fn place_of(&self, py: Python<'_>, task: u64) -> Option<Place> {
-        let batch = self.sent.iter().find(|batch| batch.holds(task))?;
-        let at = batch.offset + (task - batch.first) as usize;
-        Some(Place { tasks: batch.tasks.clone_ref(py), at, call: batch.call.clone() })
-    }
-
-    /// Keeps what a batch that holds this task refers to.
-    pub(super) fn keep_stashes(&mut self, task: u64, stashes: Vec<Arc<Stash>>) {
-        if let Some(batch) = self.sent.iter_mut().rev().find(|batch| batch.holds(task)) {
-            batch.stashes.extend(stashes);
-        }
-    }
-}
-
-/// Where a task lies that was sent.
-pub(super) struct Place {
-    pub(super) tasks: Py<PyList>,
-    pub(super) at: usize,
-    /// What it calls, if its job does not say.
-    pub(super) call: Option<Arc<Call>>,
-}
-
-impl Batch {
-    fn holds(&self, task: u64) -> bool {
-        (self.first..self.first + self.count).contains(&task)
-    }
 }

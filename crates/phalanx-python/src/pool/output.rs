@@ -15,10 +15,11 @@ use phalanx::sync::RawLock;
 use phalanx_shm::sync::Deadline;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{IntoPyDict, PyBytes};
 
 use super::owner::locked;
 use crate::error::os_error;
+use crate::once::intern;
 
 /// Collected bytes beyond which whole lines are written.
 const ENOUGH: usize = 8192;
@@ -39,9 +40,46 @@ pub(crate) struct LineWriter {
     pending: Mutex<Vec<u8>>,
 }
 
+/// Lets what this worker prints come out in whole lines, whoever else prints.
+///
+/// The streams stay the objects that they are: whoever has one, a log handler for instance, goes on with it.
+pub(super) fn share_output(py: Python<'_>, lock: &Arc<RawLock>) -> PyResult<()> {
+    let sys = py.import(intern!(py, "sys"))?;
+    for (name, fd) in [(intern!(py, "stdout"), 1), (intern!(py, "stderr"), 2)] {
+        let stream = sys.getattr(name)?;
+        if !is_plain(&stream, &["TextIOWrapper"])? {
+            // What a program has put in its place is its own affair.
+            continue;
+        }
+        let buffer = stream.getattr(intern!(py, "buffer"))?;
+        let number =
+            buffer.call_method0(intern!(py, "fileno")).and_then(|fd| fd.extract::<RawFd>());
+        // One that is closed has none.
+        if number.is_ok_and(|number| number == fd)
+            && is_plain(&buffer, &["BufferedWriter", "FileIO"])?
+        {
+            let writer = LineWriter::start(py, fd, Arc::clone(lock))?.into_bound(py).into_any();
+            for name in [intern!(py, "write"), intern!(py, "flush")] {
+                buffer.setattr(name, writer.getattr(name)?)?;
+            }
+            // The text goes to the writer at once, which is who collects it from now on.
+            let options = [("write_through", true)].into_py_dict(py)?;
+            stream.call_method(intern!(py, "reconfigure"), (), Some(&options))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an object is of one of these classes of `io`, and not of one that is derived from it.
+fn is_plain(object: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<bool> {
+    let class = object.get_type();
+    let is_named = names.contains(&class.name()?.to_str()?);
+    Ok(is_named && class.module()?.to_str()? == "_io")
+}
+
 impl LineWriter {
     /// A writer of this worker's, whose lines are written before its results are.
-    pub(super) fn start(py: Python<'_>, fd: RawFd, lock: Arc<RawLock>) -> PyResult<Py<Self>> {
+    fn start(py: Python<'_>, fd: RawFd, lock: Arc<RawLock>) -> PyResult<Py<Self>> {
         let writer = Py::new(py, Self { fd, lock, pending: Mutex::default() })?;
         locked(&WRITERS).push(writer.clone_ref(py));
         Ok(writer)

@@ -15,15 +15,19 @@ use phalanx_shm::sync::Deadline;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::answer::{Answer, Piece};
 use super::bench::WorkerBench;
 use super::executor::Manners;
 use super::inbox::Inbox;
-use super::job::{Answer, Graveyard, Job, Piece};
+use super::input::Pace;
+use super::job::Job;
+use super::job_state::Graveyard;
+use super::logs::Records;
 use super::random::{SeedOfCall, Seeds, SeedsOfTasks};
 use super::staff::Staff;
-use super::stream::Pace;
 use crate::error::twin;
 use crate::message::out_of_memory;
+use crate::once::intern;
 use crate::types::shared::create_error;
 
 /// Enough of a desk that calls can be cancelled; nothing is laid there.
@@ -47,7 +51,7 @@ pub(super) struct Owner {
     pub(super) next_job: AtomicU64,
     pub(super) functions: Mutex<HashMap<u64, Arc<Shared<Bytes>>>>,
     /// Streams whose input is not used up.
-    pub(super) streams: Mutex<Vec<Arc<super::stream::Stream>>>,
+    pub(super) streams: Mutex<Vec<Arc<super::input::Stream>>>,
     /// Jobs that are done and whose callbacks have not been called.
     pub(super) callbacks: Mutex<VecDeque<Arc<Job>>>,
     /// Jobs in progress that have callbacks, and the bell for the thread that calls them: it takes
@@ -73,6 +77,8 @@ pub(super) struct Owner {
     /// How it deals with the death of workers.
     pub(super) manners: Manners,
     pub(super) staff: Staff,
+    /// What workers have logged, on its way to the handlers.
+    pub(super) records: Records,
     /// Held while lines are written, by this pool's workers.
     output: Arc<RawLock>,
     /// What random numbers come from, if that was asked for.
@@ -90,8 +96,8 @@ pub(super) fn family() -> PyResult<&'static Family> {
 
 impl Owner {
     /// An owner whose seats are all empty.
-    pub(super) fn new(seats: usize, start: Py<PyAny>) -> PyResult<Self> {
-        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::default())
+    pub(super) fn new(seats: usize, start: Py<PyAny>, breaks: bool) -> PyResult<Self> {
+        Self::with(Staff::fixed(seats), seats, start, DESK, Manners::of_pool(breaks))
     }
 
     /// The same with a desk of so many bytes at each seat (see [`Crew::with_desks`]).
@@ -137,6 +143,7 @@ impl Owner {
             place: family.me(),
             manners,
             staff,
+            records: Records::default(),
             output: Arc::new(RawLock::new().map_err(create_error)?),
             seeds: None,
         })
@@ -168,10 +175,11 @@ impl Owner {
                 "the pool belongs to the parent process: make a pool of one's own in the child",
             ));
         }
+        self.check_broken(py)?;
         if self.closed.load(Ordering::Relaxed) {
             return Err(PyValueError::new_err("Pool not running"));
         }
-        self.check_broken(py)
+        Ok(())
     }
 
     pub(super) fn check_broken(&self, py: Python<'_>) -> PyResult<()> {
@@ -183,6 +191,8 @@ impl Owner {
     pub(super) fn hire(&self, py: Python<'_>, seat: usize) -> PyResult<()> {
         self.staff.take(seat);
         let start = || {
+            // Forked workers share what is loaded before; each would load it for itself.
+            py.import(intern!(py, "gc"))?;
             let bench = self.crew.bench(seat).map_err(out_of_memory)?;
             locked(&self.ready)[seat] = false;
             self.start.call1(py, (WorkerBench::new(bench, Arc::clone(&self.output)),))
@@ -255,11 +265,11 @@ impl Owner {
             self.collect(py);
             let round = self.crew.round();
             if done(py) {
-                return Ok(true);
+                return self.records.settle(py).map(|()| true);
             }
             // What the look found may be what was waited for.
             if self.look_after_workers(py)? && done(py) {
-                return Ok(true);
+                return self.records.settle(py).map(|()| true);
             }
             if deadline.is_some_and(Deadline::has_passed) {
                 return Ok(false);

@@ -5,6 +5,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use phalanx_shm::sync::Deadline;
 use pyo3::prelude::*;
@@ -13,8 +14,8 @@ use super::job::Job;
 use super::owner::locked;
 use crate::once::intern;
 
-/// Between two updates, in nanoseconds.
-const EVERY: u64 = 100_000_000;
+/// Between two updates.
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 /// How many tasks have ended, how many of them have failed, and how many there are, once known.
 pub(crate) type Counts = (u64, u64, Option<u64>);
@@ -34,7 +35,7 @@ impl Progress {
     pub(crate) fn show(&self, py: Python<'_>, counts: impl FnOnce() -> Counts) {
         let now = Deadline::now().as_nanos();
         let last = self.shown_at.load(Ordering::Relaxed);
-        if now.saturating_sub(last) < EVERY {
+        if u128::from(now.saturating_sub(last)) < EVERY.as_nanos() {
             return;
         }
         self.shown_at.store(now, Ordering::Relaxed);

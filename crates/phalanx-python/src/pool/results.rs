@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyGenericAlias, PyType};
@@ -19,6 +19,14 @@ pub(crate) trait Pending: Send + Sync {
     fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<bool>;
     /// The outcome, once it is there: always the same object, or the same exception.
     fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
+    /// Cancels it if it has not begun, and with `running` also if it has. Returns whether it did.
+    fn cancel(&self, _py: Python<'_>, _running: bool) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(format!(
+            "cannot cancel the call of {}: calls can be cancelled that a pool of processes was given with \
+             options, as in pool.options().apply_async(...)",
+            self.name()
+        )))
+    }
     /// What the user calls the function.
     fn name(&self) -> &str;
     /// For the collector of garbage: an exception refers to the frames that it went through, and one of
@@ -124,6 +132,14 @@ macro_rules! result_class {
                     return Err(PyValueError::new_err(format!("{} not ready", self.0.name())));
                 }
                 Ok(self.0.outcome(py).is_ok())
+            }
+
+            /// Cancels what has not begun, and with `running=True` also what runs: its worker process is
+            /// asked to end, and killed if it has not a second later. Returns whether anything was
+            /// cancelled; the result is a `CancelledError` then. For calls of `Pool.options`.
+            #[pyo3(signature = (*, running=false))]
+            fn cancel(&self, py: Python<'_>, running: bool) -> PyResult<bool> {
+                self.0.cancel(py, running)
             }
 
             /// Waits for the outcome, for at most `timeout` seconds.

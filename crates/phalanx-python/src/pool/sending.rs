@@ -11,10 +11,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::answer::{Answer, Piece};
 use super::calls::Call;
 use super::death::was_terminated;
 use super::executor::Work;
-use super::job::{Answer, Batch, Callbacks, Job, Piece};
+use super::job::{Callbacks, Job};
+use super::job_state::Batch;
 use super::owner::{Owner, locked};
 use super::random::Seeds;
 use super::wire::{LEAVE, Mode, STASHED};
@@ -91,7 +93,7 @@ impl Owner {
         if self.terminated.load(Ordering::SeqCst) {
             return Err(was_terminated());
         }
-        let function = self.function(py, callable, None)?;
+        let function = self.function(py, callable, work.main)?;
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         // Its name is found when somebody asks.
         let callbacks = Callbacks::default();
@@ -120,9 +122,17 @@ impl Owner {
     pub(super) fn send_work(&self, py: Python<'_>, job: &Arc<Job>, work: &Work) {
         let span = Span { job: job.id, first: 0, count: 1 };
         let sent = with_scratch(|frame| {
-            let buffers = encode(py, work.task.bind(py), frame)?;
+            let task = work.task.bind(py);
+            let mut buffers = sharing(work.sharing.is_some(), || encode(py, task, frame))?;
+            let mut flags = job.flags(job.mode);
+            if let Some(table) = &work.sharing
+                && table.concerns(&buffers)
+            {
+                work.keep(table.store(py, self.family, frame, std::mem::take(&mut buffers))?);
+                flags |= STASHED;
+            }
             let function = job.function.as_ref().map_or(0, |function| function.offset());
-            self.submit(py, [function, job.flags(job.mode)], span, frame, &buffers)
+            self.submit(py, [function, flags], span, frame, &buffers)
         });
         if let Err(error) = sent {
             let answer = Answer::Raised(error);

@@ -4,209 +4,28 @@
 //! as good as a short one and memory stays bounded.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use phalanx::pool::pacer;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
-use pyo3::types::{PyGenericAlias, PyList, PyType};
+use pyo3::types::{PyGenericAlias, PyType};
 
+use super::answer::Piece;
 use super::core::PoolCore;
-use super::job::{Answer, Callbacks, Job, Piece, State};
+use super::input::{Pace, Stream};
+use super::job::{Callbacks, Job};
+use super::job_state::State;
 use super::owner::{Owner, locked};
 use super::wire::Mode;
 use crate::once::intern;
-
-/// What holds a stream's reading back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// Results that nobody has fetched: the reader of the results sets the pace.
-    Fetching,
-    /// Somebody waits for the next result, which is not there: tasks without an answer count, so that
-    /// one long task at the head of the line leaves no other worker without work.
-    Waiting,
-    /// Tasks without an answer, however many results lie unfetched: the pool is about to close.
-    Closing,
-}
-
-/// A stream's input and how it is cut.
-pub(super) struct Stream {
-    job: Arc<Job>,
-    input: Mutex<Option<Py<PyAny>>>,
-    /// Somebody is reading the input; a second one must not wait, it may hold the interpreter.
-    is_feeding: AtomicBool,
-    chunksize: Option<usize>,
-    window: Option<usize>,
-    /// The results may pile up: only tasks without an answer hold it back.
-    pub(super) is_eager: bool,
-    /// The items say what they call.
-    of_calls: bool,
-    /// Any number of results may lie waiting for an earlier one.
-    keeps_all: bool,
-    /// What the pool's tasks had cost before, and how many there were.
-    before: (u64, u64),
-}
-
-impl Stream {
-    /// Reads no more input: `error` is the last result.
-    pub(super) fn cut(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
-        let input = locked(&self.input).take();
-        drop(input);
-        let known = {
-            let mut streams = locked(&owner.streams);
-            streams.extract_if(.., |stream| std::ptr::eq(&**stream, self)).next()
-        };
-        drop(known);
-        let first = {
-            let mut state = self.job.state();
-            if state.total.is_some() {
-                return;
-            }
-            let first = state.submitted;
-            state.submitted += 1;
-            state.total = Some(state.submitted);
-            first
-        };
-        let answer = Answer::Raised(error.clone_ref(py));
-        owner.settle(&self.job, Piece { first, count: 1, answer });
-    }
-
-    /// Shows how far it came, if somebody wants to see it.
-    pub(super) fn end_progress(&self, py: Python<'_>) {
-        self.job.end_progress(py);
-    }
-
-    /// Nobody will fetch any more of its results: what was not sent need not be run.
-    pub(super) fn abandon(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
-        self.cut(py, owner, error);
-        let known = locked(&owner.jobs).remove(&self.job.id);
-        drop(known);
-    }
-
-    /// Reads input and sends tasks until enough are on their way, by the measure of `pace`.
-    pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, pace: Pace) {
-        let pace = if self.is_eager { Pace::Closing } else { pace };
-        if self.is_feeding.swap(true, Ordering::Acquire) {
-            return;
-        }
-        let input = locked(&self.input).as_ref().map(|input| input.clone_ref(py));
-        if let Some(input) = input {
-            let goes_on = self.read(py, owner, input.bind(py), pace);
-            if !goes_on {
-                let ended = locked(&self.input).take();
-                drop(ended);
-                let done = {
-                    let mut streams = locked(&owner.streams);
-                    streams.extract_if(.., |s| std::ptr::eq(&**s, self)).next()
-                };
-                drop(done);
-                owner.close_if_done();
-            }
-        }
-        self.is_feeding.store(false, Ordering::Release);
-    }
-
-    /// Returns whether there may be more input.
-    fn read(&self, py: Python<'_>, owner: &Owner, input: &Bound<'_, PyAny>, pace: Pace) -> bool {
-        let (busy, tasks) = owner.crew.work_done();
-        let (busy, tasks) =
-            (busy.saturating_sub(self.before.0), tasks.saturating_sub(self.before.1));
-        let size = self.chunksize.unwrap_or_else(|| pacer::stream_batch(busy, tasks));
-        let window = match self.window {
-            // What is ahead of calls is counted in batches.
-            Some(window) if self.of_calls => window.saturating_mul(size),
-            Some(window) => window,
-            None => pacer::stream_window(size, owner.staff.wanted()),
-        } as u64;
-        let chunksize = self.chunksize.unwrap_or(1);
-        let most_held =
-            self.window.unwrap_or_else(|| pacer::stream_held(chunksize, owner.staff.wanted()))
-                as u64;
-        loop {
-            let (submitted, ahead, held) = {
-                let state = self.job.state();
-                if state.total.is_some() {
-                    return false;
-                }
-                let held = state.submitted - state.fetched;
-                let unanswered = state.submitted - state.answered;
-                (state.submitted, if pace == Pace::Fetching { held } else { unanswered }, held)
-            };
-            let is_full = pace == Pace::Waiting && held >= most_held && !self.keeps_all;
-            if ahead >= window || is_full {
-                return true;
-            }
-            let wanted = size.min((window - ahead) as usize);
-            let (mut batch, end) = take(input, wanted);
-            if self.chunksize.is_some() && matches!(end, End::Raised(_)) {
-                // A batch is read as a whole or not at all, as in the standard library.
-                batch.clear();
-            }
-            if self.job.state().total.is_some() {
-                // It was cut meanwhile.
-                return false;
-            }
-            if self.of_calls {
-                owner.send_calls(py, &self.job, &batch);
-            } else if !batch.is_empty()
-                && let Ok(batch) = PyList::new(py, batch)
-            {
-                self.job.state().submitted += batch.len() as u64;
-                owner.send(py, &self.job, submitted, &batch, 0..batch.len(), true);
-            }
-            match end {
-                End::Full => {}
-                End::Exhausted => {
-                    let mut state = self.job.state();
-                    state.total = Some(state.submitted);
-                    drop(state);
-                    owner.finish_if_answered(&self.job);
-                    return false;
-                }
-                End::Raised(error) => {
-                    let first = {
-                        let mut state = self.job.state();
-                        let first = state.submitted;
-                        state.submitted += 1;
-                        state.total = Some(state.submitted);
-                        first
-                    };
-                    let answer = Answer::Raised(error);
-                    owner.settle(&self.job, Piece { first, count: 1, answer });
-                    return false;
-                }
-            }
-        }
-    }
-}
 
 /// What came of waiting for a result.
 pub(super) enum Fetched {
     Result(Piece),
     TimedOut,
     Over,
-}
-
-enum End {
-    Full,
-    Exhausted,
-    Raised(PyErr),
-}
-
-/// Up to `wanted` items of the input, and why there are not more.
-fn take<'py>(input: &Bound<'py, PyAny>, wanted: usize) -> (Vec<Bound<'py, PyAny>>, End) {
-    let mut batch = Vec::with_capacity(wanted);
-    let Ok(mut iterator) = input.try_iter() else { return (batch, End::Exhausted) };
-    while batch.len() < wanted {
-        match iterator.next() {
-            Some(Ok(item)) => batch.push(item),
-            Some(Err(error)) => return (batch, End::Raised(error)),
-            None => return (batch, End::Exhausted),
-        }
-    }
-    (batch, End::Full)
 }
 
 /// The results of `Pool.imap` or `Pool.imap_unordered`, in the order of the tasks or as they come.

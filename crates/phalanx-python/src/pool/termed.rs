@@ -10,13 +10,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::executor::{Engine, Terms, Work};
+use super::executor::{Engine, Work};
 use super::future::{FutureBase, Tally};
 use super::job::Callbacks;
+use super::options::Terms;
 use super::owner::locked;
+use super::progress::{self, Progress};
 use super::random::Seeds;
 use super::results::{ApplyResult, MapResult, Pending};
 use super::sending::name_of;
+use super::sharing::Sharing;
 use super::termed_stream::TermedIterator;
 use super::wire::Mode;
 
@@ -45,6 +48,11 @@ pub(super) fn arguments<'py>(item: Bound<'py, PyAny>, star: bool) -> PyResult<Bo
             PyTuple::new(item.py(), item.try_iter()?.collect::<PyResult<Vec<_>>>()?)
         }
     }
+}
+
+/// The arguments of a call for each item.
+fn tasks_of<'py>(iterable: &Bound<'py, PyAny>, star: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    iterable.try_iter()?.map(|item| Ok(arguments(item?, star)?.into_any())).collect()
 }
 
 /// Calls that are waited for together.
@@ -83,7 +91,7 @@ impl Calls {
         };
         let tally = Arc::new(Tally::of(tasks.len(), Some(Box::new(last))));
         let futures: Vec<_> =
-            tasks.iter().map(|_| FutureBase::noted(py, &tally)).collect::<PyResult<_>>()?;
+            tasks.iter().map(|_| FutureBase::noted(py, engine, &tally)).collect::<PyResult<_>>()?;
         let (name, values) = (name_of(function), Mutex::default());
         let calls = Arc::new(Self { tally, futures, name, is_single, values });
         *locked(&whole) = Some(Arc::clone(&calls));
@@ -103,6 +111,23 @@ impl Calls {
             return;
         }
         callbacks.tell(py, self.outcome(py).map_err(|error| error.into_value(py).into_any()));
+    }
+
+    /// Waits for all, and shows meanwhile how far they are.
+    fn wait_showing(&self, py: Python<'_>, progress: &Progress) -> PyResult<()> {
+        let counts = || {
+            let (ended, failed) = self.tally.counts();
+            (ended, failed, Some(self.futures.len() as u64))
+        };
+        let waited = loop {
+            progress.show(py, counts);
+            match self.tally.wait(py, Some(progress::EVERY), || self.tally.is_over()) {
+                Ok(false) => {}
+                waited => break waited,
+            }
+        };
+        progress.end(py, counts);
+        waited.map(drop)
     }
 
     fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -143,6 +168,15 @@ impl Pending for Arc<Calls> {
 
     fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         (**self).outcome(py)
+    }
+
+    fn cancel(&self, py: Python<'_>, running: bool) -> PyResult<bool> {
+        let mut any = false;
+        // The last first: what is cancelled makes way for those before it.
+        for future in self.futures.iter().rev().map(|future| future.bind(py)) {
+            any |= !future.get().is_done() && FutureBase::cancel(future, running)?;
+        }
+        Ok(any)
     }
 
     fn name(&self) -> &str {
@@ -202,38 +236,62 @@ impl TermedPool {
         callback: Option<Py<PyAny>>,
         error_callback: Option<Py<PyAny>>,
     ) -> PyResult<MapResult> {
-        let tasks = iterable
-            .try_iter()?
-            .map(|item| Ok(arguments(item?, star)?.into_any()))
-            .collect::<PyResult<Vec<_>>>()?;
+        let tasks = tasks_of(iterable, star)?;
         let callbacks = Callbacks { value: callback, error: error_callback };
         let calls = Calls::begin(self, function, Mode::Apply, tasks, false, callbacks)?;
         Ok(MapResult::new(Box::new(calls)))
     }
 
+    /// The same, waiting for the results.
+    #[pyo3(signature = (function, iterable, star, progress=None))]
+    fn map_and_wait(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        iterable: &Bound<'_, PyAny>,
+        star: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let tasks = tasks_of(iterable, star)?;
+        let callbacks = Callbacks::default();
+        let calls = Calls::begin(self, function, Mode::Apply, tasks, false, callbacks)?;
+        match progress.map(Progress::new) {
+            Some(progress) => calls.wait_showing(py, &progress)?,
+            None => drop(Pending::wait(&calls, py, None)?),
+        }
+        calls.outcome(py)
+    }
+
     /// Sends a call for each item of an iterable, as results are fetched: at most `window` are ahead.
-    #[pyo3(signature = (function, iterable, ordered=true, window=None))]
+    #[pyo3(signature = (function, iterable, ordered=true, window=None, progress=None))]
     fn imap(
         &self,
         function: &Bound<'_, PyAny>,
         iterable: &Bound<'_, PyAny>,
         ordered: bool,
         window: Option<usize>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<TermedIterator> {
         self.engine.owner.check_running(function.py())?;
-        TermedIterator::of_pool(&self.engine, self.terms, function, iterable, ordered, window)
+        let (engine, terms) = (&self.engine, self.terms);
+        TermedIterator::of_pool(engine, terms, function, iterable, ordered, window, progress)
     }
 
     /// Sends the calls of an iterable, `(function, args, kwargs)` each, as results are fetched.
-    #[pyo3(signature = (calls, ordered=true, window=None, seeds=None))]
+    #[pyo3(signature = (calls, ordered=true, window=None, sharing=None, seeds=None, progress=None))]
+    #[allow(clippy::too_many_arguments)]
     fn calls(
         &self,
         calls: &Bound<'_, PyAny>,
         ordered: bool,
         window: Option<usize>,
+        sharing: Option<&Bound<'_, Sharing>>,
         seeds: Option<Py<Seeds>>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<TermedIterator> {
         self.engine.owner.check_running(calls.py())?;
-        TermedIterator::of_calls(&self.engine, self.terms, calls, ordered, window, seeds.as_ref())
+        let sharing = sharing.map(|sharing| sharing.get().handle());
+        let (engine, terms, seeds) = (&self.engine, self.terms, seeds.as_ref());
+        TermedIterator::of_calls(engine, terms, calls, ordered, window, sharing, seeds, progress)
     }
 }

@@ -17,24 +17,25 @@ use pyo3::types::PyList;
 use super::calling::call_task;
 use super::output::write_lines;
 use super::owner::family;
+use super::publishing::unsendable;
 use super::random::Streams;
 use super::shared::decode_stashed;
 use super::wire::{CANCELLABLE, CONDEMNABLE, Kind, LEAVE, Mode, ResultLabel, SEED_AT, STASHED};
-use crate::codec::{FunctionCache, encode, encode_exception};
-use crate::message::{damaged, object, out_of_memory, outgoing};
+use crate::codec::FunctionCache;
+use crate::message::{damaged, object};
 
 /// A worker at work.
 pub(super) struct Worker<'a> {
-    bench: &'a Bench,
-    family: &'static Family,
+    pub(super) bench: &'a Bench,
+    pub(super) family: &'static Family,
     functions: FunctionCache,
     /// How long it stays without work.
     idle: Option<Duration>,
     /// The batch as it was taken.
     batch: Vec<u8>,
     /// A result being encoded.
-    frame: Vec<u8>,
-    scratch: Vec<u8>,
+    pub(super) frame: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
     /// The tasks of the batch are passed over once their job is cancelled.
     is_cancellable: bool,
     /// The job whose tasks are running, for those who ask whether it was cancelled.
@@ -77,19 +78,6 @@ impl<'a> Worker<'a> {
             left = left.saturating_sub(self.run(py, batch)?);
         }
         Ok(())
-    }
-
-    /// Says that it is ready for work.
-    pub(super) fn ready(&mut self) -> PyResult<()> {
-        let label = ResultLabel { job: 0, first: 0, kind: Kind::Ready, count: 0 };
-        let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench.announce(&label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
-    }
-
-    /// Says that the initializer has failed.
-    pub(super) fn refuse(&mut self, py: Python<'_>, error: &PyErr) -> PyResult<()> {
-        let label = ResultLabel { job: 0, first: 0, kind: Kind::Refused, count: 0 };
-        self.publish_error(py, 0, label, error)
     }
 
     /// The next batch; nothing when the pool has closed, or there has been none for too long.
@@ -191,16 +179,7 @@ impl<'a> Worker<'a> {
             }
             (Ok(_), Err(_)) if span.count > 1 && !together => {
                 // One of them is the culprit; the others shall not suffer.
-                let label = ResultLabel {
-                    job: span.job,
-                    first: span.first,
-                    kind: Kind::Unreadable,
-                    count: span.count,
-                };
-                let nothing = phalanx::message::Outgoing::Inline(&[]);
-                self.bench
-                    .publish(span.count, &label.pack(), nothing, &mut self.scratch)
-                    .map_err(out_of_memory)?;
+                self.call_unreadable(span)?;
             }
             (Err(error), _) | (_, Err(error)) => self.fail_all(py, span, together, &error)?,
         }
@@ -210,19 +189,6 @@ impl<'a> Worker<'a> {
         let took = Deadline::now().as_nanos() - began;
         self.bench.done(took, u64::from(span.count));
         Ok(if together { 1 } else { u64::from(span.count) })
-    }
-
-    /// Passes over the tasks of a batch from that one on: nobody wants them any more.
-    fn skip(&mut self, span: Span, from: u32) -> PyResult<()> {
-        let Span { job, first, count } = span;
-        let label = ResultLabel {
-            job,
-            first: first + u64::from(from),
-            kind: Kind::Skipped,
-            count: count - from,
-        };
-        let nothing = phalanx::message::Outgoing::Inline(&[]);
-        self.bench.publish(count, &label.pack(), nothing, &mut self.scratch).map_err(out_of_memory)
     }
 
     /// The tasks of a batch whose buffers are shared with others.
@@ -332,100 +298,10 @@ impl<'a> Worker<'a> {
             }
         }
     }
-
-    fn publish_one(
-        &mut self,
-        py: Python<'_>,
-        span: Span,
-        index: u64,
-        value: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let first = span.first + index;
-        let settles = index as u32 + 1;
-        let label = ResultLabel { job: span.job, first, kind: Kind::Value, count: 1 };
-        let error = match value {
-            Ok(value) => match self.publish_value(py, settles, label, &value) {
-                Ok(()) => return Ok(()),
-                Err(error) => unsendable(py, &error, &value),
-            },
-            Err(error) => error,
-        };
-        self.publish_error(py, settles, ResultLabel { kind: Kind::Error, ..label }, &error)
-    }
-
-    /// Publishes the outcome of an executor's call; a value that cannot be sent is the call's error.
-    fn publish_own(
-        &mut self,
-        py: Python<'_>,
-        span: Span,
-        value: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let label = ResultLabel { job: span.job, first: span.first, kind: Kind::Value, count: 1 };
-        let sent = value.and_then(|value| self.publish_value(py, 1, label, &value));
-        let Err(error) = sent else { return Ok(()) };
-        self.publish_error(py, 1, ResultLabel { kind: Kind::Error, ..label }, &error)
-    }
-
-    fn publish_value(
-        &mut self,
-        py: Python<'_>,
-        settles: u32,
-        label: ResultLabel,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        self.frame.clear();
-        let payloads = encode(py, value, &mut self.frame)?;
-        let body = outgoing(py, self.family, &self.frame, &payloads)?;
-        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
-    }
-
-    fn publish_error(
-        &mut self,
-        py: Python<'_>,
-        settles: u32,
-        label: ResultLabel,
-        error: &PyErr,
-    ) -> PyResult<()> {
-        self.frame.clear();
-        // `into_value` ties the traceback to the exception.
-        let value = error.clone_ref(py).into_value(py);
-        encode_exception(py, value.bind(py).as_any(), &mut self.frame);
-        let body = outgoing(py, self.family, &self.frame, &Vec::new())?;
-        self.bench.publish(settles, &label.pack(), body, &mut self.scratch).map_err(out_of_memory)
-    }
-
-    fn fail_all(
-        &mut self,
-        py: Python<'_>,
-        span: Span,
-        together: bool,
-        error: &PyErr,
-    ) -> PyResult<()> {
-        let Span { job, first, count } = span;
-        if together {
-            let label = ResultLabel { job, first, kind: Kind::BatchError, count };
-            return self.publish_error(py, count, label, error);
-        }
-        for index in 0..count {
-            let first = first + u64::from(index);
-            let label = ResultLabel { job, first, kind: Kind::Error, count: 1 };
-            self.publish_error(py, index + 1, label, error)?;
-        }
-        Ok(())
-    }
 }
 
 /// Sets the random numbers of a task, if its call has a seed.
 #[inline]
 fn begin(py: Python<'_>, streams: Option<&Streams>, task: u64) -> PyResult<()> {
     streams.map_or(Ok(()), |streams| streams.begin(py, task))
-}
-
-/// The error of a value that cannot be sent back.
-fn unsendable(py: Python<'_>, error: &PyErr, value: &Bound<'_, PyAny>) -> PyErr {
-    let make = || -> PyResult<Bound<'_, PyAny>> {
-        let class = py.import("phalanx.errors")?.getattr("MaybeEncodingError")?;
-        class.call1((error.value(py), value))
-    };
-    make().map_or_else(|e| e, PyErr::from_value)
 }

@@ -1,10 +1,11 @@
 //! Child processes, and forks.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use phalanx::process::{self, WaitError, fork as engine};
 use phalanx_os::death;
+use phalanx_os::surroundings::{Stream, replace_stream};
 use phalanx_shm::patience::GaveUp;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -112,6 +113,13 @@ pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
 #[pyfunction]
 pub(crate) fn parent_sentinel() -> Option<i32> {
     death::parent_pidfd().map(|fd| fd.as_raw_fd())
+}
+
+/// Let this process read nothing from its standard input, which its parent may be reading.
+#[pyfunction]
+pub(crate) fn read_nothing() -> PyResult<()> {
+    let null = std::fs::File::open("/dev/null").map_err(os_error)?;
+    replace_stream(Stream::Input, null.as_fd()).map_err(os_error)
 }
 
 /// Wait until the parent process has ended; return whether it has before `timeout` is over.

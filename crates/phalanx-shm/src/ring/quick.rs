@@ -5,7 +5,7 @@
 //! there is no more to repair either: one store publishes, one takes.
 
 use super::put::{byte, inline};
-use super::segment::{Header, TINY_MAX, units_for};
+use super::segment::{Header, TAIL_AT, TINY_MAX, units_for};
 use super::{Memory, Ring};
 use crate::failpoint;
 use crate::sync::Ordering;
@@ -32,6 +32,7 @@ impl Ring {
     /// the consumers' side. Otherwise nothing has been put; that says little about whether there is room.
     #[inline]
     pub fn put_at_once(&self, memory: &impl Memory, bytes: &[u8]) -> bool {
+        self.expect_to_put(memory);
         let Some(side) = self.put.lock.try_guard(memory.me()) else { return false };
         let is_put = self.append_at_once(memory, bytes);
         // A full barrier: the published tail is visible before we look for sleepers.
@@ -41,6 +42,17 @@ impl Ring {
             self.not_empty.notify_one();
         }
         is_put
+    }
+
+    /// Brings both lines nearer that a put writes to: whoever waits for a record looks at them, and so they
+    /// are with another processor.
+    #[inline]
+    fn expect_to_put(&self, memory: &impl Memory) {
+        let at = self.put.segment.load(Ordering::Relaxed);
+        let segment = memory.segment(at);
+        memory.expect_to_write(at, TAIL_AT);
+        let index = segment.tail().position & (segment.units() - 1);
+        memory.expect_to_write(at, byte(index));
     }
 
     /// The put lock is held.

@@ -5,6 +5,8 @@ use crate::view::ShmSafe;
 
 /// Bytes of a segment before its records.
 pub const SEGMENT_HEADER: usize = std::mem::size_of::<Segment>();
+/// Where the tail lies in a segment.
+pub(super) const TAIL_AT: usize = std::mem::offset_of!(Segment, tail);
 /// Room for records in the first segment of a ring, in bytes.
 pub const FIRST_CAPACITY: usize = if cfg!(loom) { 64 } else { 2048 };
 /// Room in the largest segment; a record needs far less.

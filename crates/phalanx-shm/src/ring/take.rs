@@ -105,9 +105,9 @@ impl Ring {
             if patience.is_none() || is_closed {
                 return Err(GaveUp::TimedOut);
             }
-            let is_there = || !self.is_empty(memory) || self.is_closed();
-            let arrived = || is_there().then_some(());
-            if sleeps > 0 || !SPIN.until_some(is_there, || self.len(memory)) {
+            let arrived = || (!self.is_empty(memory) || self.is_closed()).then_some(());
+            let looks = || !self.is_still_empty(memory) || self.is_closed();
+            if sleeps > 0 || !SPIN.until_some(looks, || self.len(memory)) {
                 let ticket = self.not_empty.register();
                 if arrived().is_none() && !patience.is_stopped() {
                     let _ = self.not_empty.sleep(ticket, Some(slices.next_deadline(patience)));
@@ -276,6 +276,19 @@ impl Ring {
         let index = position & (size - 1);
         let units = units.min(EXPECTED_UNITS).min(known).min(size - index);
         memory.expect(at, byte(index), units as usize * 8);
+    }
+
+    /// Whether the ring is empty, for one who looks again and again until it is not: the place of the next
+    /// record is brought nearer at each look, so that it comes from the processor that writes it together
+    /// with the tail, and not after it.
+    #[inline]
+    pub fn is_still_empty(&self, memory: &impl Memory) -> bool {
+        let at = self.get.segment.load(Ordering::Acquire);
+        let segment = memory.segment(at);
+        let index = segment.head().position & (segment.units() - 1);
+        // Of a segment that was left meanwhile it is a useless line, and nothing worse.
+        memory.expect(at, byte(index), 8);
+        self.is_empty(memory)
     }
 
     /// Leaves an empty segment that has a successor, and frees it.

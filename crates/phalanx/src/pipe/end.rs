@@ -231,7 +231,7 @@ impl End {
             return Ok(true);
         }
         let at_once = patience.is_none();
-        if !at_once && ARRIVAL.until_some(|| !half.is_empty(), || half.len()) {
+        if !at_once && ARRIVAL.until_some(|| !half.is_still_empty(), || half.len()) {
             return Ok(true);
         }
         let mut slices = Slices::for_users();

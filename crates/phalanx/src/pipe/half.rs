@@ -65,6 +65,12 @@ impl Half {
         self.ring.is_empty(self.ring.family())
     }
 
+    /// The same for one who looks until there is a message.
+    #[inline]
+    pub(super) fn is_still_empty(&self) -> bool {
+        self.ring.is_still_empty(self.ring.family())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ring.len(self.ring.family())
     }

@@ -74,9 +74,28 @@ pub(super) fn execute(
     all.sort_unstable();
     all.dedup();
     os::spawn(&os::Program { path: program.path, arguments: &arguments, keep: &all, mask }).map_err(
-        |e| {
-            let path = program.path.to_string_lossy();
-            io::Error::new(e.kind(), format!("cannot execute {path}: {e}"))
+        |source| {
+            let path = program.path.to_string_lossy().into_owned();
+            io::Error::new(source.kind(), CannotExecute { path, source })
         },
     )
+}
+
+/// The kernel's refusal with the path that it is about; the refusal itself, with its number, is the source.
+#[derive(Debug)]
+struct CannotExecute {
+    path: String,
+    source: io::Error,
+}
+
+impl std::fmt::Display for CannotExecute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot execute {}: {}", self.path, self.source)
+    }
+}
+
+impl std::error::Error for CannotExecute {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
 }

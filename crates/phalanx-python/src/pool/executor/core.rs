@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::super::future::FutureBase;
 use super::super::job::Callbacks;
+use super::super::options::{CallOptions, Terms, breaks};
 use super::super::owner::{DESK, Owner, locked};
 use super::super::random::Seeds;
 use super::super::staff::Staff;
@@ -19,7 +20,7 @@ use super::engine::{Engine, Stage};
 use super::manners::Manners;
 use super::map::ExecutorMap;
 use super::service::ExecutorService;
-use super::work::{Terms, Work};
+use super::work::Work;
 
 /// An executor of worker processes, as its owner holds it. Dropping it closes it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -32,15 +33,15 @@ pub(crate) struct ExecutorCore {
 #[pymethods]
 impl ExecutorCore {
     /// An executor with `seats` workers, each started by `start(bench)`: all with the first call, or as
-    /// calls come. `breaks` says that it does not outlive its first worker. With `wanted` there are only
+    /// calls come. `on_worker_death="break"` says that it does not outlive its first worker. With `wanted` there are only
     /// so many at present, and those that leave are replaced when there is work.
     #[new]
-    #[pyo3(signature = (seats, start, on_demand=false, breaks=false, seeds=None, wanted=None))]
+    #[pyo3(signature = (seats, start, on_demand=false, on_worker_death="isolate", seeds=None, wanted=None))]
     fn new(
         seats: usize,
         start: Py<PyAny>,
         on_demand: bool,
-        breaks: bool,
+        on_worker_death: &str,
         seeds: Option<Py<Seeds>>,
         wanted: Option<usize>,
     ) -> PyResult<Self> {
@@ -48,23 +49,21 @@ impl ExecutorCore {
             None => Staff::fixed(seats),
             Some(wanted) => Staff::elastic(seats, wanted),
         };
-        let owner = Owner::with(staff, seats, start, DESK, Manners::of_executor(breaks))?;
+        let manners = Manners::of_executor(breaks(on_worker_death)?);
+        let owner = Owner::with(staff, seats, start, DESK, manners)?;
         let engine = Arc::new(Engine::new(Arc::new(owner.seeded(seeds)), on_demand));
         Ok(Self { engine, is_served: AtomicBool::new(false) })
     }
 
     /// Takes on a call; returns its future.
-    #[pyo3(signature = (function, args, kwds=None, timeout=None, retries=0, priority=0))]
-    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (function, args, kwds=None, options=None))]
     fn submit(
         &self,
         py: Python<'_>,
         function: Py<PyAny>,
         args: Bound<'_, PyTuple>,
         kwds: Option<Bound<'_, PyDict>>,
-        timeout: Option<f64>,
-        retries: u32,
-        priority: i32,
+        options: Option<&Bound<'_, CallOptions>>,
     ) -> PyResult<Py<FutureBase>> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
@@ -76,7 +75,7 @@ impl ExecutorCore {
                 (Mode::ApplyKeywords, task.into_any())
             }
         };
-        let terms = Terms::new(timeout, retries, priority);
+        let terms = options.map_or_else(Terms::default, |options| options.get().terms());
         let future = FutureBase::of_call(py, &self.engine)?;
         let work = Work::new(function, task.unbind(), mode, terms, future.clone_ref(py));
         let seed = self.engine.owner.seed_of_call(None)?;
@@ -119,23 +118,30 @@ impl ExecutorCore {
     }
 
     /// The results of a call for each item, on terms of their own. `calls` are tuples of arguments.
-    #[pyo3(signature = (function, calls, buffersize=None, deadline=None, timeout=None, retries=0, priority=0))]
+    #[pyo3(signature = (function, calls, options, buffersize=None, timeout=None, progress=None))]
     #[allow(clippy::too_many_arguments)]
     fn map_on_terms(
         &self,
         function: &Bound<'_, PyAny>,
         calls: &Bound<'_, PyAny>,
+        options: &Bound<'_, CallOptions>,
         buffersize: Option<usize>,
-        deadline: Option<f64>,
         timeout: Option<f64>,
-        retries: u32,
-        priority: i32,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<TermedIterator> {
         let _moving = self.engine.moving();
         self.engine.check_open(function.py())?;
         self.engine.hire(function.py(), buffersize.unwrap_or(usize::MAX / 2))?;
-        let terms = Terms::new(timeout, retries, priority);
-        TermedIterator::of_executor(&self.engine, terms, function, calls, buffersize, deadline)
+        let terms = options.get().terms();
+        TermedIterator::of_executor(
+            &self.engine,
+            terms,
+            function,
+            calls,
+            buffersize,
+            timeout,
+            progress,
+        )
     }
 
     /// What the executor's thread is to run.

@@ -8,11 +8,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::super::death::was_terminated;
+use super::super::feed::Feed;
 use super::super::future::FutureBase;
+use super::super::input::Pace;
 use super::super::job::Job;
 use super::super::owner::{Owner, locked};
-use super::super::stream::Pace;
-use super::super::termed_stream::Feed;
 use super::limits::Doomed;
 use super::line::Line;
 use super::work::Work;

@@ -12,8 +12,9 @@ use phalanx_shm::leases::Lease;
 use phalanx_shm::sync::Deadline;
 use pyo3::prelude::*;
 
+use super::super::answer::{Answer, Piece};
 use super::super::future::FutureBase;
-use super::super::job::{Answer, Job, Piece};
+use super::super::job::Job;
 use super::super::owner::{Owner, locked};
 use super::engine::{Engine, cancelled};
 use super::manners::module;

@@ -14,26 +14,38 @@ use super::super::owner::locked;
 pub(in super::super) struct Manners {
     /// The errors are those of executors.
     is_executor: bool,
-    /// The first death ends everything.
-    breaks: AtomicBool,
+    /// The first death ends everything, unless the call says otherwise that was running.
+    breaks: bool,
+    /// So it does whatever calls say: the workers are being ended.
+    is_ending: AtomicBool,
     /// Seats whose worker this process has sent to its end.
     condemned: Mutex<HashSet<usize>>,
 }
 
 impl Manners {
+    /// The manners of a pool's own calls.
+    pub(in super::super) fn of_pool(breaks: bool) -> Self {
+        Self { breaks, ..Self::default() }
+    }
+
     /// The manners of an executor's pool.
     pub(super) fn of_executor(breaks: bool) -> Self {
-        Self { is_executor: true, breaks: breaks.into(), condemned: Mutex::default() }
+        Self { is_executor: true, breaks, ..Self::default() }
     }
 
     /// From now on the first death ends everything.
     pub(super) fn break_from_now_on(&self) {
-        self.breaks.store(true, Ordering::SeqCst);
+        self.is_ending.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the first death ends everything.
-    pub(in super::super) fn breaks(&self) -> bool {
-        self.breaks.load(Ordering::SeqCst)
+    /// Whether a death ends everything, given what the call has asked for that was running.
+    pub(in super::super) fn breaks(&self, asked: Option<bool>) -> bool {
+        self.is_ending.load(Ordering::SeqCst) || asked.unwrap_or(self.breaks)
+    }
+
+    /// Whether the errors are those of executors, whose thread ends the workers.
+    pub(in super::super) fn is_executor(&self) -> bool {
+        self.is_executor
     }
 
     /// The death of the worker of a seat will be no surprise.

@@ -19,4 +19,4 @@ pub(super) use engine::{Engine, cancelled};
 pub(super) use manners::Manners;
 pub(crate) use map::ExecutorMap;
 pub(crate) use service::ExecutorService;
-pub(super) use work::{Terms, Work};
+pub(super) use work::Work;

@@ -91,7 +91,11 @@ impl Engine {
         }
         self.owner.wait_until(py, None, |py| self.step(py))?;
         if locked(&self.owner.broken).is_some() {
-            return self.end_broken(py);
+            return if self.is_of_pool {
+                Ok(self.end_broken_of_pool(py))
+            } else {
+                self.end_broken(py)
+            };
         }
         if self.is_terminated() {
             self.end_terminated(py);
@@ -150,6 +154,16 @@ impl Engine {
         self.complete_answered(py);
         self.be_over();
         ended
+    }
+
+    /// Fails what is left. The pool ends its workers by itself, when it is told to.
+    fn end_broken_of_pool(&self, py: Python<'_>) {
+        self.fail_waiting(py);
+        self.complete_answered(py);
+        self.be_over();
+        self.owner.is_held_open.store(false, Ordering::SeqCst);
+        self.owner.close_if_done();
+        self.owner.crew.pass_on();
     }
 
     /// The pool was terminated: fails what is left.

@@ -1,34 +1,21 @@
 //! A call of an executor: what is to be done, for whose future, and how often it has been tried.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
+use phalanx::stash::Stash;
 use pyo3::prelude::*;
 
 use super::super::future::FutureBase;
+use super::super::options::Terms;
+use super::super::owner::locked;
 use super::super::random::SeedOfCall;
+use super::super::sharing::Table;
 use super::super::wire::Mode;
+use crate::codec::Main;
 
 /// A task that costs so many workers is not tried again.
 const WORKERS: u32 = 2;
-
-/// What was asked of one call beyond the call itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in super::super) struct Terms {
-    /// How long it may run.
-    pub(super) timeout: Option<Duration>,
-    /// How often it is tried again after a failure.
-    pub(super) retries: u32,
-    /// Calls of a higher one are begun before those of a lower.
-    pub(super) priority: i32,
-}
-
-impl Terms {
-    /// Terms as callers give them, the time in seconds.
-    pub(in super::super) fn new(timeout: Option<f64>, retries: u32, priority: i32) -> Self {
-        Self { timeout: crate::interrupt::timeout(timeout), retries, priority }
-    }
-}
 
 /// One call.
 pub(in super::super) struct Work {
@@ -36,8 +23,14 @@ pub(in super::super) struct Work {
     /// What the function is called with, as the mode says.
     pub(in super::super) task: Py<PyAny>,
     pub(super) mode: Mode,
-    pub(super) terms: Terms,
+    pub(in super::super) terms: Terms,
     future: Py<FutureBase>,
+    /// How its function travels, if it is of `__main__` and that is not to be as always.
+    pub(in super::super) main: Option<Main>,
+    /// Where its large arguments are stored once for it and others.
+    pub(in super::super) sharing: Option<Arc<Table>>,
+    /// What it has of them.
+    stashes: Mutex<Vec<Arc<Stash>>>,
     /// What its random numbers come from, however often it is tried.
     pub(in super::super) seed: Option<SeedOfCall>,
     /// Its future says that it is being run.
@@ -62,6 +55,9 @@ impl Work {
             mode,
             terms,
             future,
+            main: None,
+            sharing: None,
+            stashes: Mutex::default(),
             seed: None,
             has_begun: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
@@ -73,6 +69,17 @@ impl Work {
     /// The call with random numbers of its own.
     pub(in super::super) fn seeded(self, seed: Option<SeedOfCall>) -> Self {
         Self { seed, ..self }
+    }
+
+    /// The call with a place for large arguments, and its function by value if it is of `__main__`.
+    pub(in super::super) fn with_sharing(self, sharing: Option<Arc<Table>>) -> Self {
+        Self { main: Some(Main::ByValue), sharing, ..self }
+    }
+
+    /// Keeps large arguments until it is over, for the attempt that is made now.
+    pub(in super::super) fn keep(&self, stashes: Vec<Arc<Stash>>) {
+        let former = std::mem::replace(&mut *locked(&self.stashes), stashes);
+        drop(former);
     }
 
     /// Whether it is the call of a future.

@@ -34,9 +34,20 @@ impl FutureBase {
     }
 
     /// A future without the face of the standard library's, whose end is noted.
-    pub(in super::super) fn noted(py: Python<'_>, tally: &Arc<Tally>) -> PyResult<Py<Self>> {
-        let state = State { tally: Some(Arc::clone(tally)), ..State::default() };
+    pub(in super::super) fn noted(
+        py: Python<'_>,
+        engine: &Arc<Engine>,
+        tally: &Arc<Tally>,
+    ) -> PyResult<Py<Self>> {
+        let (engine, tally) = (Arc::downgrade(engine), Some(Arc::clone(tally)));
+        let state = State { engine, tally, ..State::default() };
         Py::new(py, Self(Mutex::new(state)))
+    }
+
+    /// Whether its call has come to no good end.
+    pub(super) fn has_failed(&self) -> bool {
+        let state = self.state();
+        state.exception.is_some() || state.phase.is_cancelled()
     }
 
     /// Whether there is an outcome.
@@ -131,7 +142,7 @@ impl FutureBase {
     /// With `running=True` a call that runs is ended too: its worker process is asked to end, and
     /// killed if it has not a second later. Other calls are not affected.
     #[pyo3(signature = (*, running=false))]
-    fn cancel(slf: &Bound<'_, Self>, running: bool) -> PyResult<bool> {
+    pub(in super::super) fn cancel(slf: &Bound<'_, Self>, running: bool) -> PyResult<bool> {
         let this = slf.get();
         if Self::cancel_if_pending(slf)? {
             return Ok(true);

@@ -34,6 +34,9 @@ enum Kind {
 #[derive(Default)]
 struct State {
     left: usize,
+    ended: u64,
+    /// Of these, calls without a result.
+    failed: u64,
     arrived: VecDeque<Py<FutureBase>>,
     last: Option<Last>,
     is_over: bool,
@@ -64,6 +67,12 @@ impl Tally {
         state.left + state.arrived.len()
     }
 
+    /// How many calls have ended, and how many of them have failed.
+    pub(in super::super) fn counts(&self) -> (u64, u64) {
+        let state = locked(&self.state);
+        (state.ended, state.failed)
+    }
+
     /// Whether all calls have ended, and what was to be done then has been done.
     pub(in super::super) fn is_over(&self) -> bool {
         locked(&self.state).is_over
@@ -85,9 +94,12 @@ impl Tally {
     pub(super) fn note(&self, future: &Bound<'_, FutureBase>) {
         let py = future.py();
         let kept = (self.kind == Kind::StreamAsTheyEnd).then(|| future.clone().unbind());
+        let has_failed = future.get().has_failed();
         let is_last = {
             let mut state = locked(&self.state);
             state.left = state.left.saturating_sub(1);
+            state.ended += 1;
+            state.failed += u64::from(has_failed);
             state.arrived.extend(kept);
             state.left == 0 && self.kind == Kind::Whole
         };

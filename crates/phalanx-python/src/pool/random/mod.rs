@@ -10,7 +10,7 @@
 mod seeds;
 mod streams;
 
-pub(crate) use seeds::Seeds;
 pub(super) use seeds::{SeedOfCall, SeedsOfTasks};
+pub(crate) use seeds::{SeededThreads, Seeds};
 pub(crate) use streams::{_reseed_numpy, rng};
 pub(super) use streams::{Streams, begin_worker};

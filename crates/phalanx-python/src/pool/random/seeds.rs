@@ -7,6 +7,7 @@ use phalanx::pool::Crew;
 use phalanx_shm::object::{Bytes, Shared};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::streams::Streams;
 use crate::message::out_of_memory;
@@ -62,6 +63,12 @@ impl Seeds {
         self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// What runs the tasks of the next call in threads of this process.
+    fn in_threads(slf: &Bound<'_, Self>) -> SeededThreads {
+        let seeds = slf.get();
+        SeededThreads { bytes: seeds.of_call(seeds.count_call(), 0) }
+    }
+
     /// Calls `function()` in this process with the random numbers of a task of a call. The state of
     /// `random` and of numpy's global generator is afterwards what it was before.
     fn run(
@@ -94,5 +101,27 @@ impl SeedsOfTasks {
         let Some((seeds, call)) = &self.call else { return Ok(None) };
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         seeds.get().keep(crew, *call, first).map(Some)
+    }
+}
+
+/// Runs calls in threads of one process, each with `phalanx.rng()` to itself.
+///
+/// What threads have in common, the state of `random` and of numpy's global generator, is left alone.
+#[pyclass(frozen, module = "phalanx._core")]
+pub(crate) struct SeededThreads {
+    bytes: Vec<u8>,
+}
+
+#[pymethods]
+impl SeededThreads {
+    /// Runs a call, `(function, args, kwargs)`, that has a number: a pair of both.
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        numbered: (u64, (Bound<'py, PyAny>, Bound<'py, PyTuple>, Bound<'py, PyDict>)),
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (index, (function, args, kwargs)) = numbered;
+        let streams = Streams::of(py, &self.bytes)?;
+        streams.run_in_thread(py, index, || function.call(args, Some(&kwargs)))
     }
 }

@@ -1,6 +1,6 @@
 //! The worker's side: the generators, set for each task.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use phalanx::seed::SeedSequence;
 use pyo3::exceptions::PyValueError;
@@ -29,7 +29,8 @@ struct Current {
     seed: Py<PyAny>,
     call: u64,
     index: u64,
-    numpy: [u32; WORDS],
+    /// For numpy's global generator, if that is the task's.
+    numpy: Option<[u32; WORDS]>,
     generator: Option<Py<PyAny>>,
 }
 
@@ -43,6 +44,8 @@ pub(in super::super) struct Streams {
     first: u64,
     /// `random.seed`.
     reseed: Py<PyAny>,
+    /// A later import of numpy has been provided for.
+    watches: Cell<bool>,
 }
 
 impl Streams {
@@ -60,9 +63,9 @@ impl Streams {
         let int = py.get_type::<pyo3::types::PyInt>();
         let seed = int.call_method1("from_bytes", (seed, "little"))?.unbind();
         let reseed = py.import("random")?.getattr("seed")?.unbind();
-        watch_for_numpy(py)?;
         let sequence = SeedSequence::new(&words).child(call);
-        Ok(Self { bytes: bytes.to_vec(), sequence, seed, call, first, reseed })
+        let watches = Cell::new(false);
+        Ok(Self { bytes: bytes.to_vec(), sequence, seed, call, first, reseed, watches })
     }
 
     /// Whether they are those of what was read.
@@ -79,15 +82,30 @@ impl Streams {
         self.reseed.call1(py, (number,))?;
         let mut numpy = [0; WORDS];
         numpy.copy_from_slice(&words[WORDS..]);
-        CURRENT.set(Some(Current {
-            process: std::process::id(),
-            seed: self.seed.clone_ref(py),
-            call: self.call,
-            index,
-            numpy,
-            generator: None,
-        }));
+        CURRENT.set(Some(self.current(py, index, Some(numpy))));
+        if !self.watches.replace(true) {
+            watch_for_numpy(py)?;
+        }
         seed_numpy(py, &numpy)
+    }
+
+    fn current(&self, py: Python<'_>, index: u64, numpy: Option<[u32; WORDS]>) -> Current {
+        let (process, seed) = (std::process::id(), self.seed.clone_ref(py));
+        Current { process, seed, call: self.call, index, numpy, generator: None }
+    }
+
+    /// Runs a task of one thread among others. It has [`rng`] for itself; the global generators belong to
+    /// all threads, and are left alone.
+    pub(super) fn run_in_thread<R>(
+        &self,
+        py: Python<'_>,
+        index: u64,
+        task: impl FnOnce() -> PyResult<R>,
+    ) -> PyResult<R> {
+        let outer = CURRENT.replace(Some(self.current(py, self.first + index, None)));
+        let outcome = task();
+        drop(CURRENT.replace(outer));
+        outcome
     }
 
     /// No task of theirs runs any more.
@@ -144,7 +162,7 @@ fn watch_for_numpy(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn _reseed_numpy(py: Python<'_>) -> PyResult<()> {
     let me = std::process::id();
     let words = CURRENT.with_borrow(|current| {
-        current.as_ref().filter(|current| current.process == me).map(|current| current.numpy)
+        current.as_ref().filter(|current| current.process == me).and_then(|current| current.numpy)
     });
     words.map_or(Ok(()), |words| seed_numpy(py, &words))
 }
