@@ -553,7 +553,6 @@ class IMapIterator(Generic[_T]):
     def next(self, timeout: float | None = None) -> _T:
         """Return the next result; raise `TimeoutError` if it is not there in time."""
 
-@disjoint_base
 class IMapUnorderedIterator(IMapIterator[_T]):
     """The results of `Pool.imap_unordered`; public as `phalanx.pool.IMapUnorderedIterator`."""
 

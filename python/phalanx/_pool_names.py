@@ -186,7 +186,7 @@ class Starter:
         self.pool = weakref.ref(pool) if starts_itself else None
 
     def __call__(self, bench):
-        pool = self.pool and self.pool()
+        pool = None if self.pool is None else self.pool()
         if pool is None:
             return self.start(bench)
         former = getattr(_here, "hiring", None)

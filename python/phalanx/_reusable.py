@@ -34,9 +34,7 @@ class _ReusableExecutor(ProcessPoolExecutor):
             self._idle,
             self._environment,
         )
-        return ExecutorCore(
-            self._seats, starter, on_demand, on_worker_death, self._seeds, self._max_workers
-        )
+        return ExecutorCore(self._seats, starter, on_demand, on_worker_death, self._seeds, self._max_workers)
 
     def _suits(self, max_workers, terms, reuse):
         """Whether it can go on for somebody who wants this."""

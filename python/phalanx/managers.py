@@ -17,6 +17,15 @@ from ._managers.containers import (
     SetProxy as SetProxy,
     ValueProxy as ValueProxy,
 )
+from ._managers.contents import (
+    Array as Array,
+    ManagedDict,
+    ManagedList,
+    ManagedNamespace,
+    ManagedValue,
+    Namespace as Namespace,
+    Value as Value,
+)
 from ._managers.links import (
     ProcessLocalSet as ProcessLocalSet,
     RemoteError as RemoteError,
@@ -26,21 +35,15 @@ from ._managers.links import (
     _unlink,
     convert_to_error as convert_to_error,
     dispatch as dispatch,
+    unless_in_time,
 )
 from ._managers.managed import (
-    Array as Array,
     ManagedBoundedSemaphore,
-    ManagedDict,
     ManagedEvent,
-    ManagedList,
     ManagedLock,
-    ManagedNamespace,
     ManagedQueue,
     ManagedRLock,
     ManagedSemaphore,
-    ManagedValue,
-    Namespace as Namespace,
-    Value as Value,
     make_barrier,
     make_condition,
 )
@@ -62,10 +65,12 @@ from ._managers.proxy import (
     _link_is_ours,
     _paid_proxy,
 )
-from ._managers.server import (
-    Server as Server,
+from ._managers.segments import (
     SharedMemoryServer as SharedMemoryServer,
     _SharedMemoryTracker as _SharedMemoryTracker,
+)
+from ._managers.server import (
+    Server as Server,
     all_methods as all_methods,
     public_methods as public_methods,
 )
@@ -306,7 +311,7 @@ class BaseManager:
                     link.shut_down(shutdown_timeout)
                 else:
                     # One that is stopped would let us wait for ever: its end is an answer, too.
-                    with util._unless_in_time(shutdown_timeout, process.kill):
+                    with unless_in_time(shutdown_timeout, process.kill):
                         conn = _Client(address, authkey=authkey)
                         try:
                             dispatch(conn, None, "shutdown")

@@ -396,6 +396,7 @@ class Parallel(Report):
     def _release(crew):
         _crews.give_back(crew)
 
+
 def _in_batches(iterable, size):
     """Read so many items at a time."""
     iterator = iter(iterable)
@@ -420,5 +421,3 @@ def _checked(params):
     if initializer is not None and not callable(initializer):
         raise TypeError("initializer must be a callable")
     return params
-
-

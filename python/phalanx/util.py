@@ -9,7 +9,11 @@ from _weakref import ref
 from time import monotonic
 
 from . import process
-from ._core import read_nothing
+from ._std_streams import (
+    _close_stdin as _close_stdin,
+    _flush_std_streams as _flush_std_streams,
+    _prepare_stdin as _prepare_stdin,
+)
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -156,6 +160,10 @@ def __getattr__(name):
         from weakref import WeakValueDictionary
 
         return globals().setdefault(name, WeakValueDictionary())
+    if name == "_args_from_interpreter_flags":
+        from ._flags import _args_from_interpreter_flags
+
+        return globals().setdefault(name, _args_from_interpreter_flags)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -390,127 +398,6 @@ def _log_levels(are_wanted):
     from . import _logs
 
     return _logs.levels()
-
-
-_empty_stdin = None
-
-
-def _prepare_stdin():
-    """Before a fork: make the object that will be the child's standard input.
-
-    It is never read from here, so it holds no input of ours. Made in the parent, it costs the
-    children nothing: what a forked child builds, it pays for with copies of its parent's pages.
-    """
-    global _empty_stdin
-    if _empty_stdin is None:
-        try:
-            _empty_stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
-        except OSError:
-            pass
-
-
-def _close_stdin():
-    """Give a child, which must not read the terminal, an empty standard input."""
-    stdin = sys.stdin
-    if stdin is None:
-        return
-    if _empty_stdin is not None and stdin is sys.__stdin__:
-        try:
-            read_nothing()
-        except OSError:
-            return
-        sys.stdin = _empty_stdin
-        return
-    try:
-        stdin.close()
-    except (OSError, ValueError):
-        pass
-    try:
-        fd = os.open(os.devnull, os.O_RDONLY)
-        try:
-            sys.stdin = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
-        except BaseException:
-            os.close(fd)
-            raise
-    except (OSError, ValueError):
-        pass
-
-
-def _flush_std_streams():
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, ValueError):
-            pass
-
-
-class _unless_in_time:
-    """Calls a function if the body of the `with` statement takes longer than so many seconds."""
-
-    def __init__(self, seconds, function):
-        from threading import Timer
-
-        self._timer = Timer(seconds, function)
-        self._timer.daemon = True
-
-    def __enter__(self):
-        self._timer.start()
-
-    def __exit__(self, *_):
-        self._timer.cancel()
-
-
-def _args_from_interpreter_flags():
-    """Return the options that give another interpreter this one's flags, warnings and `-X`."""
-    flags = sys.flags
-    args = []
-    if flags.optimize > 0:
-        args.append("-" + "O" * flags.optimize)
-    letters = {
-        "debug": "d",
-        "dont_write_bytecode": "B",
-        "no_site": "S",
-        "verbose": "v",
-        "bytes_warning": "b",
-        "quiet": "q",
-    }
-    for name, letter in letters.items():
-        value = getattr(flags, name)
-        if value > 0:
-            args.append("-" + letter * value)
-    if flags.isolated:
-        args.append("-I")
-    else:
-        if flags.ignore_environment:
-            args.append("-E")
-        if flags.no_user_site:
-            args.append("-s")
-        if getattr(flags, "safe_path", False):
-            args.append("-P")
-    warn = sys.warnoptions[:]
-    implied = [("error::BytesWarning", flags.bytes_warning > 1)]
-    implied.append(("default::BytesWarning", flags.bytes_warning == 1))
-    implied.append(("default", flags.dev_mode))
-    for option, is_implied in implied:
-        if is_implied and option in warn:
-            warn.remove(option)
-    args += [f"-W{option}" for option in warn]
-    if flags.dev_mode:
-        args += ["-X", "dev"]
-    given = sys._xoptions
-    for option in (
-        "faulthandler",
-        "tracemalloc",
-        "importtime",
-        "frozen_modules",
-        "showrefcount",
-        "utf8",
-        "gil",
-    ):
-        if option in given:
-            value = given[option]
-            args += ["-X", option if value is True else f"{option}={value}"]
-    return args
 
 
 def _cleanup_tests():

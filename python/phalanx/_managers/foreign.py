@@ -11,7 +11,7 @@ _OURS = (
     "phalanx.managers",
     *(
         f"phalanx._managers.{module}"
-        for module in ("links", "proxy", "proxies", "containers", "server", "managed")
+        for module in ("links", "proxy", "proxies", "containers", "server", "segments", "managed", "contents")
     ),
 )
 

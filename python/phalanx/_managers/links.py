@@ -233,3 +233,19 @@ class ProcessLocalSet(set):
 
     def __reduce__(self):
         return type(self), ()
+
+
+class unless_in_time:
+    """Calls a function if the body of the `with` statement takes longer than so many seconds."""
+
+    def __init__(self, seconds, function):
+        from threading import Timer
+
+        self._timer = Timer(seconds, function)
+        self._timer.daemon = True
+
+    def __enter__(self):
+        self._timer.start()
+
+    def __exit__(self, *_):
+        self._timer.cancel()

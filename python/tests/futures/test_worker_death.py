@@ -85,9 +85,12 @@ class TestOfAPool:
             assert pool.map(targets.square, range(5)) == [0, 1, 4, 9, 16]
 
     def test_of_a_context(self):
-        with mp.get_context("forkserver").Pool(1, on_worker_death="break") as pool:
-            with pytest.raises(WorkerDiedError, match="on_worker_death"):
-                pool.apply(die)
+        ctx = mp.get_context("forkserver")
+        with (
+            ctx.Pool(1, on_worker_death="break") as pool,
+            pytest.raises(WorkerDiedError, match="on_worker_death"),
+        ):
+            pool.apply(die)
 
     def test_wrong_names_are_refused(self):
         for make in (mp.Pool, mp.ProcessPoolExecutor, Parallel):
@@ -198,6 +201,5 @@ class TestCancel:
             with pytest.raises(NotImplementedError, match=r"pool\.options\(\)\.apply_async"):
                 result.cancel()
             assert result.get(60) == 4
-        with mp.pool.ThreadPool(1) as pool:
-            with pytest.raises(NotImplementedError):
-                pool.apply_async(abs, (1,)).cancel()
+        with mp.pool.ThreadPool(1) as pool, pytest.raises(NotImplementedError):
+            pool.apply_async(abs, (1,)).cancel()

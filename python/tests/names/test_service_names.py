@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from support import START_METHODS, command_line, mp, run_script, submodule, wait_until
@@ -403,7 +404,7 @@ def test_popen_classes(method):
 class PatchedPopen(submodule("popen_spawn_posix").Popen):
     """What frozen programs did: a `Popen` that does something around the start."""
 
-    launched: list[str] = []
+    launched: ClassVar[list[str]] = []
 
     def __init__(self, process_obj):
         self.launched.append(process_obj.name)
@@ -422,4 +423,3 @@ def test_a_popen_of_ones_own():
     child.join()
     assert child.exitcode == 4
     assert PatchedPopen.launched == ["patched"]
-

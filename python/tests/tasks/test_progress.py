@@ -92,9 +92,8 @@ def test_failures_with_options_are_counted(recorder):
         if number % 2:
             raise ValueError(number)
 
-    with mp.Pool(2) as pool:
-        with pytest.raises(ValueError):
-            pool.options(retries=1).map(odd_ones_fail, range(10), progress=True)
+    with mp.Pool(2) as pool, pytest.raises(ValueError):
+        pool.options(retries=1).map(odd_ones_fail, range(10), progress=True)
     assert recorder.told[-1][:4] == (10, 5, 10, True)
 
 
