@@ -76,8 +76,7 @@ def main() -> int:
     if options.again:
         kept = earlier(options, everything)
         if not options.only:
-            calm = {outcome.case.identity for outcome in kept if not report.was_disturbed(outcome)}
-            cases = [case for case in cases if case.identity not in calm]
+            cases = [outcome.case for outcome in kept if report.was_disturbed(outcome)]
     if options.list:
         for case in cases:
             print(f"{case.identity:36}  {case.floor.describe():22}  {case.title}")
