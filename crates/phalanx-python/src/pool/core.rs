@@ -21,7 +21,7 @@ use super::wire::Mode;
 /// The most tasks of a `map` in a batch: enough to make a batch's overhead vanish, and so few that
 /// the objects of a batch and of its results stay in a processor's cache, and weigh little in
 /// each worker. Two thousand numbers fit into a chunk of 16 KiB.
-const MOST_TOGETHER: usize = 2000;
+const MOST_TOGETHER: usize = 1000;
 
 /// A pool of worker processes, as its owner holds it.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
