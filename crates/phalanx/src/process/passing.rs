@@ -172,7 +172,9 @@ fn serve(desk: &Desk, listener: BorrowedFd<'static>) {
     let mut visitors = VecDeque::new();
     loop {
         let Ok(is_called) = see_to(desk, listener, &mut visitors) else { continue };
-        let Some(line) = is_called.then(|| socket::accept(listener).ok()).flatten() else { continue };
+        let Some(line) = is_called.then(|| socket::accept(listener).ok()).flatten() else {
+            continue;
+        };
         if socket::peer(&line).is_ok_and(|(_, user)| user == own_user()) {
             visitors.push_back((line, Deadline::after(MANNERS)));
         }
