@@ -170,7 +170,7 @@ def test_a_progress_of_rich_is_used():
     screen = rich.console.Console(file=io.StringIO(), force_terminal=True, width=80)
     with rich.progress.Progress(console=screen) as progress, mp.Pool(2) as pool:
         pool.map(abs, range(100), progress=progress)
-        with pytest.raises(ValueError, match="1"):
+        with pytest.raises(ValueError, match=r"1|3"):
             pool.map(targets.fail_at_odd, range(4), chunksize=1, progress=progress)
     first, second = progress.tasks
     assert (first.completed, first.total, first.description) == (100, 100, "")
@@ -204,7 +204,7 @@ def test_without_tqdm_there_is_plain_text(monkeypatch, capsys):
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1
         assert lines[0].startswith("numbers: 100/100 (100%), ")
-        with pytest.raises(ValueError, match="1"):
+        with pytest.raises(ValueError, match=r"1|3"):
             pool.map(targets.fail_at_odd, range(4), chunksize=1, progress=True)
         assert "2 failed" in capsys.readouterr().err
 
