@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from concurrent import futures as standard
 import pytest
 import targets
 from phalanx import ProcessPoolExecutor, futures, get_context
+from phalanx.process import BaseProcess
 from support import START_METHODS, wait_until
 
 
@@ -157,6 +159,22 @@ def test_workers_that_cannot_be_started(monkeypatch):
     with pytest.raises(futures.BrokenProcessPool, match="no processes left"):
         executor.submit(targets.square, 1)
     executor.shutdown()
+
+
+@pytest.mark.parametrize("step", ["made", "started"])
+def test_with_one_worker_it_goes_on(monkeypatch, step):
+    kind, name = {"made": (futures.Starter, "__call__"), "started": (BaseProcess, "start")}[step]
+    done, calls = getattr(kind, name), itertools.count()
+
+    def once(self, *args):
+        if next(calls):
+            raise OSError("no processes left")
+        return done(self, *args)
+
+    with monkeypatch.context() as patched, ProcessPoolExecutor(3) as executor:
+        patched.setattr(kind, name, once)
+        assert list(executor.map(targets.square, range(20))) == [n * n for n in range(20)]
+        assert len(executor._processes) == 1
 
 
 def test_a_thread_that_cannot_be_started(monkeypatch):

@@ -14,8 +14,17 @@ import numpy
 import phalanx
 import pytest
 import targets
-from phalanx import Parallel, WorkerDiedError, _crews, delayed, effective_n_jobs, parallel_config
+from phalanx import (
+    Parallel,
+    WorkerDiedError,
+    _crews,
+    _inner_threads,
+    delayed,
+    effective_n_jobs,
+    parallel_config,
+)
 from support import Script, run_script, runs, wait_until
+from threadpoolctl import threadpool_info
 
 HOW = ("processes", "threads")
 
@@ -539,6 +548,45 @@ class TestSettings:
 
         assert Parallel(2, inner_max_num_threads=3)(delayed(threads)() for _ in range(2)) == ["3", "3"]
         assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def threads_of_blas(*_):
+    found = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    assert found, "numpy has a BLAS library that can be asked"
+    return set(found)
+
+
+class TestThreadsOfLoadedLibraries:
+    """numpy is loaded here, and its BLAS library has all processors for itself."""
+
+    @pytest.mark.parametrize("wanted", [1, 3])
+    def test_they_are_as_many_as_was_said(self, wanted):
+        before = threads_of_blas()
+        parallel = Parallel(2, inner_max_num_threads=wanted)
+        assert parallel(delayed(threads_of_blas)() for _ in range(4)) == [{wanted}] * 4
+        assert threads_of_blas() == before
+
+    def test_they_are_a_workers_share_by_default(self, monkeypatch):
+        for name in _inner_threads.VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        share = max(phalanx.cpu_count() // 2, 1)
+        assert Parallel(2)(delayed(threads_of_blas)() for _ in range(4)) == [{share}] * 4
+
+    def test_they_are_limited_in_a_library_that_only_a_task_loads(self, tmp_path):
+        program = """
+            import sys
+            from phalanx import Parallel, delayed
+
+            def threads():
+                assert "numpy" not in sys.modules
+                import numpy
+                from threadpoolctl import threadpool_info
+                found = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+                return found
+
+            print(Parallel(2, inner_max_num_threads=1)(delayed(threads)() for _ in range(1)))
+        """
+        assert run_script(tmp_path, program).stdout == "[{1}]\n"
 
 
 class TestDelayed:

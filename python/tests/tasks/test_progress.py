@@ -6,10 +6,14 @@ import io
 import itertools
 import sys
 import time
+from typing import ClassVar
 
 import phalanx as mp
 import pytest
+import rich.console
+import rich.progress
 import tasks_targets as targets
+import tqdm.auto as tqdm_auto
 from phalanx import _progress
 from tqdm import tqdm
 
@@ -163,23 +167,33 @@ def test_a_bar_of_tqdm_is_used(capsys):
 
 
 def test_a_progress_of_rich_is_used():
-    class Progress:
-        """What of `rich.progress.Progress` is used."""
-
-        def __init__(self):
-            self.tasks = {}
-
-        def add_task(self, description, total=None):
-            self.tasks[7] = {"description": description, "total": total}
-            return 7
-
-        def update(self, task, **changes):
-            self.tasks[task].update(changes)
-
-    progress = Progress()
-    with mp.Pool(2) as pool:
+    screen = rich.console.Console(file=io.StringIO(), force_terminal=True, width=80)
+    with rich.progress.Progress(console=screen) as progress, mp.Pool(2) as pool:
         pool.map(abs, range(100), progress=progress)
-    assert progress.tasks[7] == {"description": "", "total": 100, "completed": 100}
+        with pytest.raises(ValueError, match=r"1|3"):
+            pool.map(targets.fail_at_odd, range(4), chunksize=1, progress=progress)
+    first, second = progress.tasks
+    assert (first.completed, first.total, first.description) == (100, 100, "")
+    assert (second.completed, second.total, second.description) == (4, 4, "2 failed")
+    assert "100%" in screen.file.getvalue()
+
+
+def test_the_bar_is_the_one_of_the_surroundings(monkeypatch):
+    class Bar(tqdm):
+        """In a notebook `tqdm.auto` has that of notebooks."""
+
+        made: ClassVar[list[Bar]] = []
+
+        def __init__(self, *args, **kwargs):
+            kwargs["file"] = io.StringIO()
+            super().__init__(*args, **kwargs)
+            self.made.append(self)
+
+    monkeypatch.setattr(tqdm_auto, "tqdm", Bar)
+    with mp.Pool(2) as pool:
+        pool.map(abs, range(100), progress="numbers")
+    [bar] = Bar.made
+    assert (bar.n, bar.total, bar.desc, bar.disable) == (100, 100, "numbers", True)
 
 
 def test_without_tqdm_there_is_plain_text(monkeypatch, capsys):
@@ -190,7 +204,7 @@ def test_without_tqdm_there_is_plain_text(monkeypatch, capsys):
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1
         assert lines[0].startswith("numbers: 100/100 (100%), ")
-        with pytest.raises(ValueError, match="1"):
+        with pytest.raises(ValueError, match=r"1|3"):
             pool.map(targets.fail_at_odd, range(4), chunksize=1, progress=True)
         assert "2 failed" in capsys.readouterr().err
 
