@@ -41,9 +41,9 @@ macro_rules! sends {
         pub fn send_deadline(
             &self,
             value: $type,
-            deadline: Deadline,
+            deadline: impl Into<Deadline>,
         ) -> Result<(), SendError<$type>> {
-            self.send_with(value, &Patience::until(Some(deadline)))
+            self.send_with(value, &Patience::until(Some(deadline.into())))
         }
 
         /// Sends a value, waiting for room as long as `patience` allows.
@@ -96,8 +96,8 @@ macro_rules! receives {
         ///
         /// # Errors
         /// [`RecvError::Empty`], or as for `recv`.
-        pub fn recv_deadline(&self, deadline: Deadline) -> Result<$type, RecvError> {
-            self.recv_with(&Patience::until(Some(deadline)))
+        pub fn recv_deadline(&self, deadline: impl Into<Deadline>) -> Result<$type, RecvError> {
+            self.recv_with(&Patience::until(Some(deadline.into())))
         }
 
         /// Receives the oldest value, waiting for one as long as `patience` allows.

@@ -1,8 +1,9 @@
 //! A task that was submitted, and its result some time.
 
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::patience::Patience;
 use serde::de::DeserializeOwned;
 
@@ -94,8 +95,8 @@ impl<R: DeserializeOwned> Task<R> {
     ///
     /// # Errors
     /// As for [`Task::wait_timeout`].
-    pub fn wait_deadline(self, deadline: Instant) -> Result<Result<R, PoolError>, Self> {
-        self.wait_timeout(deadline.saturating_duration_since(Instant::now()))
+    pub fn wait_deadline(self, deadline: impl Into<Deadline>) -> Result<Result<R, PoolError>, Self> {
+        self.wait_timeout(deadline.into().remaining())
     }
 
     fn wait_with(&self, patience: &Patience<'_>) -> Result<Result<R, PoolError>, ()> {

@@ -4,8 +4,9 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_os::per_process::PerProcess;
 use phalanx_os::wait::ExitStatus;
 use phalanx_shm::patience::Patience;
@@ -219,8 +220,8 @@ impl<R: DeserializeOwned> Process<R> {
     ///
     /// # Errors
     /// As for [`Process::join_timeout`].
-    pub fn join_deadline(self, deadline: Instant) -> Result<Result<R, ProcessError>, Self> {
-        self.join_timeout(deadline.saturating_duration_since(Instant::now()))
+    pub fn join_deadline(self, deadline: impl Into<Deadline>) -> Result<Result<R, ProcessError>, Self> {
+        self.join_timeout(deadline.into().remaining())
     }
 
     fn result(&self, status: ExitStatus) -> Result<R, ProcessError> {

@@ -193,8 +193,8 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::put`], and [`SendError::Full`].
-    pub fn put_deadline(&self, value: T, deadline: Deadline) -> Result<(), SendError<T>> {
-        self.put_with(value, &Patience::until(Some(deadline)))
+    pub fn put_deadline(&self, value: T, deadline: impl Into<Deadline>) -> Result<(), SendError<T>> {
+        self.put_with(value, &Patience::until(Some(deadline.into())))
     }
 
     /// Puts a value, waiting for room as long as `patience` allows.
@@ -274,8 +274,8 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`], and [`RecvError::Empty`].
-    pub fn take_deadline(&self, deadline: Deadline) -> Result<T, RecvError> {
-        self.take_with(&Patience::until(Some(deadline)))
+    pub fn take_deadline(&self, deadline: impl Into<Deadline>) -> Result<T, RecvError> {
+        self.take_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Takes the oldest value, waiting for one as long as `patience` allows.

@@ -51,9 +51,9 @@ pub fn connect<S, R>(address: &Address, key: &Key) -> Result<Connection<S, R>, R
 pub fn connect_deadline<S, R>(
     address: &Address,
     key: &Key,
-    deadline: Deadline,
+    deadline: impl Into<Deadline>,
 ) -> Result<Connection<S, R>, RemoteError> {
-    connect_with(address, key, &Patience::until(Some(deadline)))
+    connect_with(address, key, &Patience::until(Some(deadline.into())))
 }
 
 fn connect_with<S, R>(
@@ -172,8 +172,8 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv_timeout`].
-    pub fn recv_deadline(&self, deadline: Deadline) -> Result<R, RemoteError> {
-        self.recv_with(&Patience::until(Some(deadline)))
+    pub fn recv_deadline(&self, deadline: impl Into<Deadline>) -> Result<R, RemoteError> {
+        self.recv_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Receives a value, waiting for it as long as `patience` allows.

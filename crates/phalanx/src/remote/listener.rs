@@ -79,8 +79,8 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
-    pub fn accept_deadline(&self, deadline: Deadline) -> Result<Connection<S, R>, RemoteError> {
-        self.accept_with(&Patience::until(Some(deadline)))
+    pub fn accept_deadline(&self, deadline: impl Into<Deadline>) -> Result<Connection<S, R>, RemoteError> {
+        self.accept_with(&Patience::until(Some(deadline.into())))
     }
 
     /// The same as long as `patience` allows.

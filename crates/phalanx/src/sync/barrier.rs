@@ -94,8 +94,8 @@ impl Barrier {
     ///
     /// # Errors
     /// [`BarrierError::Broken`].
-    pub fn wait_deadline(&self, deadline: Deadline) -> Result<u32, BarrierError> {
-        self.wait_with(&Patience::until(Some(deadline)))
+    pub fn wait_deadline(&self, deadline: impl Into<Deadline>) -> Result<u32, BarrierError> {
+        self.wait_with(&Patience::until(Some(deadline.into())))
     }
 
     /// The same for as long as `patience` allows; its end breaks the barrier.

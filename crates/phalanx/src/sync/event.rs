@@ -72,8 +72,8 @@ impl Event {
 
     /// The same, but not beyond `deadline`.
     #[must_use]
-    pub fn wait_deadline(&self, deadline: Deadline) -> bool {
-        self.wait_with(&Patience::until(Some(deadline))).is_ok()
+    pub fn wait_deadline(&self, deadline: impl Into<Deadline>) -> bool {
+        self.wait_with(&Patience::until(Some(deadline.into()))).is_ok()
     }
 
     /// The same, for as long as `patience` allows.

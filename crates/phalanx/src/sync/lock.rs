@@ -104,8 +104,8 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Lock::lock`].
-    pub fn lock_deadline(&self, deadline: Deadline) -> LockResult<'_, T> {
-        self.lock_with(&Patience::until(Some(deadline)))
+    pub fn lock_deadline(&self, deadline: impl Into<Deadline>) -> LockResult<'_, T> {
+        self.lock_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Waits for the lock as long as `patience` allows.

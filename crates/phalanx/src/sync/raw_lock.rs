@@ -90,9 +90,9 @@ impl RawLock {
     /// [`LockError::TimedOut`], or as [`RawLock::lock`].
     pub fn lock_deadline(
         &self,
-        deadline: Deadline,
+        deadline: impl Into<Deadline>,
     ) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
-        self.guard(self.acquire(&Patience::until(Some(deadline))))
+        self.guard(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes the lock without a guard: whoever is to release it calls [`RawLock::release`].

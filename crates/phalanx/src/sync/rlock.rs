@@ -86,9 +86,9 @@ impl RLock {
     /// [`LockError::TimedOut`], or as [`RLock::lock`].
     pub fn lock_deadline(
         &self,
-        deadline: Deadline,
+        deadline: impl Into<Deadline>,
     ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        self.guard(self.acquire(&Patience::until(Some(deadline))))
+        self.guard(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes the lock without a guard.

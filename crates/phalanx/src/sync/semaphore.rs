@@ -108,8 +108,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
-    pub fn wait_deadline(&self, deadline: Deadline) -> Result<Permit<'_>, LockError<Permit<'_>>> {
-        self.permit(self.acquire(&Patience::until(Some(deadline))))
+    pub fn wait_deadline(&self, deadline: impl Into<Deadline>) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes a permit without a guard.
