@@ -191,12 +191,17 @@ mod tests {
         assert_eq!(mapped(), 0);
         let bases: Vec<_> = std::thread::scope(|scope| {
             let looking: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| region.base().map(|base| base.addr()).map_err(|e| e.kind())))
+                .map(|_| {
+                    scope.spawn(|| region.base().map(|base| base.addr()).map_err(|e| e.kind()))
+                })
                 .collect();
             looking.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         let expected = region.base()?.addr();
-        assert!(bases.iter().all(|base| matches!(base, Ok(Ok(base)) if *base == expected)), "{bases:?}");
+        assert!(
+            bases.iter().all(|base| matches!(base, Ok(Ok(base)) if *base == expected)),
+            "{bases:?}"
+        );
         assert_eq!(mapped(), 1);
         drop(region);
         assert_eq!(mapped(), 0);

@@ -65,6 +65,16 @@ impl Event {
     }
 
     /// The same, but not longer than `timeout`; whether the flag was set in that time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let found = phalanx::sync::Event::new()?;
+    /// assert!(!found.wait_timeout(Duration::from_millis(1)));
+    /// found.set();
+    /// assert!(found.wait_timeout(Duration::ZERO));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.wait_with(&Patience::timeout(Some(timeout))).is_ok()
