@@ -5,6 +5,7 @@ other. See docs/benchmarks.md for how to read the table.
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the sizes, two repeats")
     parser.add_argument("--repeats", type=int, metavar="N", help="exactly N repeats of every case")
+    parser.add_argument(
+        "--again",
+        type=Path,
+        metavar="FILE",
+        help="take the table from an earlier --json FILE and measure its rows marked (!), or those of "
+        "--only, anew",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
@@ -48,19 +56,27 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats needs at least 1")
-    if options.publish and (options.only or options.quick):
-        parser.error("--publish takes the whole table at full size: leave out --only and --quick")
+    if options.publish and options.quick:
+        parser.error("--publish takes figures at full size: leave out --quick")
+    if options.publish and options.only and not options.again:
+        parser.error("--publish takes the whole table: leave out --only, or name the rest by --again")
     return options
 
 
 def main() -> int:
     """Run the chosen cases; 0 unless one failed or hung (with --strict: or missed its floor)."""
     options = arguments()
+    everything = discover()
     try:
-        cases = select(discover(), options.only)
+        cases = select(everything, options.only)
     except LookupError as error:
         print(error, file=sys.stderr)
         return 2
+    kept: list[Outcome] = []
+    if options.again:
+        kept = earlier(options, everything)
+        if not options.only:
+            cases = [outcome.case for outcome in kept if report.was_disturbed(outcome)]
     if options.list:
         for case in cases:
             print(f"{case.identity:36}  {case.floor.describe():22}  {case.title}")
@@ -71,10 +87,12 @@ def main() -> int:
     isolate.adopt_orphans()
     facts = machine.facts()
     started = time.monotonic()
-    outcomes: list[Outcome] = []
+    measured = {outcome.case.identity: outcome for outcome in kept}
+    outcomes: list[Outcome] = kept
     try:
         for number, case in enumerate(cases, 1):
-            outcomes.append(run_case(case, options, f"[{number}/{len(cases)}]"))
+            measured[case.identity] = run_case(case, options, f"[{number}/{len(cases)}]")
+            outcomes = [measured[c.identity] for c in everything if c.identity in measured]
             # After every case, so that a run that is killed has kept what it measured.
             save_json(options, outcomes, facts)
     except KeyboardInterrupt:
@@ -93,7 +111,18 @@ def main() -> int:
         report.fill(ROOT / "README.md", report.headlines(outcomes, facts))
     broken = any(outcome.problems for outcome in outcomes)
     missed = options.strict and not all(outcome.reached for outcome in outcomes)
-    return 1 if broken or missed or len(outcomes) < len(cases) else 0
+    complete = all(case.identity in {outcome.case.identity for outcome in outcomes} for case in cases)
+    return 1 if broken or missed or not complete else 0
+
+
+def earlier(options: argparse.Namespace, cases: list[Case]) -> list[Outcome]:
+    """What an earlier run has written, in the order of the table, for cases that still are there."""
+    found = {row["case"]: row for row in json.loads(options.again.read_text())["cases"]}
+    return [
+        Outcome.from_json(case, found[case.identity], options.rival, options.subject)
+        for case in cases
+        if case.identity in found
+    ]
 
 
 def save_json(options: argparse.Namespace, outcomes: list[Outcome], facts: dict[str, Any]) -> None:

@@ -31,6 +31,11 @@ def show(value: float | None, unit: str) -> str:
     return f"{digits} {unit}"
 
 
+def was_disturbed(outcome: Outcome) -> bool:
+    """Whether other programs used so much of the processors that the row misleads."""
+    return outcome.others_share >= BUSY_SHARE
+
+
 def cells(outcome: Outcome) -> list[str]:
     """One row of the table."""
     case, floor = outcome.case, outcome.case.floor
@@ -38,7 +43,7 @@ def cells(outcome: Outcome) -> list[str]:
     figures = outcome.figures
     middle = outcome.figure
     return [
-        case.title + ("" if outcome.others_share < BUSY_SHARE else " (!)"),
+        case.title + (" (!)" if was_disturbed(outcome) else ""),
         show(rival, case.unit.symbol),
         show(subject, case.unit.symbol),
         "-" if middle is None else floor.show(middle),
@@ -57,7 +62,7 @@ def headings(outcome: Outcome) -> list[str]:
 def notes(outcomes: list[Outcome]) -> list[str]:
     """What a reader has to know before believing a row."""
     found = [f"{outcome.case.title}: {problem}" for outcome in outcomes for problem in outcome.problems]
-    busy = [outcome for outcome in outcomes if outcome.others_share >= BUSY_SHARE]
+    busy = [outcome for outcome in outcomes if was_disturbed(outcome)]
     if busy:
         worst = max(outcome.others_share for outcome in busy)
         found.append(

@@ -107,6 +107,12 @@ class Outcome:
             "turns": [{"rival": asdict(first), "subject": asdict(second)} for first, second in self.turns],
         }
 
+    @classmethod
+    def from_json(cls, case: Case, found: dict[str, Any], rival: str, subject: str) -> Outcome:
+        """The outcome of ``case`` that :meth:`as_json` described."""
+        turns = [(Measurement(**turn["rival"]), Measurement(**turn["subject"])) for turn in found["turns"]]
+        return cls(case, rival, subject, turns, found["seconds"], found["others_share"])
+
 
 def take_turns(
     case: Case,

@@ -217,3 +217,24 @@ def test_the_command_measures_reports_and_exits(tmp_path: Path, strict: bool) ->
     assert [case["case"] for case in written["cases"]] == ["uncontended.value_get"]
     assert len(written["cases"][0]["turns"]) == 1
     assert written["machine"]["cores"] >= 1
+
+
+def test_disturbed_rows_are_measured_again_and_the_others_kept(tmp_path: Path) -> None:
+    figures = tmp_path / "all.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", "--repeats", "1"]
+    command += ["--subject", "multiprocessing", "--json", str(figures)]
+    names = ["uncontended.value_get", "uncontended.value_set"]
+    first = [*command, *(part for name in names for part in ("--only", name))]
+    subprocess.run(first, check=True, capture_output=True, timeout=50)
+    written = json.loads(figures.read_text())
+    disturbed, calm = written["cases"]
+    disturbed["others_share"], calm["others_share"] = 0.9, 0.0
+    figures.write_text(json.dumps(written))
+
+    ended = subprocess.run([*command, "--again", str(figures)], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 0, ended.stderr
+    again = json.loads(figures.read_text())["cases"]
+    assert [case["case"] for case in again] == names
+    assert again[0]["turns"] != disturbed["turns"]
+    assert again[1]["turns"] == calm["turns"]
+    assert "[1/1]" in ended.stderr

@@ -307,6 +307,8 @@ class Parallel(Report):
         finally:
             display(self._done, self.n_tasks, True)
             self._finish(crew, results)
+            # What the engine keeps of the end of an abandoned call may lead back to this frame.
+            crew = results = None
 
     def _stream(self, crew, iterable, workers):
         ahead: Any = None
@@ -380,6 +382,7 @@ class Parallel(Report):
         """
         is_finished = not self._is_running
         self._is_running = False
+        self._results = None
         if results is not None:
             results.stop()
         if not is_finished:

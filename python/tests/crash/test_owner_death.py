@@ -370,7 +370,8 @@ def test_killed_at_any_moment(default_ctx, kind, seed):
             process.join(choose.uniform(0, 0.01))
             process.kill()
             process.join()
-        seen = steps[0].value
-        wait_until(lambda: steps[0].value > seen + 20, "the survivor goes on")
+        count = steps[0]
+        enough = count.value + 20
+        wait_until(lambda count=count, enough=enough: count.value > enough, "the survivor goes on")
         survivor.kill()
         survivor.join()

@@ -315,9 +315,7 @@ def test_killed_readers_among_items_of_all_sizes(default_ctx, largest):
     sizes = [*SIZES, largest]
     put = default_ctx.RawArray("q", 2)
     over = default_ctx.Event()
-    writers = [
-        default_ctx.Process(target=put_until, args=(queue, put, tag, sizes, over)) for tag in range(2)
-    ]
+    writers = [default_ctx.Process(target=put_until, args=(queue, put, tag, sizes, over)) for tag in range(2)]
     for process in writers:
         process.start()
     logs = [default_ctx.RawArray("q", 2 * 100_000) for _ in range(rounds)]

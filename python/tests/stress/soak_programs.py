@@ -86,7 +86,9 @@ def values(choose, saboteur):
     saboteur.stop()
     done, slack = sum(rounds), 4 * len(saboteur.killed)
     if not done - slack <= value.value <= done + slack or not done - slack <= array[0] <= done + slack:
-        raise AssertionError(f"{value.value} and {array[0]} counted, {done} rounds, {len(saboteur.killed)} killed")
+        raise AssertionError(
+            f"{value.value} and {array[0]} counted, {done} rounds, {len(saboteur.killed)} killed"
+        )
     return 4 * done
 
 
