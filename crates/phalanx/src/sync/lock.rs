@@ -238,6 +238,15 @@ passed_by_offset!([T: Pod] Lock<T>, "a lock");
 ///
 /// # Panics
 /// On access to the data by such a copy: the parent holds the lock, not the child.
+///
+/// ```
+/// let lock = phalanx::Lock::new(1u64)?;
+/// let mut guard = lock.lock()?;
+/// *guard += 1;
+/// drop(guard); // gives the lock back
+/// assert_eq!(*lock.lock()?, 2);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a, T>(pub(super) Held<'a, T>);
 
