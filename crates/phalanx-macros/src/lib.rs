@@ -1,5 +1,7 @@
 //! Attribute macros of phalanx: `#[phalanx::task]` and `#[phalanx::main]`.
 
+#![forbid(unsafe_code)]
+
 use proc_macro::TokenStream;
 
 mod main_function;

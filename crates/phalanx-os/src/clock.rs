@@ -1,13 +1,22 @@
 //! The monotonic clock, the only clock that phalanx waits by.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// An instant of `CLOCK_MONOTONIC`, in nanoseconds since an arbitrary start (boot).
 ///
 /// Unlike [`std::time::Instant`] it can be stored in shared memory: every process of the
-/// machine reads the same clock.
+/// machine reads the same clock. Whatever ends by `_deadline` takes either of the two.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use phalanx_os::clock::Deadline;
+///
+/// let deadline = Deadline::after(Duration::from_secs(60));
+/// assert!(!deadline.has_passed() && deadline.remaining() <= Duration::from_secs(60));
+/// assert!(Deadline::from(Instant::now()).has_passed());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(u64);
 
@@ -63,6 +72,13 @@ impl Deadline {
             tv_sec: (self.0 / 1_000_000_000) as i64,
             tv_nsec: (self.0 % 1_000_000_000) as i64,
         }
+    }
+}
+
+impl From<Instant> for Deadline {
+    /// The same instant on the clock that all processes read; the present one for any in the past.
+    fn from(instant: Instant) -> Self {
+        Self::after(instant.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -1,4 +1,17 @@
 //! Large bytes in shared memory, built once and handed from process to process without a copy.
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let mut frame = SharedBytesMut::zeroed(64 << 20)?;
+//! frame[0] = 1;
+//! let frame = frame.freeze();
+//! // Sent through a queue, these 64 MiB cost as much as a few bytes.
+//! let frames = Queue::unbounded()?;
+//! frames.put(frame)?;
+//! assert_eq!(frames.take()?.len(), 64 << 20);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
 
 use std::fmt;
 use std::io;
@@ -49,6 +62,12 @@ impl SharedBytes {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let bytes = phalanx::SharedBytes::copy_from(b"hello")?;
+    /// assert_eq!(&bytes[..], b"hello");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn copy_from(bytes: &[u8]) -> Result<Self, CreateError> {
         let mut draft = Draft::new(Family::get()?, bytes.len())?;
         draft.copy_from_slice(bytes);
@@ -64,6 +83,14 @@ impl SharedBytes {
     ///
     /// # Panics
     /// Beyond the end.
+    ///
+    /// ```
+    /// let bytes = phalanx::SharedBytes::copy_from(b"hello, world")?;
+    /// let world = bytes.slice(7..);
+    /// drop(bytes);
+    /// assert_eq!(&world[..], b"world");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         let range = (range.start_bound().cloned(), range.end_bound().cloned());
@@ -133,6 +160,13 @@ impl SharedBytesMut {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let mut table = phalanx::SharedBytesMut::zeroed(1 << 20)?;
+    /// table[10] = 7;
+    /// assert_eq!(table.freeze()[9..12], [0, 7, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn zeroed(len: usize) -> Result<Self, CreateError> {
         Ok(Self { draft: Draft::zeroed(Family::get()?, len)?, len })
     }
@@ -141,6 +175,14 @@ impl SharedBytesMut {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let mut bytes = phalanx::SharedBytesMut::with_capacity(100)?;
+    /// assert!(bytes.capacity() >= 100);
+    /// bytes.extend_from_slice(b"abc");
+    /// assert_eq!(bytes.len(), 3);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn with_capacity(capacity: usize) -> Result<Self, CreateError> {
         Ok(Self { draft: Draft::new(Family::get()?, capacity)?, len: 0 })
     }
@@ -155,6 +197,14 @@ impl SharedBytesMut {
     ///
     /// # Panics
     /// When there is no room for them.
+    ///
+    /// ```
+    /// let mut bytes = phalanx::SharedBytesMut::with_capacity(6)?;
+    /// bytes.extend_from_slice(b"one");
+    /// bytes.extend_from_slice(b"two");
+    /// assert_eq!(&bytes.freeze()[..], b"onetwo");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         let (len, room) = (bytes.len(), self.capacity() - self.len);
         assert!(len <= room, "no room for {len} bytes: {room} are left");
@@ -163,6 +213,13 @@ impl SharedBytesMut {
     }
 
     /// Ends the writing, without a copy.
+    ///
+    /// ```
+    /// let bytes = phalanx::SharedBytesMut::zeroed(8)?.freeze();
+    /// let same = bytes.clone(); // another view, not a copy
+    /// assert_eq!(bytes.as_ptr(), same.as_ptr());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn freeze(self) -> SharedBytes {
         SharedBytes::whole(self.draft.freeze(self.len))

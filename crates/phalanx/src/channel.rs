@@ -43,6 +43,19 @@ use crate::wire::{Codec, DecodeError, Postcard};
 ///
 /// # Errors
 /// [`CreateError`] when shared memory or sockets cannot be had.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let (sender, receiver) = channel::<String>()?;
+/// let worker = Process::fork(|| sender.send("done".to_owned()).is_ok())?;
+/// drop(sender);
+/// assert_eq!(receiver.recv()?, "done");
+/// assert!(worker.join()?);
+/// // Nobody is left who could send.
+/// assert!(matches!(receiver.recv(), Err(RecvError::Disconnected)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn channel<T>() -> Result<(Sender<T>, Receiver<T>), CreateError> {
     let (receiver, sender) = port()?;
     Ok((Sender(sender, PhantomData), Receiver(receiver, PhantomData)))
@@ -52,11 +65,36 @@ pub fn channel<T>() -> Result<(Sender<T>, Receiver<T>), CreateError> {
 ///
 /// A process that is killed while it sends has sent the value as a whole, or not at all. That all
 /// receivers have gone is noticed after at most 32 further values, which are lost then.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let (sender, receiver) = channel::<u64>()?;
+/// let other = sender.clone();
+/// sender.send(1)?;
+/// other.send(2)?;
+/// drop((sender, other));
+/// let all: Result<Vec<u64>, _> = receiver.iter().collect();
+/// assert_eq!(all.expect("numbers"), [1, 2]);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Sender<T, C = Postcard>(Port, PhantomData<fn() -> (T, C)>);
 
 /// The side of a channel that receives. Clones are copies of it: each value goes to one of them.
 ///
 /// A process that is killed while it receives has the value, or has left it for the others.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let (sender, receiver) = channel::<u64>()?;
+/// assert_eq!(receiver.try_recv()?, None);
+/// sender.send(7)?;
+/// assert_eq!(receiver.try_recv()?, Some(7));
+/// // A descriptor for an event loop, readable when there is something or the other side is gone:
+/// let bell = receiver.doorbell()?;
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Receiver<T, C = Postcard>(Port, PhantomData<fn() -> (T, C)>);
 
 impl<T, C: Codec<T>> Sender<T, C> {
@@ -81,6 +119,17 @@ macro_rules! side {
     ($side:ident) => {
         impl<T> $side<T> {
             /// The same side with messages of another format, which the other side has to have too.
+            ///
+            /// ```
+            /// use phalanx::plain::PlainFormat;
+            ///
+            /// let (sender, receiver) = phalanx::channel::<(u64, String)>()?;
+            /// let (sender, receiver) =
+            ///     (sender.with_codec::<PlainFormat>(), receiver.with_codec::<PlainFormat>());
+            /// sender.send((7, "seven".to_owned()))?;
+            /// assert_eq!(receiver.recv()?, (7, "seven".to_owned()));
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             #[must_use]
             pub fn with_codec<C>(self) -> $side<T, C> {
                 $side(self.0, PhantomData)
@@ -93,6 +142,20 @@ macro_rules! side {
             ///
             /// Dropping all of them does the same; this is for a forked child, which has copies also of
             /// what belongs to its parent.
+            ///
+            /// ```
+            /// use phalanx::prelude::*;
+            ///
+            /// let (sender, receiver) = channel::<u64>()?;
+            /// let reader = Process::fork(|| {
+            ///     sender.close(); // or it would wait for itself
+            ///     receiver.iter().flatten().sum::<u64>()
+            /// })?;
+            /// (1..=4).try_for_each(|n| sender.send(n))?;
+            /// drop(sender);
+            /// assert_eq!(reader.join()?, 10);
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             pub fn close(&self) {
                 self.0.close();
             }

@@ -3,6 +3,15 @@
 //! [`dump_state`] takes no lock, waits for nobody and changes nothing, so it may be asked at any moment;
 //! [`dump_state_of`] does the same from outside, of a program that hangs. What they say is for people, and
 //! may change with every version.
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let queue = Queue::<u64>::unbounded()?;
+//! println!("{}", phalanx::diagnosis::dump_state());
+//! # drop(queue);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io;
@@ -33,6 +42,19 @@ pub fn dump_state() -> String {
 /// # Errors
 /// When there is no such process, it may not be looked into, it shares no memory, or it runs another
 /// version of phalanx.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let stuck = Lock::new(0u64)?;
+/// let child = Process::fork(|| std::thread::sleep(std::time::Duration::from_secs(600)))?;
+/// // From another program, with the number that `ps` shows.
+/// let state = phalanx::diagnosis::dump_state_of(child.pid())?;
+/// assert!(state.contains(&child.pid().to_string()));
+/// child.kill()?;
+/// # drop(stuck);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn dump_state_of(pid: u32) -> io::Result<String> {
     let folder = format!("/proc/{pid}/fd");
     let cannot =
@@ -62,6 +84,16 @@ pub fn dump_state_of(pid: u32) -> io::Result<String> {
 
 /// How many chunks of shared memory are in use and for what, and how many bytes back them; nothing if
 /// nothing has been shared yet. For accounting in tests: what ended processes left is given back first.
+///
+/// ```
+/// use phalanx::diagnosis::census;
+///
+/// let before = phalanx::SharedBytes::copy_from(&[1; 100_000])?;
+/// let (_, bytes) = census().expect("something is shared");
+/// assert!(bytes >= 100_000);
+/// # drop(before);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use]
 pub fn census() -> Option<(Census, u64)> {
     let family = Family::existing()?;

@@ -4,6 +4,22 @@
 //! is there for. The descriptor of its [handover](crate::process::handover) is named by an argument,
 //! which, unlike a variable of the environment, is not passed on to whatever that process runs. The
 //! first byte of what is handed over says which part the process has to play.
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! #[phalanx::task]
+//! fn square(x: u64) -> u64 {
+//!     x * x
+//! }
+//!
+//! #[phalanx::main]
+//! fn main() -> Result<(), Error> {
+//!     let process = Process::builder().method(StartMethod::Spawn).start(square::task(), 12)?;
+//!     assert_eq!(process.join()?, 144);
+//!     Ok(())
+//! }
+//! ```
 
 use std::ffi::CString;
 use std::io;
@@ -138,6 +154,20 @@ fn part(mut payload: Vec<u8>, fds: Vec<OwnedFd>) -> io::Result<Part> {
 ///
 /// # Errors
 /// When the kernel refuses another process, memory or a descriptor.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::process::ExitStatus;
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     if let Some(payload) = phalanx::init() {
+///         std::process::exit(i32::from(payload != b"what to do"));
+///     }
+///     let child = phalanx::entry::start_again(b"what to do")?;
+///     assert_eq!(child.wait(Patience::forever())?, ExitStatus::Code(0));
+///     Ok(())
+/// }
+/// ```
 pub fn start_again(payload: &[u8]) -> io::Result<Child> {
     let payload = [&Role::Own.payload(), payload].concat();
     with_program(false, |program| spawn(&program, Reservation::new()?, &payload, &[]))

@@ -17,6 +17,28 @@
 //! | writing a parcel, or before it is sent | a chunk that it owns | the sweep |
 //! | sending or receiving one | see the ring's essay | the sweep |
 //! | using an arrived one | a chunk that it owns, or an object with its hold | the sweep |
+//!
+//! ```
+//! use phalanx::Patience;
+//! use phalanx::message::{Incoming, Outgoing};
+//! use phalanx::queue::RawQueue;
+//!
+//! let queue = RawQueue::new(None)?;
+//! queue.put(&mut Some(Outgoing::Inline(b"short")), &Patience::forever())?;
+//! let frame = [7; 10_000];
+//! let long = Outgoing::new(queue.family(), &frame)?;
+//! queue.put(&mut Some(long), &Patience::forever())?;
+//!
+//! let mut frame = Vec::new();
+//! assert!(matches!(queue.take(&mut frame, &Patience::forever())?, Incoming::Inline));
+//! assert_eq!(frame, b"short");
+//! frame.clear();
+//! if let Incoming::Parcel(arrived) = queue.take(&mut frame, &Patience::forever())? {
+//!     arrived.read_frame(&mut frame)?;
+//! }
+//! assert_eq!(frame, [7; 10_000]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +56,16 @@ pub(crate) const ALIGNMENT: usize = 64;
 const LENGTH: usize = 8;
 
 /// A message on its way to a ring.
+///
+/// ```
+/// use phalanx::message::Outgoing;
+/// use phalanx::queue::RawQueue;
+///
+/// let queue = RawQueue::new(None)?;
+/// assert!(matches!(Outgoing::new(queue.family(), b"short")?, Outgoing::Inline(b"short")));
+/// assert!(matches!(Outgoing::new(queue.family(), &[0; 10_000])?, Outgoing::Parcel(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Outgoing<'a> {
     /// A frame short enough for the ring itself.
@@ -137,6 +169,26 @@ impl<'a> Outgoing<'a> {
 }
 
 /// A message in a chunk of shared memory that this process owns; freed when dropped unsent.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::message::{Incoming, Outgoing, Parcel};
+/// use phalanx::queue::RawQueue;
+///
+/// let queue = RawQueue::new(None)?;
+/// let mut parcel = Parcel::new(queue.family(), b"two buffers", &[3, 5])?;
+/// parcel.push(b"abc");
+/// parcel.push(b"defgh");
+/// queue.put(&mut Some(Outgoing::Parcel(parcel)), &Patience::forever())?;
+///
+/// let Incoming::Parcel(arrived) = queue.take(&mut Vec::new(), &Patience::forever())? else {
+///     panic!("a parcel was sent");
+/// };
+/// let (buffers, mut second) = (arrived.into_buffers([3, 5])?, Vec::new());
+/// buffers[1].read(&mut second);
+/// assert_eq!(second, b"defgh");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Parcel {
     family: &'static Family,
@@ -158,7 +210,7 @@ impl Parcel {
     ) -> Result<Self, AllocError> {
         let first = (LENGTH + frame.len()).next_multiple_of(ALIGNMENT);
         let len = parcel_len(frame, buffers);
-        let chunk = family.alloc(PAYLOAD_START + len)?;
+        let chunk = family.alloc(PAYLOAD_START.saturating_add(len))?;
         let arena = family.arena();
         arena.write(chunk, PAYLOAD_START, &(frame.len() as u64).to_le_bytes());
         arena.write(chunk, PAYLOAD_START + LENGTH, frame);

@@ -1,4 +1,14 @@
 //! What most programs use: `use phalanx::prelude::*;`.
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let results = Queue::<u64>::unbounded()?;
+//! let worker = Process::fork(|| results.put(42).is_ok())?;
+//! assert_eq!(results.take()?, 42);
+//! assert!(worker.join()?);
+//! # Ok::<(), phalanx::Error>(())
+//! ```
 
 pub use crate::bytes::{SharedBytes, SharedBytesMut};
 pub use crate::channel::{Receiver, Sender, channel};

@@ -7,6 +7,20 @@
 //! The algorithm is Melissa O'Neill's `seed_seq_fe128` ("Developing a seed_seq alternative", 2015), in the
 //! form in which numpy's `SeedSequence` has made it known: the same seed and the same keys give the same
 //! words as there.
+//!
+//! ```
+//! use phalanx::seed::SeedSequence;
+//!
+//! /// The same numbers for a task, whichever worker runs it and however many there are.
+//! fn state_of(task: u64) -> [u32; 4] {
+//!     let mut state = [0; 4];
+//!     SeedSequence::new(&[2024]).child(task).fill(&mut state);
+//!     state
+//! }
+//!
+//! assert_eq!(state_of(7), state_of(7));
+//! assert_ne!(state_of(7), state_of(8));
+//! ```
 
 /// Words in the pool.
 const POOL: usize = 4;

@@ -8,6 +8,18 @@
 //! |---|---|---|
 //! | the owner | its hold | the sweep; receivers that have joined keep the bytes |
 //! | a receiver | its hold; its mapping is gone with it | the sweep |
+//!
+//! ```
+//! use phalanx::queue::RawQueue;
+//! use phalanx::stash::{Stash, StashView};
+//!
+//! let family = RawQueue::new(None)?.family();
+//! let stash = Stash::new(family, &[7; 100_000])?;
+//! // In any process of the family, which was told the address:
+//! let view = StashView::open(family, stash.address())?;
+//! assert_eq!((view.len(), view.is_empty()), (100_000, false));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +35,16 @@ use phalanx_shm::sync::Deadline;
 pub type StashAddress = [u64; 3];
 
 /// A value in shared memory, kept there by its owner.
+///
+/// ```
+/// use phalanx::queue::RawQueue;
+/// use phalanx::stash::Stash;
+///
+/// let stash = Stash::new(RawQueue::new(None)?.family(), b"large")?;
+/// let [_offset, _tag, len] = stash.address();
+/// assert_eq!(len, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stash {
     object: Shared<Bytes>,
@@ -61,6 +83,17 @@ pub(crate) fn unique(family: &Family) -> u64 {
 }
 
 /// A stashed value as one receiver sees it.
+///
+/// ```
+/// use phalanx::queue::RawQueue;
+/// use phalanx::stash::{Stash, StashView};
+///
+/// let family = RawQueue::new(None)?.family();
+/// let address = Stash::new(family, b"large")?.address();
+/// let view = StashView::open(family, address);
+/// assert!(view.is_err(), "its owner has given it up");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct StashView {
     view: PrivateView,

@@ -31,6 +31,18 @@ use crate::queue::{Queue, RawQueue};
 static SPIN: Spin = Spin::new();
 
 /// A descriptor of this process that is readable while something is ready; open as long as this lives.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use phalanx::prelude::*;
+/// use phalanx::wait::Doorbell;
+///
+/// let queue = Queue::<u64>::unbounded()?;
+/// let bell: Doorbell = queue.doorbell()?;
+/// queue.put(1)?;
+/// phalanx::process::wait_readable(bell.as_fd(), Patience::forever()).expect("it rings");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Doorbell(Box<dyn AsFd + Send + Sync>);
 
 impl Doorbell {
@@ -52,6 +64,17 @@ impl std::fmt::Debug for Doorbell {
 }
 
 /// Something to wait for.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::wait::{Source, wait_any};
+///
+/// let (queue, (one, other)) = (Queue::<u64>::unbounded()?, pipe::<u64>()?);
+/// other.send(7)?;
+/// let ready = wait_any(&[Source::from(&queue), Source::from(&one)], &Patience::forever())?;
+/// assert_eq!(ready, [false, true]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// A message in a pipe, or its end of file.
@@ -87,6 +110,18 @@ impl<'a> From<BorrowedFd<'a>> for Source<'a> {
 }
 
 /// Why a wait ended with nothing ready.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::prelude::*;
+/// use phalanx::wait::{Source, WaitError, wait_any};
+///
+/// let queue = Queue::<u64>::unbounded()?;
+/// let patience = Patience::timeout(Some(Duration::from_millis(1)));
+/// let nothing = wait_any(&[Source::from(&queue)], &patience);
+/// assert!(matches!(nothing, Err(WaitError::GaveUp(_))));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -120,6 +155,17 @@ impl From<io::Error> for WaitError {
 ///
 /// # Errors
 /// [`WaitError`].
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::wait::{Source, wait_any};
+///
+/// let queues = [Queue::<u64>::unbounded()?, Queue::unbounded()?];
+/// queues[1].put(7)?;
+/// let ready = wait_any(&queues.each_ref().map(Source::from), &Patience::forever())?;
+/// assert_eq!(ready, [false, true]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn wait_any(sources: &[Source<'_>], patience: &Patience<'_>) -> Result<Vec<bool>, WaitError> {
     let mut slices = Slices::for_users();
     loop {

@@ -162,6 +162,26 @@ fn an_iterator_is_read_only_so_far_ahead() {
 }
 
 #[test]
+fn numbers_without_sense_are_taken_for_the_nearest_with() {
+    let _watchdog = watchdog(60);
+    let plans = [
+        Builder::new().batch(0).queue(0).recycle_after(0),
+        Builder::new().batch(usize::MAX).queue(usize::MAX).recycle_after(u64::MAX),
+        Builder::new().task_timeout(Duration::MAX).retries(u32::MAX),
+    ];
+    for mut builder in plans.map(|builder| builder.workers(2)) {
+        let next = builder.closure(|x: u64| x + 1);
+        let pool = builder.start().expect("a pool");
+        assert_eq!(pool.map(next, 0..10).expect("results"), (1..11).collect::<Vec<_>>());
+        assert_eq!(pool.submit(next, 1).expect("sent").wait().expect("a result"), 2);
+        for ahead in [0, usize::MAX] {
+            let results = pool.imap(next, 0..50).look_ahead(ahead);
+            assert_eq!(results.map(|x| x.expect("a result")).sum::<u64>(), (1..51).sum());
+        }
+    }
+}
+
+#[test]
 fn tasks_can_be_waited_for_with_a_limit() {
     let _watchdog = watchdog(60);
     let gate = Counters::new(1);

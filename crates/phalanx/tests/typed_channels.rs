@@ -61,6 +61,10 @@ fn deadlines_and_ends() {
         Err(SendError::Disconnected(text)) => assert_eq!(text, "nobody"),
         other => panic!("{other:?}"),
     }
+    for text in ["short".to_owned(), large] {
+        let again = there.send(text).expect_err("once it is known, nothing more is lost");
+        assert!(matches!(again, SendError::Disconnected(_)));
+    }
 }
 
 #[test]

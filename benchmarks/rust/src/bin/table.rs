@@ -23,11 +23,13 @@ const ROWS: &[(&str, &str, Goal)] = &[
     ("one way, u64", "phalanx Queue", TimesAtMost("phalanx ring", 2.0)),
     ("one way, u64", "phalanx pipe", Goal::None),
     ("one way, u64", "ipc-channel", Goal::None),
+    ("one way, u64", "iceoryx2", Goal::None),
     ("one way, u64", "mpsc between threads", Goal::None),
     ("there and back, u64", "two cache lines, nothing else", Goal::None),
     ("there and back, u64", "phalanx Queue", Under(1_000.0)),
     ("there and back, u64", "phalanx pipe", Under(1_000.0)),
     ("there and back, u64", "ipc-channel", Goal::None),
+    ("there and back, u64", "iceoryx2", Goal::None),
     ("there and back, u64", "mpsc between threads", Goal::None),
     ("there and back, the other side asleep", "phalanx Queue", Under(15_000.0)),
     (

@@ -20,6 +20,23 @@ use super::{Inner, room, sweep};
 ///
 /// A killed process leaves at most a lock file that nobody holds and a part of a value; whoever comes
 /// next for the same key takes them over, and [`Cache::sweep`](super::Cache::sweep) removes them all.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::cache::{Cache, Digest, Lookup};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-claim-{}", std::process::id()));
+/// let cache = Cache::open(&folder)?;
+/// let key = Digest::of(b"the arguments");
+/// match cache.get_or_claim("shapes/area", key, None, &Patience::forever())? {
+///     Lookup::Found(entry) => println!("{} bytes", entry.len()),
+///     Lookup::Claimed(claim) => claim.store(b"notes", &[b"the ", b"value"])?,
+/// }
+/// let entry = cache.get("shapes/area", key)?.expect("it has just been stored");
+/// assert_eq!(entry.read()?, b"the value");
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Debug)]
 pub struct Claim {
     pub(super) cache: Arc<Inner>,
@@ -42,6 +59,18 @@ impl Claim {
     ///
     /// # Errors
     /// [`CacheError::Full`], [`CacheError::TooLarge`], or the kernel's refusal. Nothing is left then.
+    ///
+    /// ```
+    /// use phalanx::cache::{Cache, Digest};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-store-{}", std::process::id()));
+    /// let cache = Cache::open(&folder)?;
+    /// let key = Digest::of(b"arguments");
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// assert_eq!(cache.get("totals", key)?.expect("stored").read()?, b"12");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn store(mut self, notes: &[u8], value: &[&[u8]]) -> Result<(), CacheError> {
         let own;
         let lock = match self.lock.take() {

@@ -60,6 +60,14 @@ impl Digest {
     }
 
     /// The digest that is written as 64 hexadecimal digits; `None` if `text` is none.
+    ///
+    /// ```
+    /// use phalanx::cache::Digest;
+    ///
+    /// let digest = Digest::of(b"words");
+    /// assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+    /// assert_eq!(Digest::parse("words"), None);
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

@@ -55,6 +55,20 @@ fn proof(head: &[u8], notes: &[u8]) -> Digest {
 }
 
 /// Which file an entry was, to tell it from one that has taken its place.
+///
+/// ```
+/// use phalanx::cache::{Cache, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-stamp-{}", std::process::id()));
+/// let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+/// cache.claim_anew("totals", key).store(b"", &[b"1"])?;
+/// let first = cache.get("totals", key)?.expect("stored").stamp();
+/// cache.claim_anew("totals", key).store(b"", &[b"2"])?;
+/// let second = cache.get("totals", key)?.expect("stored anew").stamp();
+/// assert_ne!(first, second);
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -64,6 +78,23 @@ pub struct Stamp {
 
 /// An entry that is open: its notes have been checked, its value is checked when it is read. It can be
 /// read even if it is removed from the cache meanwhile.
+///
+/// ```
+/// use phalanx::cache::{Cache, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-entry-{}", std::process::id()));
+/// let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+/// cache.claim_anew("totals", key).store(b"computed in May", &[b"12"])?;
+///
+/// let entry = cache.get("totals", key)?.expect("stored");
+/// assert_eq!((entry.notes(), entry.len()), (&b"computed in May"[..], 2));
+/// assert!(entry.path().starts_with(cache.shelf_folder("totals")));
+/// let mut value = [0; 2];
+/// entry.read_into(&mut value)?;
+/// assert_eq!(&value, b"12");
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Debug)]
 pub struct Entry {
     file: File,

@@ -7,6 +7,17 @@ use std::path::{Path, PathBuf};
 use phalanx_shm::patience::GaveUp;
 
 /// Why something was not done to a cache. Whatever it was, the caller can compute the value.
+///
+/// ```
+/// use phalanx::cache::{Cache, CacheError, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-error-{}", std::process::id()));
+/// let cache = Cache::open(&folder)?.with_limit(1000);
+/// let stored = cache.claim_anew("totals", Digest::of(b"arguments")).store(b"", &[&[0; 2000]]);
+/// assert!(matches!(stored, Err(CacheError::TooLarge { limit: 1000, .. })));
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), CacheError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CacheError {
@@ -49,6 +60,20 @@ pub enum CacheError {
 }
 
 /// An entry that is not what was written.
+///
+/// ```
+/// use phalanx::cache::{Cache, CacheError, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-damage-{}", std::process::id()));
+/// let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+/// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+/// let path = cache.get("totals", key)?.expect("stored").path().to_owned();
+/// std::fs::write(&path, b"something else")?;
+/// let damaged = cache.get("totals", key);
+/// assert!(matches!(damaged, Err(CacheError::Damaged(damage)) if damage.path() == path));
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     path: PathBuf,

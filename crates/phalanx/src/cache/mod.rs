@@ -68,6 +68,21 @@ use crate::Patience;
 const FOR_AN_ANCESTOR: Duration = Duration::from_secs(1);
 
 /// A folder of computed values. Clones are the same cache; any number of processes may open it.
+///
+/// ```
+/// use phalanx::cache::{Cache, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-own-{}", std::process::id()));
+/// let cache = Cache::open(&folder)?;
+/// let key = Digest::of(b"arguments");
+/// assert!(cache.get("totals", key)?.is_none());
+/// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+/// assert!(cache.get("totals", key)?.is_some());
+/// cache.remove("totals", key)?;
+/// assert!(cache.items()?.is_empty());
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cache(Arc<Inner>);
 
@@ -80,6 +95,28 @@ struct Inner {
 }
 
 /// What [`Cache::get_or_claim`] found.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::Patience;
+/// use phalanx::cache::{Cache, CacheError, Digest, Lookup};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-lookup-{}", std::process::id()));
+/// let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+/// // Waits for another process that computes the value, but not for ever.
+/// let patience = Patience::timeout(Some(Duration::from_secs(60)));
+/// let value = match cache.get_or_claim("totals", key, None, &patience)? {
+///     Lookup::Found(entry) => entry.read()?,
+///     Lookup::Claimed(claim) => {
+///         let value = b"12".to_vec();
+///         claim.store(b"", &[&value])?;
+///         value
+///     }
+/// };
+/// assert_eq!(value, b"12");
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), CacheError>(())
+/// ```
 #[derive(Debug)]
 pub enum Lookup {
     /// The value is there.

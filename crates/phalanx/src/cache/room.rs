@@ -30,6 +30,18 @@ const SPARE: u64 = 16;
 static COUNTER: PerProcess<Mutex<()>> = PerProcess::new();
 
 /// What is known of an entry without opening it.
+///
+/// ```
+/// use phalanx::cache::{Cache, Digest};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-item-{}", std::process::id()));
+/// let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+/// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+/// let items = cache.items()?;
+/// assert!(items.len() == 1 && items[0].key == key && items[0].size > 2);
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The shelf, as it is called on the disk.
@@ -45,6 +57,19 @@ pub struct Item {
 }
 
 /// What may stay in a cache when it is reduced; see [`Cache::reduce`](super::Cache::reduce).
+///
+/// ```
+/// use phalanx::cache::{Cache, Digest, Limits};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-limits-{}", std::process::id()));
+/// let cache = Cache::open(&folder)?;
+/// for number in [1u8, 2, 3] {
+///     cache.get_or_compute("squares", Digest::of(&[number]), || vec![number * number])?;
+/// }
+/// assert_eq!(cache.reduce(Limits { items: Some(1), ..Limits::default() })?, 2);
+/// # std::fs::remove_dir_all(folder).expect("the folder");
+/// # Ok::<(), phalanx::cache::CacheError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// At most so many bytes.

@@ -18,6 +18,21 @@ use crate::trace::span;
 /// # Errors
 /// `ConnectionRefused` or `NotFound` (as [`ConnectError::Io`]) when nobody listens there;
 /// [`ConnectError::GaveUp`].
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::connection::{Address, Listener, Stream, connect};
+///
+/// let name = Address::Abstract(format!("doc-connect-{}", std::process::id()).into_bytes());
+/// let listener = Listener::bind(&name, 16)?;
+/// let stream: Stream = connect(&name, &Patience::forever())?;
+/// let guest = listener.accept(&Patience::forever())?;
+/// guest.stream.send(b"welcome", &Patience::forever())?;
+/// let mut message = Vec::new();
+/// stream.recv(&mut message, Some(100), &Patience::forever())?;
+/// assert_eq!(message, b"welcome");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn connect(address: &Address, patience: &Patience<'_>) -> Result<Stream, ConnectError> {
     let _span = span!("connect", address = address);
     let mut connecting = Connecting::to(address.clone())?;

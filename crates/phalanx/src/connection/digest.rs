@@ -6,6 +6,13 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac, SimpleHmac};
 
 /// A secret that both sides of a connection know. It never shows up in messages, errors or logs.
+///
+/// ```
+/// use phalanx::connection::Key;
+///
+/// let key = Key::new(b"known to both sides");
+/// assert!(!format!("{key:?}").contains("known"));
+/// ```
 #[derive(Clone)]
 pub struct Key(Arc<[u8]>);
 
@@ -28,6 +35,17 @@ impl fmt::Debug for Key {
 }
 
 /// How a message and a key are made into a proof: `HMAC` with one of these digests.
+///
+/// ```
+/// use phalanx::connection::{Digest, Key};
+///
+/// let key = Key::new(b"secret");
+/// let proof = Digest::Sha256.prove(&key, b"a challenge");
+/// assert!(Digest::Sha256.is_proved(&key, b"a challenge", &proof));
+/// assert!(!Digest::Sha256.is_proved(&Key::new(b"guess"), b"a challenge", &proof));
+/// assert_eq!(Digest::of_name(b"sha256")?, Digest::Sha256);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digest {
     /// What interpreters up to 3.11 know; later ones use it only with them.
@@ -43,6 +61,13 @@ pub enum Digest {
 }
 
 /// There is no digest of that name.
+///
+/// ```
+/// use phalanx::connection::Digest;
+///
+/// let error = Digest::of_name(b"crc32").unwrap_err();
+/// assert_eq!(error.0, "crc32");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsupportedDigest(pub String);
 

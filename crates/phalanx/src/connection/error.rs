@@ -9,6 +9,16 @@ use super::digest::UnsupportedDigest;
 use super::stream::StreamError;
 
 /// Why the other side is not believed.
+///
+/// ```
+/// use phalanx::connection::{Digest, HandshakeError, Key, challenge, answer, verify};
+///
+/// let question = challenge(Digest::Sha256)?;
+/// let guess = answer(&Key::new(b"a guess"), &question)?;
+/// let verdict = verify(&Key::new(b"secret"), &question, &guess);
+/// assert!(matches!(verdict, Err(HandshakeError::WrongProof)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -49,6 +59,19 @@ impl From<UnsupportedDigest> for HandshakeError {
 }
 
 /// Why there is no connection.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::connection::{Address, ConnectError, connect};
+///
+/// let nobody = Address::Abstract(b"nobody listens here".to_vec());
+/// match connect(&nobody, &Patience::forever()) {
+///     Err(ConnectError::Io(error)) => {
+///         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {

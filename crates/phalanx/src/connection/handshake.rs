@@ -31,6 +31,15 @@ const MD5_LEN: usize = 16;
 pub const MESSAGE_MAX: u64 = 256;
 
 /// What a message of a handshake leads to.
+///
+/// ```
+/// use phalanx::connection::{Handshake, Key};
+///
+/// let (_, first) = Handshake::listener(Key::new(b"secret"))?;
+/// let progress = Handshake::client(Key::new(b"secret")).receive(&first)?;
+/// assert!(progress.reply.len() == 1 && !progress.done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is to be sent, one message after the other.
@@ -49,6 +58,24 @@ enum Stage {
 }
 
 /// One side's part in a handshake.
+///
+/// ```
+/// use phalanx::connection::{Handshake, Key};
+///
+/// // Both sides, without a socket between them.
+/// let (mut listener, first) = Handshake::listener(Key::new(b"secret"))?;
+/// let mut client = Handshake::client(Key::new(b"secret"));
+/// let (mut to_client, mut done) = (vec![first], false);
+/// while let Some(message) = to_client.pop() {
+///     let progress = client.receive(&message)?;
+///     done = progress.done;
+///     for reply in progress.reply {
+///         to_client.extend(listener.receive(&reply)?.reply);
+///     }
+/// }
+/// assert!(done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Handshake {
     key: Key,
     stage: Stage,
@@ -116,6 +143,13 @@ impl Handshake {
 }
 
 /// What is to be sent to a side that is not believed, if anything.
+///
+/// ```
+/// use phalanx::connection::{HandshakeError, farewell};
+///
+/// assert!(farewell(&HandshakeError::WrongProof).is_some());
+/// assert_eq!(farewell(&HandshakeError::Rejected), None);
+/// ```
 #[must_use]
 pub fn farewell(error: &HandshakeError) -> Option<&'static [u8]> {
     matches!(error, HandshakeError::WrongProof | HandshakeError::Unexpected(_)).then_some(FAILURE)
@@ -131,6 +165,15 @@ fn challenge_anew() -> std::io::Result<(Stage, Vec<u8>)> {
 ///
 /// # Errors
 /// When the kernel refuses randomness.
+///
+/// ```
+/// use phalanx::connection::{Digest, Key, answer, challenge, verify};
+///
+/// let key = Key::new(b"secret");
+/// let question = challenge(Digest::Sha256)?;
+/// verify(&key, &question, &answer(&key, &question)?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn challenge(digest: Digest) -> std::io::Result<Vec<u8>> {
     let mut challenge = format!("{{{}}}", digest.name()).into_bytes();
     let at = challenge.len();
@@ -157,6 +200,15 @@ fn split(message: &[u8]) -> Result<(Option<Digest>, &[u8]), HandshakeError> {
 ///
 /// # Errors
 /// [`HandshakeError`] if the challenge is none, or asks for an unknown digest.
+///
+/// ```
+/// use phalanx::connection::{Digest, Key, answer, challenge};
+///
+/// let key = Key::new(b"secret");
+/// assert!(answer(&key, &challenge(Digest::Sha256)?)?.starts_with(b"{sha256}"));
+/// assert!(answer(&key, b"no challenge").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn answer(key: &Key, challenge: &[u8]) -> Result<Vec<u8>, HandshakeError> {
     if challenge.len() < OLD_RANDOM {
         return Err(HandshakeError::Unexpected("the challenge is too short"));
@@ -176,6 +228,14 @@ pub fn answer(key: &Key, challenge: &[u8]) -> Result<Vec<u8>, HandshakeError> {
 ///
 /// # Errors
 /// [`HandshakeError`] if it is wrong.
+///
+/// ```
+/// use phalanx::connection::{Digest, Key, challenge, verify};
+///
+/// let question = challenge(Digest::Sha256)?;
+/// assert!(verify(&Key::new(b"secret"), &question, b"{sha256}no proof").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify(key: &Key, challenge: &[u8], answer: &[u8]) -> Result<(), HandshakeError> {
     let (digest, proof) = split(answer)?;
     if digest.unwrap_or(Digest::Md5).is_proved(key, challenge, proof) {

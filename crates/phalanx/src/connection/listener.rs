@@ -31,6 +31,15 @@ const TENURE: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 16;
 
 /// Which users of this machine are let in by a key.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use phalanx::connection::Peers;
+///
+/// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
+/// assert!(Peers::OwnUser.check(one.as_fd()).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Peers {
     /// The own one, and the superuser, whom nothing could keep out.
@@ -58,6 +67,18 @@ impl Peers {
 }
 
 /// One who has connected.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::connection::{Address, Listener, connect};
+///
+/// let name = Address::Abstract(format!("doc-guest-{}", std::process::id()).into_bytes());
+/// let listener = Listener::bind(&name, 16)?;
+/// let _client = connect(&name, &Patience::forever())?;
+/// let guest = listener.accept(&Patience::forever())?;
+/// assert!(matches!(guest.from, Address::Unnamed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Guest {
     /// The connection.
@@ -87,6 +108,18 @@ enum Outcome {
 }
 
 /// A socket that others can connect to. Closed when dropped; an address in the file system stays.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::connection::{Address, ConnectError, Key, Listener, Peers};
+///
+/// let name = Address::Abstract(format!("doc-listener-{}", std::process::id()).into_bytes());
+/// let listener = Listener::bind(&name, 16)?;
+/// let (key, nobody) = (Key::new(b"secret"), Patience::none());
+/// let guest = listener.accept_known(&key, Peers::OwnUser, &nobody);
+/// assert!(matches!(guest, Err(ConnectError::GaveUp(_))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,

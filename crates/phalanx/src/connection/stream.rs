@@ -25,6 +25,20 @@ const LONG: usize = 12;
 static ARRIVAL: Spin = Spin::new();
 
 /// A descriptor with messages on it.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use phalanx::Patience;
+/// use phalanx::connection::Stream;
+///
+/// let (one, other) = UnixStream::pair()?;
+/// let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+/// one.send(b"hello", &Patience::forever())?;
+/// let mut message = Vec::new();
+/// other.recv(&mut message, Some(1 << 20), &Patience::forever())?;
+/// assert_eq!(message, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,
@@ -34,6 +48,20 @@ pub struct Stream {
 
 /// Why a message was not sent or received. The stream is of no use afterwards, unless the wait for
 /// the message's first byte was given up.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use phalanx::Patience;
+/// use phalanx::connection::{Stream, StreamError};
+///
+/// let (one, other) = UnixStream::pair()?;
+/// let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+/// one.send(&[0; 1000], &Patience::forever())?;
+/// drop(one);
+/// let received = other.recv(&mut Vec::new(), Some(100), &Patience::forever());
+/// assert!(matches!(received, Err(StreamError::TooLong(1000))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StreamError {
@@ -70,6 +98,21 @@ impl std::fmt::Display for StreamError {
 impl std::error::Error for StreamError {}
 
 /// A message of which some may have come.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use phalanx::Patience;
+/// use phalanx::connection::{Partial, Stream};
+///
+/// let (one, other) = UnixStream::pair()?;
+/// let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+/// let (mut partial, mut message) = (Partial::default(), Vec::new());
+/// assert!(!other.advance(&mut partial, &mut message, None)?, "nothing has come");
+/// one.send(b"hello", &Patience::forever())?;
+/// assert!(other.advance(&mut partial, &mut message, None)?);
+/// assert_eq!(message, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Partial {
     header: [u8; LONG],

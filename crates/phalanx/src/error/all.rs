@@ -44,6 +44,21 @@ struct Inner {
 }
 
 /// What sort of thing went wrong.
+///
+/// ```
+/// use phalanx::{ErrorKind, Queue};
+///
+/// fn advice(error: &phalanx::Error) -> &'static str {
+///     match error.kind() {
+///         ErrorKind::TimedOut | ErrorKind::Interrupted => "try again",
+///         ErrorKind::Disconnected => "start the other side anew",
+///         _ => "give up",
+///     }
+/// }
+/// let empty = Queue::<u64>::unbounded()?.take_timeout(std::time::Duration::ZERO).unwrap_err();
+/// assert_eq!(advice(&empty.into()), "try again");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -79,6 +94,14 @@ pub enum ErrorKind {
 
 impl Error {
     /// An error of some kind, with a message that says what was attempted.
+    ///
+    /// ```
+    /// use phalanx::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::InvalidInput, "cannot draw a circle of radius -1");
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// assert_eq!(error.to_string(), "cannot draw a circle of radius -1");
+    /// ```
     #[must_use]
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self(Box::new(Inner { kind, text: text.into(), source: None }))

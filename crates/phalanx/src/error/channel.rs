@@ -12,6 +12,18 @@ use crate::wire::transfer::{NotReceived, NotSent};
 use crate::wire::{DecodeError, EncodeError};
 
 /// Why a value was not sent. Nothing of it has been, and the value is within.
+///
+/// ```
+/// use phalanx::{Queue, SendError};
+///
+/// let queue = Queue::bounded(1)?;
+/// queue.put(vec![1, 2, 3])?;
+/// match queue.try_put(vec![4]) {
+///     Err(SendError::Full(value)) => assert_eq!(value, [4]),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[non_exhaustive]
 pub enum SendError<T> {
     /// There was no room until the deadline; at once, for a `try_` operation.
@@ -28,6 +40,15 @@ pub enum SendError<T> {
 
 impl<T> SendError<T> {
     /// The value.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::bounded(1)?;
+    /// queue.put(1)?;
+    /// let error = queue.try_put(2).unwrap_err();
+    /// assert!(error.is_full());
+    /// assert_eq!(error.into_inner(), 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             Self::Full(value)
@@ -119,6 +140,21 @@ impl<T> fmt::Debug for SendError<T> {
 impl<T> std::error::Error for SendError<T> {}
 
 /// Why no value was received.
+///
+/// ```
+/// use phalanx::plain::PlainFormat;
+/// use phalanx::{Queue, RecvError};
+///
+/// let numbers = Queue::<u64>::unbounded()?;
+/// assert!(matches!(numbers.take_timeout(std::time::Duration::ZERO), Err(RecvError::Empty)));
+///
+/// // Somebody puts what is no number: its bytes are in the error.
+/// let texts = Queue::<String>::from_raw(numbers.raw().clone()).with_codec::<PlainFormat>();
+/// texts.put("seven".to_owned())?;
+/// let numbers = numbers.with_codec::<PlainFormat>();
+/// assert!(matches!(numbers.take(), Err(RecvError::Decode(error)) if !error.bytes().is_empty()));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecvError {

@@ -5,6 +5,13 @@ use std::io;
 use std::path::PathBuf;
 
 /// A run that ended early, for a reason that is none of its jobs'. No process of it is left.
+///
+/// ```
+/// use phalanx::jobs::{Job, RunError, Runner};
+///
+/// let run = Runner::new().log("/no/such/folder/jobs.log", false).run([Job::new("true")]);
+/// assert!(matches!(run, Err(RunError::Log(..))));
+/// ```
 #[derive(Debug)]
 pub enum RunError {
     /// The log cannot be read or written.

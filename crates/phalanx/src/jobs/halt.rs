@@ -25,6 +25,15 @@ pub enum Halt {
 }
 
 /// How many failed jobs are too many.
+///
+/// ```
+/// use phalanx::jobs::{Ending, Halt, Job, Limit, Runner};
+///
+/// let jobs = ["false", "false", "true", "true"].map(Job::new);
+/// let outcomes = Runner::new().limit(1).halt(Halt::Soon(Limit::Percent(50))).run(jobs)?;
+/// assert!(matches!(outcomes[3].ending, Ending::NotRun));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// So many of them.
@@ -45,6 +54,11 @@ impl Limit {
 }
 
 /// A text that names no [`Halt`].
+///
+/// ```
+/// let error = "later".parse::<phalanx::jobs::Halt>().unwrap_err();
+/// assert!(error.to_string().contains("'later'"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseHaltError(String);
 

@@ -37,6 +37,14 @@ impl Job {
     }
 
     /// A line that `/bin/sh` runs.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("printf '%s' one two | wc -c")])?;
+    /// assert_eq!(outcomes[0].stdout.to_vec()?.trim_ascii(), b"6");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
         let line = line.as_ref();
         Self::new("/bin/sh").arg("-c").arg(line).named(line)

@@ -8,6 +8,17 @@ use phalanx_os::wait::ExitStatus;
 use super::{Captured, Job};
 
 /// A job that will not be run any more, how it ended and what it wrote.
+///
+/// ```
+/// use phalanx::jobs::{Job, Runner};
+///
+/// let outcomes = Runner::new().retries(2).run([Job::shell("echo no >&2; exit 3")])?;
+/// let outcome = &outcomes[0];
+/// assert_eq!((outcome.sequence, outcome.attempts), (1, 3));
+/// assert_eq!(outcome.ending.code(), Some(3));
+/// assert_eq!(outcome.stderr.to_vec()?, b"no\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Outcome {
     /// Its place among the jobs of the run; the first is 1.
@@ -29,6 +40,18 @@ pub struct Outcome {
 }
 
 /// How a job ended.
+///
+/// ```
+/// use phalanx::jobs::{Ending, Job, Runner};
+///
+/// let jobs = [Job::new("true"), Job::shell("kill -9 $$"), Job::new("no-such-program")];
+/// let endings = Runner::new().run(jobs)?.into_iter().map(|outcome| outcome.ending);
+/// let endings: Vec<Ending> = endings.collect();
+/// assert!(endings[0].is_success());
+/// assert_eq!(endings[1].code(), Some(-9));
+/// assert!(matches!(endings[2], Ending::NotStarted(_, 127)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// By itself, or by a signal that was not the runner's.

@@ -9,6 +9,17 @@ use super::run::Run;
 use super::{Halt, Job, Outcome, RunError, Watch};
 
 /// What becomes of what jobs write.
+///
+/// ```
+/// use phalanx::jobs::{Job, Output, Runner};
+///
+/// # let folder = std::env::temp_dir().join(format!("phalanx-doc-output-{}", std::process::id()));
+/// let runner = Runner::new().output(Output::Folder(folder.clone()));
+/// runner.run([Job::new("echo").arg("hello")])?;
+/// assert_eq!(std::fs::read(folder.join("1.out"))?, b"hello\n");
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Output {
     /// It is kept, each job's apart: see [`Outcome::stdout`].
@@ -23,6 +34,21 @@ pub enum Output {
 }
 
 /// Runs jobs, so many at a time.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::jobs::{Halt, Job, Limit, Runner};
+///
+/// let runner = Runner::new()
+///     .limit(2)
+///     .timeout(Duration::from_secs(60))
+///     .retries(1)
+///     .halt(Halt::Soon(Limit::Count(3)));
+/// let outcomes = runner.run((0..4).map(|n| Job::shell(format!("exit {n}"))))?;
+/// let failed = outcomes.iter().filter(|outcome| !outcome.ending.is_success());
+/// assert_eq!(failed.count(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "`run` runs the jobs"]
 pub struct Runner {
@@ -101,6 +127,20 @@ impl Runner {
     /// Sets a file to which each job that has ended is written, in the format of GNU parallel's job logs.
     /// With `resume`, jobs that have succeeded according to what it says are skipped, and it is gone on
     /// with; a job is known by its command line. Without, it begins anew.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Ending, Job, Runner};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("phalanx-doc-log-{}", std::process::id()));
+    /// let jobs = || [Job::new("true"), Job::new("false")];
+    /// Runner::new().log(&path, false).run(jobs())?;
+    /// // Later, perhaps after a power cut:
+    /// let outcomes = Runner::new().log(&path, true).run(jobs())?;
+    /// assert!(matches!(outcomes[0].ending, Ending::Skipped));
+    /// assert_eq!(outcomes[1].ending.code(), Some(1));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn log(mut self, path: impl AsRef<Path>, resume: bool) -> Self {
         self.log = Some(path.as_ref().to_owned());
         self.resume = resume;
@@ -130,6 +170,14 @@ impl Runner {
     /// # Errors
     /// [`RunError`], when the log cannot be used or the kernel refuses what the runner needs for itself. A
     /// job that fails is no error.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run(["true", "false"].map(Job::new))?;
+    /// assert!(outcomes[0].ending.is_success() && !outcomes[1].ending.is_success());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(&self, jobs: impl IntoIterator<Item = Job>) -> Result<Vec<Outcome>, RunError> {
         struct All(Vec<Outcome>);
         impl Watch for All {
@@ -147,6 +195,23 @@ impl Runner {
     ///
     /// # Errors
     /// As for [`Runner::run`], and when the feed fails.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Outcome, Runner, Watch, from_iter};
+    ///
+    /// struct Report(Vec<String>);
+    ///
+    /// impl Watch for Report {
+    ///     fn ended(&mut self, outcome: Outcome) {
+    ///         self.0.push(format!("{}: {}", outcome.job, outcome.ending.is_success()));
+    ///     }
+    /// }
+    ///
+    /// let mut report = Report(Vec::new());
+    /// Runner::new().run_watched(&mut from_iter([Job::new("true")]), &mut report)?;
+    /// assert_eq!(report.0, ["true: true"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_watched(&self, feed: &mut dyn Feed, watch: &mut dyn Watch) -> Result<(), RunError> {
         Run::new(self, feed, watch)?.all()
     }

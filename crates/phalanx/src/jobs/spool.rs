@@ -53,6 +53,18 @@ struct Extent {
 }
 
 /// Output of a job: small ones in memory, large ones in a file that has no name.
+///
+/// ```
+/// use phalanx::jobs::{Job, Runner};
+///
+/// let outcomes = Runner::new().run([Job::shell("seq 100000")])?;
+/// let output = &outcomes[0].stdout;
+/// assert_eq!((output.len(), output.lost()), (588_895, 0));
+/// let mut copy = Vec::new();
+/// output.write_to(&mut copy)?; // in pieces: it need not fit into memory
+/// assert!(copy.ends_with(b"\n100000\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Captured {
     spool: Arc<Spool>,
     memory: Vec<u8>,

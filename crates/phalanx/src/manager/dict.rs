@@ -17,6 +17,15 @@ use crate::wire::{self, DecodeError, Message};
 
 /// What a [`Dict`] with keys of type `K` can be asked for: a `K`, or what it lends and what is encoded
 /// as it is, as `str` for `String` and `[T]` for `Vec<T>`.
+///
+/// ```
+/// use phalanx::manager::Dict;
+///
+/// let ages: Dict<String, u32> = Dict::new()?;
+/// ages.insert("Ada", &36)?; // a `str` for a `String`
+/// assert_eq!(ages.get(&"Ada".to_owned())?, Some(36));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub trait KeyOf<K>: Serialize {}
 
 impl<K: Borrow<Q>, Q: Serialize + ?Sized> KeyOf<K> for Q {}
@@ -149,6 +158,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// assert!(ages.insert("Ada", &35)?, "it is new");
+    /// assert!(!ages.insert("Ada", &36)?, "it was there");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn insert<Q: KeyOf<K> + ?Sized>(&self, key: &Q, value: &V) -> Result<bool, AccessError> {
         self.put(&encoded(key)?, value, When::Always)?.ok_or_else(unexpected)
     }
@@ -157,6 +173,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`]. Without memory for all of them some may have been set.
+    ///
+    /// ```
+    /// let squares = phalanx::manager::Dict::<u64, u64>::new()?;
+    /// squares.extend((0..4).map(|n| (n, n * n)))?;
+    /// assert_eq!(squares.values()?, [0, 1, 4, 9]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn extend(&self, entries: impl IntoIterator<Item = (K, V)>) -> Result<(), AccessError> {
         let encode = |(key, value): (K, V)| -> Result<_, AccessError> {
             Ok((encoded(&key)?, encoded(&value)?))
@@ -170,6 +193,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`]. A value that does not decode is removed.
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Ada", &36)?;
+    /// assert_eq!((ages.remove("Ada")?, ages.remove("Ada")?), (Some(36), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn remove<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<Option<V>, AccessError> {
         match self.run(DictOperation::Remove(&encoded(key)?, When::Always))? {
             Answer::Value(bytes) => Ok(Some(wire::decode(&bytes)?)),
@@ -182,6 +212,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`]. An entry that does not decode is removed.
+    ///
+    /// ```
+    /// let stack = phalanx::manager::Dict::<u64, String>::new()?;
+    /// stack.extend([(1, "a".to_owned()), (2, "b".to_owned())])?;
+    /// assert_eq!(stack.pop_last()?, Some((2, "b".to_owned())));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn pop_last(&self) -> Result<Option<(K, V)>, AccessError> {
         match self.run(DictOperation::RemoveLast)? {
             Answer::Entry(key, value) => Ok(Some((wire::decode(&key)?, wire::decode(&value)?))),
@@ -196,6 +233,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let lengths = phalanx::manager::Dict::<String, usize>::new()?;
+    /// assert_eq!(lengths.get_or_insert_with("abc", || 3)?, 3);
+    /// assert_eq!(lengths.get_or_insert_with("abc", || unreachable!("it is there"))?, 3);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn get_or_insert_with<Q: KeyOf<K> + ?Sized>(
         &self,
         key: &Q,
@@ -224,6 +268,18 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let words = phalanx::manager::Dict::<String, u64>::new()?;
+    /// let count = || (0..100).try_for_each(|_| words.update("the", |n| Some(n.unwrap_or(0) + 1)));
+    /// let other = Process::fork(|| count().is_ok())?;
+    /// count()?;
+    /// assert!(other.join()?);
+    /// assert_eq!(words.get("the")?, Some(200));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn update<Q: KeyOf<K> + ?Sized>(
         &self,
         key: &Q,
@@ -299,6 +355,14 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Grace", &85)?;
+    /// ages.insert("Ada", &36)?;
+    /// assert_eq!(ages.entries()?, [("Grace".to_owned(), 85), ("Ada".to_owned(), 36)]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn entries(&self) -> Result<Vec<(K, V)>, AccessError> {
         let decode = |(key, value): &(Vec<u8>, Vec<u8>)| -> Result<_, DecodeError> {
             Ok((wire::decode(key)?, wire::decode(value)?))

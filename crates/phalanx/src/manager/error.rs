@@ -10,6 +10,18 @@ use crate::error::{Error, ErrorKind};
 use crate::wire::{DecodeError, EncodeError};
 
 /// An operation on a shared dictionary or list failed. The container is as it was before.
+///
+/// ```
+/// use phalanx::manager::{AccessError, Manager};
+///
+/// let manager = Manager::start()?;
+/// manager.list::<u64>("numbers")?;
+/// let refused = manager.dict::<String, u64>("numbers");
+/// assert!(matches!(refused, Err(AccessError::Refused(_))));
+/// manager.stop()?;
+/// assert!(matches!(manager.names(), Err(AccessError::Disconnected(_))));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AccessError {

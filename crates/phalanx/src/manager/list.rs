@@ -135,6 +135,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend([1, 2])?;
+    /// assert!(list.set(1, &20)? && !list.set(2, &30)?);
+    /// assert_eq!(list.to_vec()?, [1, 20]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn set(&self, index: usize, value: &T) -> Result<bool, AccessError> {
         match self.run(ListOperation::Put(index, &encoded(value)?, When::Always))? {
             Answer::Done => Ok(true),
@@ -150,6 +158,15 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let scores = phalanx::manager::List::<u64>::new()?;
+    /// scores.push(&1)?;
+    /// assert!(scores.update(0, |score| score + 10)?);
+    /// assert!(!scores.update(1, |score| score)?, "there is no such item");
+    /// assert_eq!(scores.get(0)?, Some(11));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn update(
         &self,
         index: usize,
@@ -189,6 +206,15 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend([1, 3])?;
+    /// list.insert(1, &2)?;
+    /// list.insert(100, &4)?;
+    /// assert_eq!(list.to_vec()?, [1, 2, 3, 4]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn insert(&self, index: usize, value: &T) -> Result<(), AccessError> {
         done(self.run(ListOperation::Insert(index, vec![&encoded(value)?]))?)
     }
@@ -205,6 +231,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`]. An item that does not decode is removed.
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend([1, 2, 3])?;
+    /// assert_eq!((list.remove(1)?, list.remove(5)?), (Some(2), None));
+    /// assert_eq!(list.len()?, 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn remove(&self, index: usize) -> Result<Option<T>, AccessError> {
         self.value(ListOperation::Remove(index))
     }
@@ -250,6 +284,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let words = phalanx::manager::List::<String>::new()?;
+    /// words.extend(["three", "one", "two"].map(str::to_owned))?;
+    /// words.sort_by_key(|word| word.len())?;
+    /// assert_eq!(words.to_vec()?, ["one", "two", "three"]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn sort_by_key<O: Ord>(&self, mut key: impl FnMut(&T) -> O) -> Result<(), AccessError> {
         loop {
             let (version, items) = self.copies()?;

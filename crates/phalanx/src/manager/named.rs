@@ -58,6 +58,14 @@ impl Manager {
     ///
     /// # Errors
     /// [`StartError`] when the kernel refuses a process, a socket or memory.
+    ///
+    /// ```
+    /// let manager = phalanx::manager::Manager::start()?;
+    /// assert!(manager.pid().is_some());
+    /// assert!(manager.names()?.is_empty());
+    /// manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn start() -> Result<Self, StartError> {
         let address = random_name()?;
         let listener = net::listen(&Address::Abstract(address.clone().into_bytes()), BACKLOG)?;
@@ -78,6 +86,13 @@ impl Manager {
     ///
     /// # Errors
     /// [`AccessError::Disconnected`] when none is there, or it belongs to another user.
+    ///
+    /// ```
+    /// use phalanx::manager::{AccessError, Manager};
+    ///
+    /// let nobody = Manager::connect("nobody has this address").map(|_| ());
+    /// assert!(matches!(nobody, Err(AccessError::Disconnected(_))));
+    /// ```
     pub fn connect(address: &str) -> Result<Self, AccessError> {
         let manager = Self { line: Line::new(address), process: None };
         manager.names()?;
@@ -105,6 +120,15 @@ impl Manager {
     /// # Errors
     /// [`AccessError::Refused`] when the name belongs to a list, [`AccessError::Disconnected`] when the
     /// manager has ended.
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// let stock = manager.dict::<String, u32>("stock")?;
+    /// stock.insert("apples", &5)?;
+    /// assert_eq!(manager.dict::<String, u32>("stock")?.get("apples")?, Some(5));
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn dict<K: Message, V: Message>(&self, name: &str) -> Result<Dict<K, V>, AccessError> {
         let place = match self.open(name, Kind::Dict)? {
             Some(offset) => dict::Place::Here(RawDict::from_offset(offset).map_err(gone)?),
@@ -117,6 +141,15 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Manager::dict`].
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// let log = manager.list::<String>("log")?;
+    /// log.push(&"begun".to_owned())?;
+    /// assert_eq!(manager.list::<String>("log")?.len()?, 1);
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn list<T: Message>(&self, name: &str) -> Result<List<T>, AccessError> {
         let place = match self.open(name, Kind::List)? {
             Some(offset) => list::Place::Here(RawList::from_offset(offset).map_err(gone)?),
@@ -129,6 +162,15 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Manager::dict`].
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// let best = manager.value("best", ("nobody".to_owned(), 0u64))?;
+    /// best.update(|(name, score)| if score < 10 { ("Ada".to_owned(), 10) } else { (name, score) })?;
+    /// assert_eq!(best.get()?, ("Ada".to_owned(), 10));
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn value<T: Message>(&self, name: &str, initial: T) -> Result<Variable<T>, AccessError> {
         let cell = self.dict(name)?;
         cell.get_or_insert_with(&(), || initial)?;
@@ -140,6 +182,14 @@ impl Manager {
     ///
     /// # Errors
     /// [`AccessError::Disconnected`] when the manager has ended.
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// manager.list::<u64>("numbers")?;
+    /// assert!(manager.forget("numbers")? && !manager.forget("numbers")?);
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn forget(&self, name: &str) -> Result<bool, AccessError> {
         use super::operation::Answer;
         match self.line.ask(&Request::Forget(name))? {
@@ -163,6 +213,16 @@ impl Manager {
     ///
     /// # Errors
     /// [`AccessError::Disconnected`] when it has ended already.
+    ///
+    /// ```
+    /// let manager = phalanx::manager::Manager::start()?;
+    /// let log = manager.list::<u64>("log")?;
+    /// manager.stop()?;
+    /// // What lies in the family's shared memory outlives the manager.
+    /// log.push(&1)?;
+    /// assert_eq!(log.len()?, 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn stop(&self) -> Result<(), AccessError> {
         self.line.tell(&Request::Stop)
     }
@@ -183,7 +243,16 @@ impl Manager {
 /// One value that processes share, kept by a [`Manager`]. Clones are handles to the same one.
 ///
 /// Any value that can be sent will do; numbers that change often are better kept in a
-/// [`Value`](crate::value).
+/// [`Value`](crate::value). Killed at any instruction, a process leaves the old value or the new one.
+///
+/// ```
+/// # let manager = phalanx::manager::Manager::start()?;
+/// let title = manager.value("title", "none".to_owned())?;
+/// title.set(&"some".to_owned())?;
+/// assert_eq!(manager.value("title", String::new())?.get()?, "some");
+/// # manager.stop()?;
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Variable<T> {
     cell: Dict<(), T>,
 }

@@ -84,6 +84,16 @@ macro_rules! handle {
 ///
 /// Keys are in the order in which they were first put in. Which keys are the same is their encoder's
 /// affair: those whose identities have the same bytes.
+///
+/// ```
+/// use phalanx::manager::{Dict, RawDict};
+///
+/// let raw = RawDict::new()?;
+/// let typed: Dict<String, u64> = raw.clone().into();
+/// typed.insert("one", &1)?;
+/// assert_eq!(typed.raw().map(RawDict::name), Some(raw.name()));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RawDict(Shared<Map>);
 
@@ -110,6 +120,16 @@ impl RawDict {
 }
 
 /// A list of encoded values in shared memory. Clones are handles to the same one.
+///
+/// ```
+/// use phalanx::manager::{List, RawList};
+///
+/// let raw = RawList::new()?;
+/// let typed: List<u64> = raw.clone().into();
+/// typed.push(&1)?;
+/// assert_eq!(typed.raw().map(RawList::name), Some(raw.name()));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RawList(Shared<List>);
 

@@ -17,6 +17,17 @@ const LARGE: usize = 16 << 20;
 /// asks how large it is, does not pay for that.
 ///
 /// Bytes that a killed process was writing are written or not, each for itself.
+///
+/// ```
+/// use phalanx::named::{self, Segment};
+///
+/// let segment = Segment::create(None, 1000)?;
+/// assert_eq!((segment.len(), segment.is_empty()), (1000, false));
+/// assert!(!segment.base()?.is_null());
+/// named::remove(segment.name())?;
+/// assert!(Segment::open(segment.name()).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Segment {
     region: NamedRegion,
@@ -29,6 +40,16 @@ impl Segment {
     /// # Errors
     /// `AlreadyExists`, `InvalidInput` for a name with a slash inside; `StorageFull` or `OutOfMemory`
     /// when there is not so much memory; or the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 4096)?;
+    /// println!("{}", segment.name());
+    /// remove(segment.name())?;
+    /// assert!(Segment::create(Some("/no/such/name"), 1).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn create(name: Option<&str>, len: usize) -> io::Result<Self> {
         if len >= LARGE && proc::memory_available().is_some_and(|left| len as u64 > left) {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
@@ -91,6 +112,14 @@ impl Segment {
 ///
 /// # Errors
 /// `NotFound`, `PermissionDenied`, or the kernel's refusal.
+///
+/// ```
+/// let segment = phalanx::named::Segment::create(None, 100)?;
+/// phalanx::named::remove(segment.name())?;
+/// let again = phalanx::named::remove(segment.name()).unwrap_err();
+/// assert_eq!(again.kind(), std::io::ErrorKind::NotFound);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn remove(name: &str) -> io::Result<()> {
     named::unlink(name)
 }
@@ -99,6 +128,15 @@ pub fn remove(name: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// When the kernel refuses randomness.
+///
+/// ```
+/// use phalanx::named::{Segment, remove, some_name};
+///
+/// let name = some_name()?;
+/// let segment = Segment::create(Some(&name), 100)?;
+/// remove(segment.name())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn some_name() -> io::Result<String> {
     let mut bytes = [0; 4];
     random::fill(&mut bytes)?;

@@ -12,6 +12,17 @@
 //!
 //! Of shared memory the tracker remembers what the name stood for. If somebody else has removed it
 //! and another program has taken the name since, it is left alone.
+//!
+//! ```
+//! use phalanx::named::tracker::Book;
+//!
+//! let mut book = Book::default();
+//! book.note("REGISTER:/semaphore-1:semaphore", |kind| kind == "semaphore")?;
+//! for (kind, names) in book.left_behind() {
+//!     println!("{kind}: {names:?} are left behind");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +38,17 @@ pub const SHARED_MEMORY: &str = "shared_memory";
 const LIE: Duration = Duration::from_millis(2);
 
 /// What is registered: by kind and name.
+///
+/// ```
+/// use phalanx::named::tracker::Book;
+///
+/// let mut book = Book::default();
+/// book.note("REGISTER:/semaphore-1:semaphore", |_| true)?;
+/// book.note("REGISTER:/semaphore-2:semaphore", |_| true)?;
+/// book.note("UNREGISTER:/semaphore-1:semaphore", |_| true)?;
+/// assert_eq!(book.left_behind()["semaphore"], ["/semaphore-2"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Book(BTreeMap<(String, String), StoodFor>);
 
@@ -45,6 +67,11 @@ impl StoodFor {
 }
 
 /// A line that says nothing.
+///
+/// ```
+/// let mut book = phalanx::named::tracker::Book::default();
+/// assert!(book.note("no such thing", |_| true).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine(String);
 
@@ -106,6 +133,16 @@ impl Book {
 ///
 /// # Errors
 /// When the kernel refuses to read.
+///
+/// ```
+/// use phalanx::named::tracker::keep_book;
+///
+/// // In a program of its own the lines come from a pipe that all others can write to.
+/// let lines: &[u8] = b"REGISTER:/semaphore-1:semaphore\n";
+/// let book = keep_book(lines, None, |_| true, |bad| eprintln!("{bad}"))?;
+/// assert_eq!(book.left_behind()["semaphore"], ["/semaphore-1"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn keep_book(
     mut lines: impl io::Read,
     root: Option<u32>,

@@ -21,6 +21,18 @@ use crate::message::{Incoming, Outgoing};
 static ARRIVAL: Spin = Spin::new();
 
 /// One end of a pipe: sends, receives or both. Closed when dropped.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::message::Outgoing;
+///
+/// let (one, other) = phalanx::pipe::duplex()?;
+/// one.send(&mut Some(Outgoing::Inline(b"a frame")), &Patience::forever())?;
+/// let mut frame = Vec::new();
+/// other.recv(&mut frame, &Patience::forever())?;
+/// assert_eq!(frame, b"a frame");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct End {
     incoming: Option<Half>,
     outgoing: Option<Half>,
@@ -30,6 +42,13 @@ pub struct End {
 
 /// Where the parts of an end lie in shared memory: with a copy of its descriptor, all that another
 /// process of the family needs to make the same end.
+///
+/// ```
+/// let (one, _other) = phalanx::pipe::duplex()?;
+/// let parts = one.parts();
+/// assert!(parts.incoming.is_some() && parts.outgoing.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndParts {
     /// The incoming direction, if it has one.
@@ -42,6 +61,12 @@ pub struct EndParts {
 ///
 /// # Errors
 /// [`NewPipeError`].
+///
+/// ```
+/// let (one, other) = phalanx::pipe::duplex()?;
+/// assert!(one.is_readable() && one.is_writable() && other.is_readable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn duplex() -> Result<(End, End), NewPipeError> {
     let family = Family::get()?;
     let (one, other) = (Half::new(family)?, Half::new(family)?);
@@ -54,6 +79,12 @@ pub fn duplex() -> Result<(End, End), NewPipeError> {
 ///
 /// # Errors
 /// [`NewPipeError`].
+///
+/// ```
+/// let (receiver, sender) = phalanx::pipe::one_way()?;
+/// assert!(receiver.is_readable() && !receiver.is_writable() && sender.is_writable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn one_way() -> Result<(End, End), NewPipeError> {
     let half = Half::new(Family::get()?)?;
     let (a, b) = socket::seqpacket_pair()?;

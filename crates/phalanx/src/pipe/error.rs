@@ -7,6 +7,19 @@ use phalanx_shm::arena::AllocError;
 use phalanx_shm::patience::GaveUp;
 
 /// Why a message was not sent. Nothing of it has been.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::message::Outgoing;
+/// use phalanx::pipe::{self, SendError};
+///
+/// let (receiver, sender) = pipe::one_way()?;
+/// let message = &mut Some(Outgoing::Inline(b"x"));
+/// assert!(matches!(receiver.send(message, &Patience::none()), Err(SendError::ReceiveOnly)));
+/// drop(receiver);
+/// assert!(matches!(sender.send(message, &Patience::none()), Err(SendError::Broken)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -37,6 +50,20 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 /// Why no message was received. None has been lost.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::pipe::{self, RecvError};
+///
+/// let (receiver, sender) = pipe::one_way()?;
+/// let mut frame = Vec::new();
+/// let received = receiver.recv(&mut frame, &Patience::none());
+/// assert!(matches!(received, Err(RecvError::GaveUp(_))));
+/// drop(sender);
+/// let received = receiver.recv(&mut frame, &Patience::forever());
+/// assert!(matches!(received, Err(RecvError::EndOfFile)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -71,6 +98,16 @@ impl From<GaveUp> for RecvError {
 }
 
 /// Why a pipe could not be made.
+///
+/// ```
+/// // Made of the errors of the kernel and of the shared memory; it becomes the crate's one error by `?`.
+/// fn ends() -> Result<usize, phalanx::pipe::NewPipeError> {
+///     let (_one, _other) = phalanx::pipe::duplex()?;
+///     Ok(2)
+/// }
+/// assert_eq!(ends()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NewPipeError {

@@ -83,9 +83,8 @@ impl Port {
             }
             let sent = end.send_at_once(frame)?;
             // Who counts wrong because two threads count at once asks a little sooner or later.
-            self.0
-                .sent
-                .store(self.0.sent.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            let count = self.0.sent.load(Ordering::Relaxed).wrapping_add(1);
+            self.0.sent.store(if sent.is_ok() { count } else { 0 }, Ordering::Relaxed);
             Some(sent)
         };
         if let Some(sent) = send_short::<T, C, _>(&value, at_once) {
@@ -95,10 +94,15 @@ impl Port {
             if self.is_closed() {
                 return Err(Refused::Broken);
             }
-            match self.0.sent.fetch_add(1, Ordering::Relaxed) % ASK_EVERY {
+            let sent = match self.0.sent.fetch_add(1, Ordering::Relaxed) % ASK_EVERY {
                 0 => end.send(message, patience),
                 _ => end.send_unasked(message, patience),
+            };
+            // Once nobody has been found at the other end, every further message asks.
+            if matches!(sent, Err(Refused::Broken)) {
+                self.0.sent.store(0, Ordering::Relaxed);
             }
+            sent
         });
         sent.map_err(|(value, why): (T, NotSent<Refused>)| (value, why).into())
     }

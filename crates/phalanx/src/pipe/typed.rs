@@ -46,12 +46,28 @@ pub fn pipe<T>() -> Result<(PipeEnd<T>, PipeEnd<T>), CreateError> {
 ///
 /// # Errors
 /// [`CreateError`] when shared memory or sockets cannot be had.
+///
+/// ```
+/// // Questions one way, answers the other.
+/// let (client, server) = phalanx::pipe::pair::<String, usize>()?;
+/// client.send("how long is this?".to_owned())?;
+/// server.send(server.recv()?.len())?;
+/// assert_eq!(client.recv()?, 17);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn pair<A, B>() -> Result<Ends<A, B>, CreateError> {
     let (a, b) = duplex()?;
     Ok((PipeEnd(Port::new(a), PhantomData), PipeEnd(Port::new(b), PhantomData)))
 }
 
 /// Both ends of a [`pair`].
+///
+/// ```
+/// let ends: phalanx::pipe::Ends<u64, String> = phalanx::pipe::pair()?;
+/// ends.1.send("from the second".to_owned())?;
+/// assert_eq!(ends.0.recv()?, "from the second");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub type Ends<A, B> = (PipeEnd<A, B>, PipeEnd<B, A>);
 
 /// An end of a [`pipe`]: sends values of type `S` and receives values of type `R`.
@@ -67,6 +83,18 @@ pub type Ends<A, B> = (PipeEnd<A, B>, PipeEnd<B, A>);
 /// | having the last copy of an end | what it sent, then [`RecvError::Disconnected`]; sends fail with [`SendError::Disconnected`] |
 ///
 /// A receiver that ends is noticed after at most 32 further messages; what was sent to it is lost.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let (here, there) = pipe::<u64>()?;
+/// here.send(1)?;
+/// there.send(2)?;
+/// assert_eq!((there.recv()?, here.recv()?), (1, 2));
+/// drop(there);
+/// assert!(matches!(here.recv(), Err(RecvError::Disconnected)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct PipeEnd<S, R = S, C = Postcard>(Port, PhantomData<Format<S, R, C>>);
 
 type Format<S, R, C> = fn() -> (S, R, C);
@@ -132,6 +160,15 @@ impl<'de, S, R, C> Deserialize<'de> for PipeEnd<S, R, C> {
 
 /// Receives values until the other side is closed; see [`PipeEnd::iter`]. An item is an error if its
 /// message was sent as another type.
+///
+/// ```
+/// # use phalanx::prelude::*;
+/// let (here, there) = pipe::<u64>()?;
+/// (0..3).try_for_each(|n| here.send(n))?;
+/// drop(here);
+/// assert_eq!(there.iter().flatten().sum::<u64>(), 3);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Messages<'a, T, C = Postcard> {
     port: &'a Port,
     format: PhantomData<fn() -> (T, C)>,

@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// Why a value has no plain form, or a frame no value.
+///
+/// ```
+/// use phalanx::plain::{self, Plain, PlainError};
+///
+/// let wrong = plain::from::<u64>(&Plain::from("seven"));
+/// assert!(matches!(wrong, Err(PlainError::Unsuited(_))));
+/// assert!(matches!(plain::decode(&[255], &[]), Err(PlainError::Damaged(_))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlainError {

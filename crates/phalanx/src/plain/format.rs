@@ -31,6 +31,16 @@
 //!   sender's language only.
 //! - A dictionary keeps the order of its entries. Of entries with the same key the last counts.
 //! - No length is to be trusted: a receiver checks each against what is left of the frame.
+//!
+//! ```
+//! use phalanx::plain::format::tag;
+//! use phalanx::plain::{self, Plain};
+//!
+//! let mut frame = Vec::new();
+//! plain::encode(&Plain::from(7), &mut frame)?;
+//! assert_eq!(frame, [tag::INT, 7, 0, 0, 0, 0, 0, 0, 0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 /// How deep containers may be nested: a container of atoms has depth 1.
 pub const MAX_DEPTH: usize = 64;

@@ -61,6 +61,15 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// [`PlainError::TooDeep`] for containers nested deeper than [`format::MAX_DEPTH`], and
 /// [`PlainError::TooLong`]; `out` is as it was then.
+///
+/// ```
+/// use phalanx::plain::{self, Plain};
+///
+/// let mut frame = Vec::new();
+/// plain::encode(&Plain::from("hello"), &mut frame)?;
+/// assert_eq!(plain::decode(&frame, &[])?, Plain::from("hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn encode(value: &Plain, out: &mut Vec<u8>) -> Result<(), PlainError> {
     undo_on_error(out, |out| encode::value(value, out, 0))
 }
@@ -70,6 +79,16 @@ pub fn encode(value: &Plain, out: &mut Vec<u8>) -> Result<(), PlainError> {
 /// # Errors
 /// [`PlainError::Opaque`] for a value that only programs like the sender's understand,
 /// [`PlainError::Damaged`] for bytes that no sender wrote.
+///
+/// ```
+/// use phalanx::plain::{self, Plain};
+///
+/// let mut frame = Vec::new();
+/// plain::encode_from(&(1, 2.5), &mut frame)?;
+/// let value = plain::decode(&frame, &[])?;
+/// assert_eq!(value, Plain::Tuple(vec![Plain::Int(1), Plain::Float(2.5)]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn decode(frame: &[u8], buffers: &[Vec<u8>]) -> Result<Plain, PlainError> {
     decode::whole(frame, buffers)
 }
@@ -79,6 +98,14 @@ pub fn decode(frame: &[u8], buffers: &[Vec<u8>]) -> Result<Plain, PlainError> {
 /// # Errors
 /// [`PlainError::Unsuited`] for what has no plain form, such as a map whose keys are neither strings nor
 /// integers; what the type's own `Serialize` reports; and as [`encode()`].
+///
+/// ```
+/// let (mut ours, mut same) = (Vec::new(), Vec::new());
+/// phalanx::plain::encode_from(&vec!["a", "b"], &mut ours)?;
+/// phalanx::plain::encode(&phalanx::plain::to(&["a", "b"].to_vec())?, &mut same)?;
+/// assert_eq!(ours, same);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn encode_from<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), PlainError> {
     undo_on_error(out, |out| value.serialize(ser::Writer::new(out)))
 }
@@ -87,6 +114,14 @@ pub fn encode_from<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
 ///
 /// # Errors
 /// As [`decode()`], and [`PlainError::Unsuited`] when the frame holds something else than the type wants.
+///
+/// ```
+/// let mut frame = Vec::new();
+/// phalanx::plain::encode_from(&("seven", 7), &mut frame)?;
+/// let value: (String, u8) = phalanx::plain::decode_into(&frame, &[])?;
+/// assert_eq!(value, ("seven".to_owned(), 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn decode_into<T: DeserializeOwned>(
     frame: &[u8],
     buffers: &[Vec<u8>],
@@ -101,6 +136,14 @@ pub fn decode_into<T: DeserializeOwned>(
 ///
 /// # Errors
 /// As [`encode_from`].
+///
+/// ```
+/// use phalanx::plain::{self, Plain};
+///
+/// assert_eq!(plain::to(&Some(7u8))?, Plain::Int(7));
+/// assert_eq!(plain::to(&())?, Plain::None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn to<T: Serialize + ?Sized>(value: &T) -> Result<Plain, PlainError> {
     let mut frame = Vec::new();
     encode_from(value, &mut frame)?;
@@ -111,6 +154,14 @@ pub fn to<T: Serialize + ?Sized>(value: &T) -> Result<Plain, PlainError> {
 ///
 /// # Errors
 /// As [`decode_into`].
+///
+/// ```
+/// use phalanx::plain::{self, Plain};
+///
+/// let list: Plain = [1, 2, 3].into_iter().collect();
+/// assert_eq!(plain::from::<Vec<f64>>(&list)?, [1.0, 2.0, 3.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn from<T: DeserializeOwned>(value: &Plain) -> Result<T, PlainError> {
     let mut frame = Vec::new();
     encode(value, &mut frame)?;
@@ -122,6 +173,13 @@ pub fn from<T: DeserializeOwned>(value: &Plain) -> Result<T, PlainError> {
 ///
 /// # Errors
 /// [`PlainError::Damaged`] when the table of buffers does not fit into the frame.
+///
+/// ```
+/// let mut frame = Vec::new();
+/// phalanx::plain::encode_from(&[1, 2], &mut frame)?;
+/// assert!(phalanx::plain::buffer_lengths(&frame)?.is_empty(), "all of it is in the frame");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn buffer_lengths(frame: &[u8]) -> Result<Vec<u64>, PlainError> {
     decode::buffer_table(frame).map(|(lengths, _)| lengths)
 }

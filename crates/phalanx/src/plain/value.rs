@@ -10,6 +10,19 @@ use super::BigInt;
 /// A value that programs in different languages understand.
 ///
 /// Compares as it is made: the list `[1]` is not the tuple `(1,)`, nor the integer 1 the float 1.0.
+///
+/// ```
+/// use phalanx::plain::Plain;
+///
+/// let value = Plain::Dict(vec![
+///     ("name".into(), "Ada".into()),
+///     ("scores".into(), [7, 9].into_iter().collect()),
+/// ]);
+/// assert_eq!(value.get("name").and_then(Plain::as_str), Some("Ada"));
+/// let scores = value.get("scores").map_or(&[][..], Plain::items);
+/// assert_eq!(scores[1].as_int(), Some(9));
+/// assert_eq!((value.kind(), value.get("age")), ("a dictionary", None));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plain {
     /// Nothing.

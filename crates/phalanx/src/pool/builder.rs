@@ -68,6 +68,13 @@ impl Builder {
     }
 
     /// So many workers: at least one, at most [`MAX_SEATS`].
+    ///
+    /// ```
+    /// use phalanx::pool::Pool;
+    ///
+    /// assert_eq!(Pool::builder().workers(3).start()?.workers(), 3);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
@@ -75,6 +82,20 @@ impl Builder {
 
     /// How workers begin. If this is not called: by fork if the builder was given closures, otherwise
     /// by the [default method](StartMethod).
+    ///
+    /// ```
+    /// use phalanx::pool::Pool;
+    /// use phalanx::process::StartMethod;
+    ///
+    /// #[phalanx::task]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(1).method(StartMethod::Fork).start()?;
+    /// assert_eq!(pool.map(square::task(), [3])?, [9]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn method(mut self, method: StartMethod) -> Self {
         self.method = Some(method);
         self
@@ -82,20 +103,59 @@ impl Builder {
 
     /// Each worker leaves after about so many tasks (it finishes the batch that it has), and another
     /// one takes its place: for functions that leak.
+    ///
+    /// ```
+    /// use phalanx::pool::Pool;
+    ///
+    /// let mut builder = Pool::builder().workers(1).batch(1).recycle_after(5);
+    /// let pid = builder.closure(|_: u64| std::process::id());
+    /// let mut pids = builder.start()?.map(pid, 0..20)?;
+    /// pids.dedup();
+    /// assert!(pids.len() > 1, "others have taken over");
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn recycle_after(mut self, tasks: u64) -> Self {
         self.recipe.max_tasks = tasks.max(1);
         self
     }
 
-    /// So many tasks travel together, in all calls but [`Pool::submit`]. If this is not called, that
+    /// So many tasks travel together, in all calls but [`Pool::submit`]: at least one, at most 4,294,967,295,
+    /// which an endless iterator would be read for. If this is not called, that
     /// depends on how many there are and how long they take: see [`pacer`](super::pacer).
+    ///
+    /// ```
+    /// use phalanx::pool::Pool;
+    ///
+    /// // Tasks of very different length: each by itself, so that no worker gets two long ones.
+    /// let mut builder = Pool::builder().workers(2).batch(1);
+    /// let work = builder.closure(|n: u64| (0..n).sum::<u64>());
+    /// assert_eq!(builder.start()?.map(work, [10, 1_000_000])?[0], 45);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn batch(mut self, tasks: usize) -> Self {
-        self.plan.batch = Some(tasks.max(1));
+        self.plan.batch = Some(tasks.clamp(1, u32::MAX as usize));
         self
     }
 
     /// So many submitted tasks may wait for their answers; [`Pool::submit`] waits for room beyond, and
     /// [`Pool::try_submit`] refuses. 16,384 if this is not called.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let gate = Event::new()?;
+    /// let mut builder = Pool::builder().workers(1).queue(1);
+    /// let wait = {
+    ///     let gate = gate.clone();
+    ///     builder.closure(move |()| gate.wait())
+    /// };
+    /// let pool = builder.start()?;
+    /// let task = pool.submit(wait, ())?;
+    /// assert!(pool.try_submit(wait, ()).is_err_and(|error| error.is_full()));
+    /// gate.set();
+    /// task.wait()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn queue(mut self, tasks: usize) -> Self {
         self.plan.queue = tasks.max(1);
         self
@@ -107,6 +167,18 @@ impl Builder {
     /// It is enforced to about 25 ms, also while no thread waits for the pool: a thread that exists while
     /// there are unanswered tasks looks after it. (Where workers are forked, a killed one is replaced when
     /// somebody next waits.)
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::pool::{Pool, PoolError};
+    ///
+    /// let mut builder = Pool::builder().workers(1).task_timeout(Duration::from_millis(50));
+    /// let nap = builder.closure(|ms| std::thread::sleep(Duration::from_millis(ms)));
+    /// let pool = builder.start()?;
+    /// let results = pool.map_each(nap, [0, 600_000])?;
+    /// assert!(matches!(&results[..], [Ok(()), Err(PoolError::TimedOut(_))]));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn task_timeout(mut self, limit: Duration) -> Self {
         self.plan.timeout = Some(limit);
         self.recipe.timed = true;
@@ -117,6 +189,20 @@ impl Builder {
     /// has cost two workers is not tried again.
     ///
     /// Only for functions that may be run twice. None if this is not called.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let tries = Value::new(0u64)?;
+    /// let mut builder = Pool::builder().workers(1).retries(2);
+    /// let flaky = {
+    ///     let tries = tries.clone();
+    ///     builder.closure(move |()| assert!(tries.fetch_add(1) == 2, "not yet"))
+    /// };
+    /// builder.start()?.submit(flaky, ())?.wait()?;
+    /// assert_eq!(tries.load(), 3);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn retries(mut self, times: u32) -> Self {
         self.plan.retries = times;
         self
@@ -158,6 +244,18 @@ impl Builder {
     }
 
     /// The same as a closure, which gets the worker's number: only forked workers know it.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use phalanx::pool::Pool;
+    ///
+    /// thread_local!(static WORKER: Cell<usize> = const { Cell::new(usize::MAX) });
+    ///
+    /// let mut builder = Pool::builder().workers(2).setup(|worker| WORKER.set(worker));
+    /// let number = builder.closure(|()| WORKER.get());
+    /// assert!(builder.start()?.submit(number, ())?.wait()? < 2);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn setup(mut self, setup: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.recipe.setup = Some(Box::new(setup));
         self
@@ -198,6 +296,15 @@ impl Builder {
     /// [`PoolError::NoWorkers`] when the kernel refuses a process, or the method needs
     /// [`phalanx::init`](crate::init); [`PoolError::Closures`] when there are closures and the method is
     /// not `Fork`; [`PoolError::OutOfMemory`].
+    ///
+    /// ```
+    /// use phalanx::pool::{Pool, PoolError};
+    /// use phalanx::process::StartMethod;
+    ///
+    /// let mut builder = Pool::builder().method(StartMethod::Spawn);
+    /// let _closure = builder.closure(|x: u64| x);
+    /// assert!(matches!(builder.start(), Err(PoolError::Closures(StartMethod::Spawn))));
+    /// ```
     pub fn start(self) -> Result<Pool, PoolError> {
         if let Some(unknown) = self.unknown {
             return Err(PoolError::UnknownFunction(unknown));

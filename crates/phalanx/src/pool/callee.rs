@@ -41,6 +41,19 @@ impl Target {
 /// What [`Pool`](super::Pool) can run for each item: a [task's handle](Function), or a [`Closure`].
 ///
 /// There is nothing to implement.
+///
+/// ```
+/// use phalanx::pool::{Callable, Pool, PoolError};
+///
+/// /// Works with tasks of the program and with closures.
+/// fn total(pool: &Pool, f: impl Callable<u64, u64>, up_to: u64) -> Result<u64, PoolError> {
+///     Ok(pool.map(f, 0..up_to)?.into_iter().sum())
+/// }
+///
+/// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+/// assert_eq!(total(&pool, square, 4)?, 14);
+/// # Ok::<(), PoolError>(())
+/// ```
 pub trait Callable<A, R>: Copy + sealed::Sealed {
     /// Names the function to a worker.
     ///
@@ -66,6 +79,15 @@ impl<A, R> Callable<A, R> for Function<A, R> {
 
 /// Names a closure that a pool's workers were forked with: see
 /// [`Builder::closure`](super::Builder::closure).
+///
+/// ```
+/// use phalanx::pool::{Closure, Pool};
+///
+/// let limit = 10; // known to the workers, which are forked
+/// let (pool, is_small): (Pool, Closure<u64, bool>) = Pool::fork(2, move |x| x < limit)?;
+/// assert_eq!(pool.map(is_small, [5, 15])?, [true, false]);
+/// # Ok::<(), phalanx::pool::PoolError>(())
+/// ```
 pub struct Closure<A, R> {
     callee: Callee,
     types: PhantomData<fn(A) -> R>,

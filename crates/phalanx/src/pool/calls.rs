@@ -28,6 +28,16 @@ impl Pool {
     /// # Errors
     /// What became of the first task that has no result. The tasks that have not begun by then are
     /// cancelled; [`Pool::map_each`] runs all, and tells what became of each.
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, half) = Pool::fork(2, |x: u64| { assert!(x % 2 == 0, "{x} is odd"); x / 2 })?;
+    /// assert_eq!(pool.map(half, [2, 4, 6])?, [1, 2, 3]);
+    /// let error = pool.map(half, [2, 3]).unwrap_err();
+    /// assert_eq!(error.task(), Some(1));
+    /// assert!(error.to_string().contains("3 is odd"));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn map<A, R>(
         &self,
         function: impl Callable<A, R>,
@@ -48,6 +58,15 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Pool::map`].
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+    /// let mut squares = pool.map_unordered(square, 0..4)?;
+    /// squares.sort();
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn map_unordered<A, R>(
         &self,
         function: impl Callable<A, R>,
@@ -68,6 +87,14 @@ impl Pool {
     ///
     /// # Errors
     /// Why the tasks could not be sent. What goes wrong later is in the results.
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, parse) = Pool::fork(2, |text: String| text.parse::<u64>().expect("a number"))?;
+    /// let results = pool.map_each(parse, ["7".to_owned(), "seven".to_owned()])?;
+    /// assert!(matches!(&results[..], [Ok(7), Err(PoolError::Panicked(_))]));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn map_each<A, R>(
         &self,
         function: impl Callable<A, R>,
@@ -142,9 +169,9 @@ impl Pool {
     ///
     /// ```
     /// # use phalanx::pool::Pool;
-    /// let (pool, divides) = Pool::fork(2, |d: u64| 1_000_003 * 999_983 % d == 0)?;
+    /// let (pool, divides) = Pool::fork(2, |d: u64| 10_007 * 10_009 % d == 0)?;
     /// assert!(pool.any(divides, 2..)?);
-    /// assert!(!pool.any(divides, 2..999_983 / 1_000)?);
+    /// assert!(!pool.any(divides, 2..10_007)?);
     /// # Ok::<(), phalanx::pool::PoolError>(())
     /// ```
     pub fn any<A: Serialize>(
@@ -165,6 +192,14 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Pool::any`].
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, is_even) = Pool::fork(2, |x: u64| x % 2 == 0)?;
+    /// assert!(pool.all(is_even, [2, 4, 6])?);
+    /// assert!(!pool.all(is_even, 0..)?);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn all<A: Serialize>(
         &self,
         function: impl Callable<A, bool>,

@@ -13,6 +13,25 @@ use crate::task::Panic;
 use crate::wire::{DecodeError, EncodeError};
 
 /// Why a task has no result, or why a pool did not do what it was asked for.
+///
+/// ```
+/// use phalanx::pool::{Pool, PoolError};
+///
+/// let (pool, task) = Pool::fork(1, |x: u64| match x {
+///     0 => panic!("nothing to do"),
+///     1 => std::process::abort(),
+///     _ => x,
+/// })?;
+/// for result in pool.map_each(task, 0..3)? {
+///     match result {
+///         Ok(value) => println!("{value}"),
+///         Err(PoolError::Panicked(it)) => println!("{}: {}", it.task, it.panic.message()),
+///         Err(PoolError::WorkerDied(it)) => println!("worker {} ended: {:?}", it.pid, it.status),
+///         Err(other) => return Err(other),
+///     }
+/// }
+/// # Ok::<(), PoolError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -80,6 +99,15 @@ pub enum PoolError {
 }
 
 /// A task that panicked.
+///
+/// ```
+/// # use phalanx::pool::{Pool, PoolError};
+/// let (pool, fail) = Pool::fork(1, |()| -> u64 { panic!("nothing to do") })?;
+/// let Err(PoolError::Panicked(panicked)) = pool.submit(fail, ())?.wait() else { panic!() };
+/// assert_eq!(panicked.panic.message(), "nothing to do");
+/// assert!(panicked.panic.location().is_some());
+/// # Ok::<(), PoolError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panicked {
     /// The task's index in its call.
@@ -93,6 +121,15 @@ pub struct Panicked {
 }
 
 /// A worker process that ended in the middle of a task.
+///
+/// ```
+/// # use phalanx::pool::{Pool, PoolError};
+/// use phalanx::process::ExitStatus;
+/// let (pool, leave) = Pool::fork(1, |code: i32| -> u64 { std::process::exit(code) })?;
+/// let Err(PoolError::WorkerDied(died)) = pool.submit(leave, 3)?.wait() else { panic!() };
+/// assert_eq!(died.status, ExitStatus::Code(3));
+/// # Ok::<(), PoolError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerDied {
     /// The index, in its call, of the task that it was running; `None` if it was idle.
@@ -110,6 +147,18 @@ pub struct WorkerDied {
 }
 
 /// A task that took too long.
+///
+/// ```
+/// # use phalanx::pool::{Pool, PoolError};
+/// use std::time::Duration;
+/// let limit = Duration::from_millis(50);
+/// let mut builder = Pool::builder().workers(1).task_timeout(limit);
+/// let stuck = builder.closure(|()| loop { std::thread::sleep(Duration::from_secs(1)) });
+/// let pool = builder.start()?;
+/// let stuck: Result<(), _> = pool.submit(stuck, ())?.wait();
+/// assert!(matches!(stuck, Err(PoolError::TimedOut(it)) if it.limit == limit));
+/// # Ok::<(), PoolError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedOut {
     /// The task's index in its call.
@@ -238,6 +287,16 @@ impl fmt::Display for WorkerDied {
 }
 
 /// A task was not sent: gives its argument back.
+///
+/// ```
+/// # use phalanx::pool::Pool;
+/// let (pool, length) = Pool::fork(1, |text: String| text.len())?;
+/// pool.terminate();
+/// let error = pool.submit(length, "precious".to_owned()).unwrap_err();
+/// println!("{}", error.error());
+/// assert_eq!(error.into_argument(), "precious");
+/// # Ok::<(), phalanx::pool::PoolError>(())
+/// ```
 pub struct SubmitError<A> {
     argument: A,
     error: PoolError,

@@ -80,6 +80,17 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Builder::start`].
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// let pool = phalanx::Pool::new(2)?;
+    /// assert_eq!(pool.map(square::task(), 1..4)?, [1, 4, 9]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn new(workers: usize) -> Result<Self, PoolError> {
         Builder::new().workers(workers).start()
     }
@@ -94,6 +105,13 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Builder::start`].
+    ///
+    /// ```
+    /// let words = ["some", "words"];
+    /// let (pool, length) = phalanx::Pool::fork(2, move |at: usize| words[at].len())?;
+    /// assert_eq!(pool.map(length, [1, 0])?, [5, 4]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn fork<A, R, F>(workers: usize, function: F) -> Result<(Self, Closure<A, R>), PoolError>
     where
         A: DeserializeOwned,
@@ -153,6 +171,16 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Pool::submit`]; [`SubmitError::is_full`] when there is no room.
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, square) = Pool::fork(1, |x: u64| x * x)?;
+    /// match pool.try_submit(square, 5) {
+    ///     Ok(task) => assert_eq!(task.wait()?, 25),
+    ///     Err(full) => println!("later: {}", full.into_argument()),
+    /// }
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn try_submit<A, R>(
         &self,
         function: impl Callable<A, R>,
@@ -199,6 +227,16 @@ impl Pool {
     }
 
     /// From now on the pool takes no new calls. What was sent will be done.
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, square) = Pool::fork(1, |x: u64| x * x)?;
+    /// pool.close();
+    /// let refused = pool.submit(square, 12).unwrap_err();
+    /// assert!(matches!(refused.error(), PoolError::Closed));
+    /// assert_eq!(refused.into_argument(), 12);
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn close(&self) {
         self.team.close();
     }
@@ -208,11 +246,29 @@ impl Pool {
     ///
     /// # Errors
     /// [`PoolError::OtherProcess`].
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+    /// let task = pool.submit(square, 12)?;
+    /// pool.join()?;
+    /// assert_eq!(task.wait()?, 144);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn join(self) -> Result<(), PoolError> {
         self.team.join()
     }
 
     /// Ends the workers at once. Tasks that have no result yet fail with [`PoolError::Terminated`].
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, sleep) = Pool::fork(1, |s| std::thread::sleep(std::time::Duration::from_secs(s)))?;
+    /// let task = pool.submit(sleep, 600)?;
+    /// pool.terminate();
+    /// assert!(matches!(task.wait(), Err(PoolError::Terminated)));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn terminate(&self) {
         self.team.terminate();
     }

@@ -15,6 +15,21 @@
 //!   are forked, the closures that their [`Builder`] was given.
 //! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
 //!   and how a function is called is the business of the layer above.
+//!
+//! ```
+//! use phalanx::pool::{Pool, PoolError};
+//!
+//! #[phalanx::task]
+//! fn square(x: u64) -> u64 {
+//!     x * x
+//! }
+//!
+//! let pool = Pool::new(2)?;
+//! assert_eq!(pool.map(square::task(), 0..5)?, [0, 1, 4, 9, 16]);
+//! assert_eq!(pool.submit(square::task(), 12)?.wait()?, 144);
+//! pool.join()?;
+//! # Ok::<(), PoolError>(())
+//! ```
 
 mod answers;
 mod builder;

@@ -20,6 +20,13 @@ const AHEAD: usize = 3;
 const HELD: usize = 32;
 
 /// Cuts `total` tasks into guided batches for so many workers; yields `(first, count)`.
+///
+/// ```
+/// // Larger batches at first, single tasks in the end: each begins somewhere and has some length.
+/// let batches: Vec<(usize, usize)> = phalanx::pool::pacer::guided(100, 2).collect();
+/// assert_eq!(batches[0].0, 0);
+/// assert_eq!(batches.iter().map(|(_, len)| len).sum::<usize>(), 100);
+/// ```
 pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usize)> {
     guided_up_to(GUIDED_MOST, total, workers)
 }
@@ -30,7 +37,7 @@ pub fn guided_up_to(
     total: usize,
     workers: usize,
 ) -> impl Iterator<Item = (usize, usize)> {
-    let parts = 4 * workers.max(1);
+    let parts = workers.max(1).saturating_mul(4);
     let mut first = 0;
     std::iter::from_fn(move || {
         let left = total - first;
@@ -44,6 +51,11 @@ pub fn guided_up_to(
 }
 
 /// Cuts `total` tasks into batches of `size`; yields `(first, count)`.
+///
+/// ```
+/// let batches: Vec<(usize, usize)> = phalanx::pool::pacer::even(10, 4).collect();
+/// assert_eq!(batches, [(0, 4), (4, 4), (8, 2)]);
+/// ```
 pub fn even(total: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
     let size = size.max(1);
     (0..total).step_by(size).map(move |first| (first, size.min(total - first)))
@@ -62,14 +74,14 @@ pub fn stream_batch(busy_ns: u64, tasks: u64) -> usize {
 /// How many tasks of a stream may be on their way at a time.
 #[must_use]
 pub fn stream_window(batch: usize, workers: usize) -> usize {
-    workers.max(1) * AHEAD * batch.max(1) + batch
+    workers.max(1).saturating_mul(AHEAD).saturating_mul(batch.max(1)).saturating_add(batch)
 }
 
 /// How many tasks of a stream may be sent and not fetched while the next result in order is not there:
 /// far more than are on their way, because one long task must not stop the others.
 #[must_use]
 pub fn stream_held(batch: usize, workers: usize) -> usize {
-    workers.max(1) * HELD * batch.max(1)
+    workers.max(1).saturating_mul(HELD).saturating_mul(batch.max(1))
 }
 
 #[cfg(test)]
@@ -96,5 +108,8 @@ mod tests {
         assert!(stream_window(1, 2) >= 4);
         assert!(stream_held(1, 2) > 2 * stream_window(1, 2));
         assert!(stream_held(20, 2) > 2 * stream_window(20, 2));
+        // As the user asked for.
+        assert_eq!(stream_window(usize::MAX, 2), usize::MAX);
+        assert_eq!(stream_held(usize::MAX, 2), usize::MAX);
     }
 }

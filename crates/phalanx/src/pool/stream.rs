@@ -146,11 +146,29 @@ impl<R: DeserializeOwned, I: Iterator<Item: Serialize>> Stream<'_, R, I> {
 
 /// The results of [`Pool::imap`], in the order of the items. Dropping it cancels the tasks whose results
 /// were not fetched.
+///
+/// ```
+/// # use phalanx::pool::Pool;
+/// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+/// // Of an endless iterator, so far as it is needed:
+/// let mut squares = pool.imap(square, 0..).look_ahead(10);
+/// assert_eq!(squares.nth(5).transpose()?, Some(25));
+/// # Ok::<(), phalanx::pool::PoolError>(())
+/// ```
 #[must_use = "nothing is sent before the first result is asked for"]
 pub struct Imap<'p, R, I: Iterator>(Stream<'p, R, I>);
 
 /// The results of [`Pool::imap_unordered`] as they arrive, each with the index of its item. Dropping it
 /// cancels the tasks whose results were not fetched.
+///
+/// ```
+/// # use phalanx::pool::Pool;
+/// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+/// for (index, result) in pool.imap_unordered(square, 10..14) {
+///     assert_eq!(result?, (10 + index) * (10 + index));
+/// }
+/// # Ok::<(), phalanx::pool::PoolError>(())
+/// ```
 #[must_use = "nothing is sent before the first result is asked for"]
 pub struct ImapUnordered<'p, R, I: Iterator>(Stream<'p, R, I>);
 

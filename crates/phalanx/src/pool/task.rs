@@ -1,8 +1,9 @@
 //! A task that was submitted, and its result some time.
 
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_shm::patience::Patience;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,18 @@ use super::error::PoolError;
 /// A task that was sent by [`Pool::submit`](super::Pool::submit).
 ///
 /// Dropping it does not stop the task: it is run, and nobody gets its result. [`Task::cancel`] does.
+/// If the worker dies in the middle of it, the result is [`PoolError::WorkerDied`], at once; a task that no
+/// worker has begun is run by another.
+///
+/// ```
+/// use phalanx::pool::{Pool, Task};
+///
+/// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+/// let tasks: Vec<Task<u64>> = (0..4).map(|x| pool.submit(square, x)).collect::<Result<_, _>>()?;
+/// let sum: u64 = tasks.into_iter().map(Task::wait).sum::<Result<_, _>>()?;
+/// assert_eq!(sum, 14);
+/// # Ok::<(), phalanx::pool::PoolError>(())
+/// ```
 #[derive(Debug)]
 pub struct Task<R> {
     job: OpenJob,
@@ -62,6 +75,16 @@ impl<R: DeserializeOwned> Task<R> {
     ///
     /// # Errors
     /// Why there is none: see [`PoolError`].
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, abort) = Pool::fork(1, |()| -> u64 { std::process::abort() })?;
+    /// match pool.submit(abort, ())?.wait() {
+    ///     Err(PoolError::WorkerDied(died)) => println!("{died}"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn wait(self) -> Result<R, PoolError> {
         loop {
             // Without a deadline nobody gives up.
@@ -94,8 +117,24 @@ impl<R: DeserializeOwned> Task<R> {
     ///
     /// # Errors
     /// As for [`Task::wait_timeout`].
-    pub fn wait_deadline(self, deadline: Instant) -> Result<Result<R, PoolError>, Self> {
-        self.wait_timeout(deadline.saturating_duration_since(Instant::now()))
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// use std::time::{Duration, Instant};
+    /// let (pool, square) = Pool::fork(1, |x: u64| x * x)?;
+    /// let deadline = Instant::now() + Duration::from_secs(60);
+    /// let tasks = [pool.submit(square, 2)?, pool.submit(square, 3)?];
+    /// for task in tasks {
+    ///     let result = task.wait_deadline(deadline).expect("it is done within the minute");
+    ///     assert!(result? < 10);
+    /// }
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
+    pub fn wait_deadline(
+        self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Result<R, PoolError>, Self> {
+        self.wait_timeout(deadline.into().remaining())
     }
 
     fn wait_with(&self, patience: &Patience<'_>) -> Result<Result<R, PoolError>, ()> {

@@ -49,6 +49,14 @@ static PASSED: Mutex<Vec<Option<OwnedFd>>> = Mutex::new(Vec::new());
 
 /// The name of the calling process, if it was started by a [`Process`](super::Process) or as a worker of
 /// a pool.
+///
+/// ```
+/// use phalanx::process::{self, Process};
+///
+/// let process = Process::builder().name("counter").fork(|| process::name().map(str::to_owned))?;
+/// assert_eq!(process.join()?.as_deref(), Some("counter"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn name() -> Option<&'static str> {
     NAME.get().map(String::as_str)

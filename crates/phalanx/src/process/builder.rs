@@ -78,6 +78,21 @@ impl Builder {
     /// Whether nobody has to wait for it: a daemon's [`Process`] can be dropped while it runs, and it
     /// goes on in the background until it or this process ends. Dropping that of any other process waits
     /// for its end.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let beats = Value::new(0u64)?;
+    /// let watcher = Process::builder().daemon(true).fork(|| -> () {
+    ///     loop {
+    ///         beats.fetch_add(1);
+    ///         std::thread::sleep(std::time::Duration::from_millis(1));
+    ///     }
+    /// })?;
+    /// assert!(watcher.is_daemon());
+    /// drop(watcher); // does not wait: it goes on until this process ends
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn daemon(mut self, daemon: bool) -> Self {
         self.daemon = daemon;
         self

@@ -28,6 +28,17 @@ use super::{Footprint, Reservation, table};
 use crate::trace::event;
 
 /// A child process of the calling process, or of the zygote that started it for us.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::process::{ExitStatus, fork};
+///
+/// let child = fork::run(|| loop { std::thread::sleep(std::time::Duration::from_secs(1)) })?;
+/// assert_eq!(child.try_status()?, None);
+/// child.terminate()?;
+/// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Signal(15));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Child {
     pid: u32,
@@ -52,6 +63,16 @@ enum Collector {
 }
 
 /// Why [`Child::wait`] returned without a status.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::process::{WaitError, fork};
+///
+/// let child = fork::run(|| loop { std::thread::sleep(std::time::Duration::from_secs(1)) })?;
+/// assert!(matches!(child.wait(Patience::none()), Err(WaitError::GaveUp(_))));
+/// child.kill()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum WaitError {
     /// The deadline passed, or the caller gave up.
@@ -233,6 +254,16 @@ impl Child {
 /// # Errors
 /// [`WaitError::GaveUp`] when the patience is at its end, [`WaitError::Io`] when the kernel
 /// refuses.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::process::{fork, wait_readable};
+///
+/// let child = fork::run(|| 0)?;
+/// wait_readable(child.sentinel(), Patience::forever())?;
+/// assert!(child.try_status()?.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn wait_readable(fd: BorrowedFd<'_>, patience: Patience<'_>) -> Result<(), WaitError> {
     loop {
         match poll::readable(fd, patience.deadline()).map_err(WaitError::Io)? {

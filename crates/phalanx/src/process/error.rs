@@ -10,6 +10,13 @@ use crate::task::Panic;
 use crate::wire::{DecodeError, EncodeError};
 
 /// Why a process was not started.
+///
+/// ```
+/// use phalanx::process::{Process, StartError, StartMethod};
+///
+/// let closure = Process::builder().method(StartMethod::Spawn).fork(|| 7);
+/// assert!(matches!(closure, Err(StartError::Method(StartMethod::Spawn))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -62,6 +69,17 @@ impl From<EncodeError> for StartError {
 }
 
 /// Why a process that has ended gave no result.
+///
+/// ```
+/// use phalanx::process::{ExitStatus, Process, ProcessError};
+///
+/// let panics = Process::fork(|| -> u64 { panic!("no luck") })?.join();
+/// assert!(matches!(panics, Err(ProcessError::Panicked { panic, .. }) if panic.message() == "no luck"));
+///
+/// let leaves = Process::fork(|| -> u64 { std::process::exit(3) })?.join();
+/// assert!(matches!(leaves, Err(ProcessError::Died { status: ExitStatus::Code(3), .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProcessError {

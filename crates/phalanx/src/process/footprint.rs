@@ -27,6 +27,15 @@ pub struct Footprint {
 }
 
 /// Whether want of memory may have been a process's end.
+///
+/// ```
+/// # use phalanx::process::{Process, ProcessError};
+/// let process = Process::fork(|| std::thread::sleep(std::time::Duration::from_secs(600)))?;
+/// process.kill()?;
+/// let Err(ProcessError::Died { memory, .. }) = process.join() else { panic!("it was killed") };
+/// println!("{memory:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shortage {

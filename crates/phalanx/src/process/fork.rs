@@ -1,4 +1,12 @@
 //! Starting a process as a copy of the calling one.
+//!
+//! ```
+//! use phalanx::process::{ExitStatus, fork};
+//!
+//! let child = fork::run(|| 7)?;
+//! assert_eq!(child.wait(phalanx::Patience::forever())?, ExitStatus::Code(7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 

@@ -3,6 +3,13 @@
 //! The handover is anonymous memory that the parent has filled before the child exists, so
 //! neither waits for the other however large the payload is. It begins with a head of fixed
 //! size that names the numbers of the other descriptors.
+//!
+//! ```no_run
+//! // In a fresh process that was told the number of its handover:
+//! let accepted = phalanx::process::handover::accept(5, false)?;
+//! println!("{} bytes", accepted.payload.len());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};

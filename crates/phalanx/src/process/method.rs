@@ -25,6 +25,24 @@ use crate::entry::{is_prepared, with_program};
 /// the zygote is started at the first need and serves all processes of the family.
 ///
 /// The default is `Zygote` in programs that call `init`, and `Fork` in others.
+///
+/// ```
+/// use phalanx::process::{Process, StartMethod};
+///
+/// #[phalanx::task]
+/// fn double(x: u64) -> u64 {
+///     2 * x
+/// }
+///
+/// #[phalanx::main]
+/// fn main() -> Result<(), phalanx::Error> {
+///     for method in [StartMethod::Fork, StartMethod::Spawn, StartMethod::Zygote] {
+///         let process = Process::builder().method(method).start(double::task(), 21)?;
+///         assert_eq!(process.join()?, 42);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StartMethod {
     /// A copy of the calling process.
@@ -109,6 +127,15 @@ pub(crate) fn start_fresh(
 /// # Errors
 /// `Unsupported` in a program that has not called [`phalanx::init`](crate::init); or when the kernel
 /// refuses another process, memory or a descriptor.
+///
+/// ```
+/// #[phalanx::main]
+/// fn main() -> std::io::Result<()> {
+///     phalanx::process::prepare_zygote()?;
+///     // From here on the first process starts as quickly as all others.
+///     Ok(())
+/// }
+/// ```
 pub fn prepare_zygote() -> io::Result<()> {
     StartMethod::Zygote.check()?;
     with_program(true, |program| {

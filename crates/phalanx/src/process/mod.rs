@@ -9,6 +9,18 @@
 //!
 //! [`Process`] puts all three behind one name, [`StartMethod`], and runs one function in the child, whose
 //! result or panic comes back by [`join`](Process::join).
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let counted = Process::fork(|| "a few words".split(' ').count())?;
+//! assert_eq!(counted.join()?, 3);
+//!
+//! let killed = Process::fork(|| std::thread::sleep(std::time::Duration::from_secs(600)))?;
+//! killed.kill()?;
+//! assert!(matches!(killed.join(), Err(ProcessError::Died { status: ExitStatus::Signal(9), .. })));
+//! # Ok::<(), phalanx::Error>(())
+//! ```
 
 pub(crate) mod birth;
 mod builder;

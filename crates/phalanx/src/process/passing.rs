@@ -8,6 +8,23 @@
 //! name outside of the file system. It serves only processes of the same user that show the
 //! ticket's secret, and the other side checks its user too. What is never collected stays until
 //! the sender ends. If the sender has ended, collecting fails at once.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use phalanx::Patience;
+//! use phalanx::process::passing;
+//!
+//! let (reader, mut writer) = std::io::pipe()?;
+//! let ticket = passing::deposit(reader.into(), |_slot| {})?;
+//! // In whichever process the ticket has come to, once:
+//! let mut reader = std::fs::File::from(passing::collect(&ticket, Patience::forever())?);
+//! writer.write_all(b"hello")?;
+//! drop(writer);
+//! let mut text = String::new();
+//! reader.read_to_string(&mut text)?;
+//! assert_eq!(text, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read};

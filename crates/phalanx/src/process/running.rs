@@ -4,8 +4,9 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use phalanx_os::clock::Deadline;
 use phalanx_os::per_process::PerProcess;
 use phalanx_os::wait::ExitStatus;
 use phalanx_shm::patience::Patience;
@@ -69,6 +70,17 @@ impl Process<()> {
     ///
     /// # Errors
     /// As for [`Builder::start`].
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn area(width: u64, height: u64) -> u64 {
+    ///     width * height
+    /// }
+    ///
+    /// let process = phalanx::Process::start(area::task(), (3, 4))?;
+    /// assert_eq!(process.join()?, 12);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn start<A, R>(function: Function<A, R>, argument: A) -> Result<Process<R>, StartError>
     where
         A: Serialize + DeserializeOwned,
@@ -81,6 +93,13 @@ impl Process<()> {
     ///
     /// # Errors
     /// As for [`Builder::fork`].
+    ///
+    /// ```
+    /// let numbers = vec![1, 2, 3]; // the child has a copy
+    /// let process = phalanx::Process::fork(|| numbers.iter().sum::<u64>())?;
+    /// assert_eq!(process.join()?, 6);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn fork<R>(body: impl FnOnce() -> R) -> Result<Process<R>, StartError>
     where
         R: Serialize + DeserializeOwned,
@@ -155,6 +174,19 @@ impl<R> Process<R> {
     }
 
     /// Our end of its standard input, if that is [piped](super::Stdio::piped) and was not taken before.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use phalanx::process::{Process, Stdio};
+    ///
+    /// let mut process = Process::builder().stdin(Stdio::piped()).fork(|| {
+    ///     let mut text = String::new();
+    ///     std::io::stdin().read_to_string(&mut text).map_or(0, |_| text.len())
+    /// })?;
+    /// process.take_stdin().expect("it is piped").write_all(b"hello")?;
+    /// assert_eq!(process.join()?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stdin(&mut self) -> Option<PipeWriter> {
         self.ends.input.take()
     }
@@ -181,6 +213,15 @@ impl<R: DeserializeOwned> Process<R> {
     ///
     /// # Errors
     /// [`ProcessError`]: the function panicked, the process died, or its result cannot be sent.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::fork(|| -> u64 { panic!("no luck") })?;
+    /// let error = process.join().unwrap_err();
+    /// assert!(error.to_string().contains("no luck"));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn join(mut self) -> Result<R, ProcessError> {
         loop {
             match self.wait(Patience::forever()) {
@@ -219,8 +260,26 @@ impl<R: DeserializeOwned> Process<R> {
     ///
     /// # Errors
     /// As for [`Process::join_timeout`].
-    pub fn join_deadline(self, deadline: Instant) -> Result<Result<R, ProcessError>, Self> {
-        self.join_timeout(deadline.saturating_duration_since(Instant::now()))
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use phalanx::prelude::*;
+    ///
+    /// let processes = [Process::fork(|| 1)?, Process::fork(|| 2)?];
+    /// let deadline = Instant::now() + Duration::from_secs(60);
+    /// for process in processes {
+    ///     match process.join_deadline(deadline) {
+    ///         Ok(result) => assert!(result? > 0),
+    ///         Err(late) => late.kill()?,
+    ///     }
+    /// }
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    pub fn join_deadline(
+        self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Result<R, ProcessError>, Self> {
+        self.join_timeout(deadline.into().remaining())
     }
 
     fn result(&self, status: ExitStatus) -> Result<R, ProcessError> {

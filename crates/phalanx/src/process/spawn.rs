@@ -1,4 +1,19 @@
 //! Starting a process as a fresh program.
+//!
+//! ```no_run
+//! use std::ffi::CString;
+//! use phalanx::process::{Reservation, spawn};
+//!
+//! // A program of one's own that calls `handover::accept` with the number in its last argument.
+//! let arguments = |number: i32| {
+//!     let number = CString::new(number.to_string()).unwrap_or_default();
+//!     vec![c"worker".to_owned(), number]
+//! };
+//! let program = spawn::Program { path: c"/opt/worker", arguments: &arguments };
+//! let child = spawn::spawn(&program, Reservation::new()?, b"what to do", &[])?;
+//! child.wait(phalanx::Patience::forever())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::ffi::{CStr, CString};
 use std::io;

@@ -49,6 +49,19 @@ fn packing_for<T>(slot: Option<SlotId>, pack: impl FnOnce() -> T) -> T {
 
 /// A reserved place in the process table. Dropping it gives the place up, and with it all that
 /// was held for the child.
+///
+/// ```
+/// use phalanx::process::Reservation;
+/// use phalanx::{Queue, wire};
+///
+/// let queue = Queue::<u64>::unbounded()?;
+/// let reservation = Reservation::new()?;
+/// // A handle can be encoded for the child that is being prepared, and at no other time.
+/// let mut bytes = Vec::new();
+/// reservation.while_packing(|| wire::encode(&queue, &mut bytes))?;
+/// assert!(!bytes.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Reservation(Option<SlotId>);
 

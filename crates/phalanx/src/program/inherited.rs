@@ -21,6 +21,15 @@ use crate::sync::{Barrier, CreateError, Event, RLock, RawLock, Semaphore};
 /// # Errors
 /// [`InheritError::Nothing`] when this process was not started as a [`Program`](super::Program) of
 /// phalanx, [`InheritError::Plain`] when what it was told makes no sense.
+///
+/// ```
+/// use phalanx::program::InheritError;
+///
+/// fn main() {
+///     // This one was started by hand.
+///     assert!(matches!(phalanx::inherited(), Err(InheritError::Nothing)));
+/// }
+/// ```
 pub fn inherited() -> Result<&'static Inherited, InheritError> {
     static ALL: OnceLock<Result<Inherited, InheritError>> = OnceLock::new();
     let all = ALL.get_or_init(|| {
@@ -35,6 +44,23 @@ pub fn inherited() -> Result<&'static Inherited, InheritError> {
 /// Each method makes a new handle to the object. All fail with [`InheritError::Missing`] when nothing has
 /// that name, with [`InheritError::Kind`] when it is something else, and with [`InheritError::Lost`] when
 /// the object cannot be had although it was passed.
+///
+/// ```no_run
+/// use phalanx::plain::Plain;
+///
+/// #[phalanx::main]
+/// fn main() -> Result<(), phalanx::Error> {
+///     let inherited = phalanx::inherited()?;
+///     let lock = inherited.lock("lock")?;
+///     let cells = inherited.array::<f64>("cells")?;
+///     let jobs = inherited.queue::<Plain>("jobs")?;
+///     for job in jobs.drain() {
+///         let _held = lock.lock()?;
+///         cells.set(0, job?.as_float().unwrap_or(0.0));
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Inherited(BTreeMap<String, Passed>);
 
@@ -178,6 +204,17 @@ fn wrong(name: &str, wanted: &str, found: &Passed) -> InheritError {
 }
 
 /// Why an object that was passed cannot be had.
+///
+/// ```no_run
+/// use phalanx::program::InheritError;
+///
+/// match phalanx::inherited()?.event("done") {
+///     Ok(done) => done.set(),
+///     Err(InheritError::Missing { name, there }) => eprintln!("no {name} among {there:?}"),
+///     Err(other) => return Err(other),
+/// }
+/// # Ok::<(), InheritError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum InheritError {

@@ -67,6 +67,18 @@ use crate::plain;
 use crate::process::{Child, Reservation, spawn};
 
 /// A program to be started as a child process, and what it is given.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::process::ExitStatus;
+/// use phalanx::program::Program;
+///
+/// // Any program can be started; one that knows phalanx finds what it was passed.
+/// let mut program = Program::new("sh");
+/// program.arg("-c").arg("exit 3");
+/// assert_eq!(program.start()?.wait(Patience::forever())?, ExitStatus::Code(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "`start` starts the program"]
 pub struct Program<'a> {
     path: PathBuf,
@@ -131,6 +143,15 @@ impl fmt::Debug for Program<'_> {
 }
 
 /// A program that is ready to be started, with its place among the processes of the family.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::program::Program;
+///
+/// let packed = Program::new("true").pack()?;
+/// packed.start()?.wait(Patience::forever())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Packed {
     path: CString,

@@ -5,6 +5,12 @@ use bytemuck::Pod;
 /// A number whose bytes several processes can share.
 ///
 /// Its *codes* are how other languages call it; several may mean the same bytes.
+///
+/// ```
+/// use phalanx::program::Number;
+///
+/// assert_eq!((f64::NAME, f64::CODES), ("f64", "d"));
+/// ```
 pub trait Number: Pod {
     /// The type's name.
     const NAME: &'static str;

@@ -12,6 +12,16 @@ use crate::queue::{Queue, RawQueue};
 use crate::sync::{Barrier, Event, RLock, RawLock, Semaphore};
 
 /// What another program is told of an object: its kind, and where it lies in shared memory.
+///
+/// ```no_run
+/// use phalanx::program::Passed;
+///
+/// match phalanx::inherited()?.named("jobs")? {
+///     Passed::Queue(_) => println!("a queue"),
+///     other => println!("{other}"),
+/// }
+/// # Ok::<(), phalanx::program::InheritError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Passed {
@@ -69,6 +79,16 @@ impl fmt::Display for Passed {
 }
 
 /// What can be passed to a [`Program`](super::Program): shared objects and plain values.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::program::Program;
+///
+/// let (jobs, done) = (Queue::<u64>::unbounded()?, Event::new()?);
+/// let mut program = Program::new("/bin/true");
+/// program.pass("jobs", &jobs).pass("done", &done);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub trait Pass {
     /// Names the object for the process that is being started, and makes that a holder
     /// ([`spawning_slot`]).

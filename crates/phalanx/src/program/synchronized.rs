@@ -9,6 +9,18 @@ use crate::sync::{CreateError, LockError, OwnerDied, RLock, RLockGuard, RawLock,
 use crate::value::Array;
 
 /// A lock of either kind: what goes with a shared number.
+///
+/// ```
+/// use phalanx::program::Synchronized;
+///
+/// let total = Synchronized::new(0i64)?;
+/// if let Some(lock) = total.lock() {
+///     let _held = lock.lock()?;
+///     total.set(total.get() + 1); // nobody else comes between
+/// }
+/// assert_eq!(total.get(), 1);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum AnyLock {
     /// A lock that any process may release.
@@ -18,6 +30,16 @@ pub enum AnyLock {
 }
 
 /// Holds an [`AnyLock`] until it is dropped.
+///
+/// ```
+/// use phalanx::program::{AnyGuard, Synchronized};
+///
+/// let total = Synchronized::new(0i64)?;
+/// let guard = total.lock().expect("it has one").lock()?;
+/// assert!(matches!(guard, AnyGuard::RLock(_)));
+/// # drop(guard);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[derive(Debug)]
 pub enum AnyGuard<'a> {

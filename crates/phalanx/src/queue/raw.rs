@@ -357,6 +357,14 @@ impl fmt::Debug for RawQueue {
 }
 
 /// Why a queue could not be made.
+///
+/// ```
+/// fn frames() -> Result<usize, phalanx::queue::NewQueueError> {
+///     Ok(phalanx::queue::RawQueue::new(None)?.len())
+/// }
+/// assert_eq!(frames()?, 0);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NewQueueError {

@@ -24,7 +24,8 @@ use crate::wire::{Codec, DecodeError, Postcard};
 /// process has one, or a message with one is on its way. A forked child has its parent's handles; others
 /// get one as an argument of their start, in a message, or in an argument or result of a task. A value is
 /// encoded by the caller's own thread, copied into shared memory once, and from that moment no longer
-/// depends on the process that put it.
+/// depends on the process that put it. One that is killed while it puts or takes has done so as a whole, or
+/// not at all; nobody who waits is held up by it.
 ///
 /// `C` is the format of the messages, for queues that are shared with programs in other languages.
 ///
@@ -53,6 +54,13 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put_many(0..100_000u64)?;
+    /// assert_eq!((queue.len(), queue.limit()), (100_000, None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn unbounded() -> Result<Self, CreateError> {
         Ok(Self::from_raw(RawQueue::new(None)?))
     }
@@ -61,6 +69,13 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had, or `limit` is 0.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::bounded(2)?;
+    /// queue.put_many([1, 2])?;
+    /// assert!(queue.is_full() && queue.try_put(3).is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn bounded(limit: u32) -> Result<Self, CreateError> {
         let limit = NonZeroU32::new(limit);
         let limit = limit.ok_or(CreateError::Value("a queue's limit is at least 1"))?;
@@ -68,6 +83,16 @@ impl<T> Queue<T> {
     }
 
     /// The same queue with messages of another format, for which all who use it have to agree.
+    ///
+    /// ```
+    /// use phalanx::plain::PlainFormat;
+    ///
+    /// // For programs in other languages, which know plain values and no postcard.
+    /// let queue = phalanx::Queue::<(u32, String)>::unbounded()?.with_codec::<PlainFormat>();
+    /// queue.put((7, "seven".to_owned()))?;
+    /// assert_eq!(queue.take()?.1, "seven");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn with_codec<C>(self) -> Queue<T, C> {
         Queue::from_raw(self.raw)
@@ -132,6 +157,22 @@ impl<T, C> Queue<T, C> {
 
     /// Counts one taken value as dealt with, for those who wait in [`Queue::join`]. False if as many
     /// have been counted as were put. A process that dies between the two leaves its value uncounted.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let jobs = Queue::<u64>::unbounded()?;
+    /// jobs.put_many(0..10)?;
+    /// let worker = Process::builder().daemon(true).fork(|| {
+    ///     while jobs.take().is_ok() {
+    ///         jobs.task_done();
+    ///     }
+    /// })?;
+    /// jobs.join(); // all ten have been dealt with
+    /// assert!(jobs.is_empty());
+    /// worker.kill()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn task_done(&self) -> bool {
         self.raw.task_done()
     }
@@ -142,6 +183,16 @@ impl<T, C> Queue<T, C> {
     }
 
     /// The same, but not longer than `timeout`; whether all had been counted by then.
+    ///
+    /// ```
+    /// let jobs = phalanx::Queue::unbounded()?;
+    /// jobs.put(1)?;
+    /// assert!(!jobs.join_timeout(std::time::Duration::from_millis(1)));
+    /// jobs.take()?;
+    /// jobs.task_done();
+    /// assert!(jobs.join_timeout(std::time::Duration::ZERO));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn join_timeout(&self, timeout: Duration) -> bool {
         self.raw.join(&Patience::timeout(Some(timeout))).is_ok()
@@ -152,6 +203,18 @@ impl<T, C> Queue<T, C> {
     ///
     /// # Errors
     /// When the kernel refuses the descriptor or the thread that serves it.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use std::os::fd::AsFd;
+    ///
+    /// let queue = Queue::<u64>::unbounded()?;
+    /// let bell = queue.doorbell()?; // for `select`, `poll` and the event loops of other crates
+    /// queue.put(7)?;
+    /// phalanx::process::wait_readable(bell.as_fd(), Patience::forever()).expect("there is one");
+    /// assert_eq!(queue.try_take()?, Some(7));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn doorbell(&self) -> std::io::Result<Doorbell> {
         self.raw.doorbell().map(Doorbell::new)
     }
@@ -163,6 +226,13 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// [`SendError`], with the value; the queue is unchanged.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put(("a name".to_owned(), vec![1.5, 2.5]))?;
+    /// assert_eq!(queue.take()?.1, [1.5, 2.5]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn put(&self, value: T) -> Result<(), SendError<T>> {
         self.put_with(value, &Patience::forever())
@@ -172,6 +242,13 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// [`SendError::Full`] and others; the queue is unchanged.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::bounded(1)?;
+    /// queue.try_put(1)?;
+    /// assert_eq!(queue.try_put(2).unwrap_err().into_inner(), 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
         if self.put_short(&value) {
@@ -193,14 +270,40 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::put`], and [`SendError::Full`].
-    pub fn put_deadline(&self, value: T, deadline: Deadline) -> Result<(), SendError<T>> {
-        self.put_with(value, &Patience::until(Some(deadline)))
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let queue = phalanx::Queue::bounded(1)?;
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// queue.put_deadline(1, deadline)?;
+    /// assert!(queue.put_deadline(2, deadline).is_err_and(|error| error.is_full()));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    pub fn put_deadline(
+        &self,
+        value: T,
+        deadline: impl Into<Deadline>,
+    ) -> Result<(), SendError<T>> {
+        self.put_with(value, &Patience::until(Some(deadline.into())))
     }
 
     /// Puts a value, waiting for room as long as `patience` allows.
     ///
     /// # Errors
     /// As for [`Queue::put`], [`SendError::Full`], and [`SendError::Interrupted`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, Queue, SendError};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put(1)?;
+    /// // Asked now and then: has the user pressed the button?
+    /// let pressed = || true;
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// assert!(matches!(queue.put_with(2, &patience), Err(SendError::Interrupted(2))));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn put_with(&self, value: T, patience: &Patience<'_>) -> Result<(), SendError<T>> {
         if self.put_short(&value) {
@@ -225,6 +328,14 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// As for [`Queue::put`], with the values that were taken from `values` and not put; those before
     /// them are in the queue.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// assert_eq!(queue.put_many((0..5u64).map(|n| n * n))?, 5);
+    /// let all: Result<Vec<u64>, _> = queue.drain().collect();
+    /// assert_eq!(all?, [0, 1, 4, 9, 16]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn put_many(
         &self,
         values: impl IntoIterator<Item = T>,
@@ -244,6 +355,16 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// [`RecvError::Decode`], with the bytes, when the message was put as another type; it is gone from
     /// the queue.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let queue = Queue::unbounded()?;
+    /// let child = Process::fork(|| queue.put("hello".to_owned()).is_ok())?;
+    /// assert_eq!(queue.take()?, "hello");
+    /// # child.join()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn take(&self) -> Result<T, RecvError> {
         self.take_with(&Patience::forever())
@@ -253,6 +374,14 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`].
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::<u64>::unbounded()?;
+    /// assert_eq!(queue.try_take()?, None);
+    /// queue.put(7)?;
+    /// assert_eq!(queue.try_take()?, Some(7));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn try_take(&self) -> Result<Option<T>, RecvError> {
         if let Some(taken) = self.take_short() {
@@ -266,6 +395,15 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`], and [`RecvError::Empty`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::{Queue, RecvError};
+    ///
+    /// let queue = Queue::<u64>::unbounded()?;
+    /// assert!(matches!(queue.take_timeout(Duration::from_millis(1)), Err(RecvError::Empty)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn take_timeout(&self, timeout: Duration) -> Result<T, RecvError> {
         self.take_with(&Patience::timeout(Some(timeout)))
     }
@@ -274,8 +412,19 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`], and [`RecvError::Empty`].
-    pub fn take_deadline(&self, deadline: Deadline) -> Result<T, RecvError> {
-        self.take_with(&Patience::until(Some(deadline)))
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put(7)?;
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert_eq!(queue.take_deadline(deadline)?, 7);
+    /// assert!(queue.take_deadline(deadline).is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    pub fn take_deadline(&self, deadline: impl Into<Deadline>) -> Result<T, RecvError> {
+        self.take_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Takes the oldest value, waiting for one as long as `patience` allows.
@@ -305,6 +454,9 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// If this process is killed meanwhile, what it has taken by then is gone with it.
     ///
+    /// # Errors
+    /// None for the call as a whole; a [`DecodeError`] in the place of each such message.
+    ///
     /// ```
     /// let queue = phalanx::Queue::unbounded()?;
     /// queue.put_many(0..10u64)?;
@@ -317,11 +469,34 @@ impl<T, C: Codec<T>> Queue<T, C> {
     }
 
     /// An iterator that takes values for ever, waiting for each.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (jobs, results) = (Queue::<u64>::unbounded()?, Queue::<u64>::unbounded()?);
+    /// let worker = Process::builder().daemon(true).fork(|| {
+    ///     for job in jobs.iter().flatten() {
+    ///         let _ = results.put(job * job);
+    ///     }
+    /// })?;
+    /// jobs.put_many([2, 3])?;
+    /// assert_eq!((results.take()?, results.take()?), (4, 9));
+    /// worker.kill()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub const fn iter(&self) -> Iter<'_, T, C> {
         Iter { queue: self }
     }
 
     /// An iterator that takes the values which are there, and ends when there is none.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put_many(0..4u64)?;
+    /// assert_eq!(queue.drain().flatten().sum::<u64>(), 6);
+    /// assert!(queue.is_empty());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub const fn drain(&self) -> Drain<'_, T, C> {
         Drain { queue: self }
     }
@@ -343,6 +518,14 @@ passed_by_offset!([T, C] Queue<T, C>, "a queue");
 
 /// Takes values for ever; see [`Queue::iter`]. An item is an error if its message was put as another
 /// type.
+///
+/// ```
+/// let queue = phalanx::Queue::unbounded()?;
+/// queue.put_many(0..4u64)?;
+/// // Would wait for a fourth one.
+/// assert_eq!(queue.iter().take(3).flatten().sum::<u64>(), 3);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T, C = Postcard> {
     queue: &'a Queue<T, C>,
@@ -374,6 +557,12 @@ impl<'a, T, C: Codec<T>> IntoIterator for &'a Queue<T, C> {
 
 /// Takes values while there are any; see [`Queue::drain`]. An item is an error if its message was put
 /// as another type.
+///
+/// ```
+/// let queue = phalanx::Queue::<u64>::unbounded()?;
+/// assert!(queue.drain().next().is_none());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Drain<'a, T, C = Postcard> {
     queue: &'a Queue<T, C>,

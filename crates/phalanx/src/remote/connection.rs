@@ -25,6 +25,25 @@ type Types<S, R, C> = PhantomData<fn() -> (S, R, C)>;
 ///
 /// Any number of threads may use it: a message is sent and received as a whole. It is closed when it is
 /// dropped. As a descriptor it is readable when a message has come, or the end.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use std::time::Duration;
+/// use phalanx::connection::Stream;
+/// use phalanx::remote::{Connection, RemoteError};
+///
+/// // Over any stream; mostly they are made by `connect` and `Listener::accept`.
+/// let (one, other) = UnixStream::pair()?;
+/// let client: Connection<String, u64> = Connection::over(Stream::new(one.into()));
+/// let server: Connection<u64, String> = Connection::over(Stream::new(other.into()));
+/// client.send(&"how long is this?".to_owned())?;
+/// assert!(matches!(client.recv_timeout(Duration::from_millis(1)), Err(RemoteError::TimedOut)));
+/// server.send(&(server.recv()?.len() as u64))?;
+/// assert_eq!(client.recv()?, 17);
+/// drop(server);
+/// assert!(matches!(client.recv(), Err(RemoteError::Disconnected)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Connection<S, R = S, C = Postcard> {
     stream: Stream,
     longest: u64,
@@ -40,6 +59,15 @@ pub struct Connection<S, R = S, C = Postcard> {
 /// # Errors
 /// [`RemoteError::Io`] when nobody listens there, [`RemoteError::Handshake`] when one of the two sides
 /// does not believe the other, [`RemoteError::Disconnected`] when the listener hangs up.
+///
+/// ```no_run
+/// use phalanx::remote::{Address, Key, connect};
+///
+/// let address = Address::Inet("192.168.1.7:9000".parse().expect("an address"));
+/// let connection = connect::<String, u64>(&address, &Key::new(b"known to both"))?;
+/// connection.send(&"hello".to_owned())?;
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn connect<S, R>(address: &Address, key: &Key) -> Result<Connection<S, R>, RemoteError> {
     connect_with(address, key, &Patience::forever())
 }
@@ -48,12 +76,22 @@ pub fn connect<S, R>(address: &Address, key: &Key) -> Result<Connection<S, R>, R
 ///
 /// # Errors
 /// As for [`connect`], and [`RemoteError::TimedOut`].
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use phalanx::remote::{Address, Connection, Key, connect_deadline};
+///
+/// let (nobody, key) = (Address::Abstract(b"nobody is here".to_vec()), Key::new(b"secret"));
+/// let soon = Instant::now() + Duration::from_millis(100);
+/// let connected: Result<Connection<u64>, _> = connect_deadline(&nobody, &key, soon);
+/// assert!(connected.is_err());
+/// ```
 pub fn connect_deadline<S, R>(
     address: &Address,
     key: &Key,
-    deadline: Deadline,
+    deadline: impl Into<Deadline>,
 ) -> Result<Connection<S, R>, RemoteError> {
-    connect_with(address, key, &Patience::until(Some(deadline)))
+    connect_with(address, key, &Patience::until(Some(deadline.into())))
 }
 
 fn connect_with<S, R>(
@@ -172,8 +210,8 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv_timeout`].
-    pub fn recv_deadline(&self, deadline: Deadline) -> Result<R, RemoteError> {
-        self.recv_with(&Patience::until(Some(deadline)))
+    pub fn recv_deadline(&self, deadline: impl Into<Deadline>) -> Result<R, RemoteError> {
+        self.recv_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Receives a value, waiting for it as long as `patience` allows.
@@ -199,6 +237,23 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
 
     /// The values to come, until the other side has closed the connection; any other error is the last
     /// item.
+    ///
+    /// # Errors
+    /// Each item is what [`Connection::recv`] returned, but for [`RemoteError::Disconnected`], which ends them.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use phalanx::connection::Stream;
+    /// use phalanx::remote::Connection;
+    ///
+    /// let (one, other) = UnixStream::pair()?;
+    /// let sender: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// let receiver: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// (1..4).try_for_each(|n| sender.send(&n))?;
+    /// drop(sender);
+    /// assert_eq!(receiver.iter().flatten().sum::<u64>(), 6);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = Result<R, RemoteError>> {
         let mut is_over = false;
         std::iter::from_fn(move || {

@@ -10,6 +10,14 @@ use crate::error::{Error, ErrorKind};
 use crate::wire::{DecodeError, EncodeError};
 
 /// Why there is no connection, or a message was not sent or received.
+///
+/// ```
+/// use phalanx::remote::{Address, Connection, Key, RemoteError, connect};
+///
+/// let (nobody, key) = (Address::Abstract(b"nobody is here".to_vec()), Key::new(b"secret"));
+/// let connected: Result<Connection<u64>, _> = connect(&nobody, &key);
+/// assert!(matches!(connected, Err(RemoteError::Io(_))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RemoteError {

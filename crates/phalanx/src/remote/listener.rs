@@ -22,6 +22,19 @@ const BACKLOG: i32 = 128;
 /// Nobody who connects keeps another waiting, however slowly it proves itself. Closed when dropped; a
 /// socket in the file system that [`Listener::bind`] made is removed then. As a descriptor it is readable
 /// when somebody has connected.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::remote::{Address, Key, Listener, RemoteError};
+///
+/// // On a port that the kernel chooses:
+/// let any = Address::Inet(([127, 0, 0, 1], 0).into());
+/// let listener = Listener::<u64, u64>::bind(&any, &Key::new(b"secret"))?;
+/// println!("{:?}", listener.address()?);
+/// let nobody = listener.accept_timeout(Duration::from_millis(1));
+/// assert!(matches!(nobody, Err(RemoteError::TimedOut)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct Listener<S, R = S> {
     inner: connection::Listener,
     key: Key,
@@ -79,8 +92,11 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
-    pub fn accept_deadline(&self, deadline: Deadline) -> Result<Connection<S, R>, RemoteError> {
-        self.accept_with(&Patience::until(Some(deadline)))
+    pub fn accept_deadline(
+        &self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Connection<S, R>, RemoteError> {
+        self.accept_with(&Patience::until(Some(deadline.into())))
     }
 
     /// The same as long as `patience` allows.

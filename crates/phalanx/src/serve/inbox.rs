@@ -51,6 +51,18 @@ impl Header {
 }
 
 /// A message is announced that is longer than it may be, or has an impossible length.
+///
+/// ```
+/// use std::io::Write;
+/// use phalanx::serve::{Inbox, TooLong};
+///
+/// let (mut one, other) = std::os::unix::net::UnixStream::pair()?;
+/// one.write_all(b"\x7f\xff\xff\xff")?; // announces 2 GiB
+/// let mut inbox = Inbox::new();
+/// inbox.fill(&other)?;
+/// assert!(matches!(inbox.message(100), Err(TooLong)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -63,6 +75,19 @@ impl std::fmt::Display for TooLong {
 impl std::error::Error for TooLong {}
 
 /// The bytes received from one peer that have not been dealt with.
+///
+/// ```
+/// use std::io::Write;
+/// use phalanx::serve::Inbox;
+///
+/// let (mut one, other) = std::os::unix::net::UnixStream::pair()?;
+/// one.write_all(b"\0\0\0\x05hello\0\0")?;
+/// let mut inbox = Inbox::new();
+/// inbox.fill(&other)?;
+/// assert_eq!(inbox.message(100)?, Some(&b"hello"[..]));
+/// assert_eq!(inbox.message(100)?, None, "the next has come in part only");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Inbox {
     /// Initialized as a whole; the bytes of `held` are the peer's.

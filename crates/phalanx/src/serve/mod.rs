@@ -15,6 +15,50 @@
 //! | does not read its answers | no more requests are read from it once [`Limits::unsent`] bytes wait |
 //! | dies | its connection is closed |
 //! | comes when there are too many unknown ones | the oldest of those is closed |
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use std::os::fd::BorrowedFd;
+//! use phalanx::Patience;
+//! use phalanx::serve::{Limits, Next, Server, Service, Stream};
+//!
+//! struct Echo;
+//!
+//! impl Service for Echo {
+//!     type Client = ();
+//!
+//!     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+//!         Some(((), Some(b"welcome".to_vec())))
+//!     }
+//!
+//!     fn is_known(&self, _client: &()) -> bool {
+//!         true
+//!     }
+//!
+//!     fn limit(&self, _client: &()) -> usize {
+//!         1 << 20
+//!     }
+//!
+//!     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+//!         Next::Send(message.to_vec())
+//!     }
+//! }
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! listener.set_nonblocking(true)?;
+//! let address = listener.local_addr()?;
+//! let mut server = Server::new(listener.into(), Echo, Limits::default())?;
+//! let stopper = server.stopper();
+//! let serving = std::thread::spawn(move || server.run(&Patience::forever()).map(|_| ()));
+//!
+//! let mut client = Stream::new(std::net::TcpStream::connect(address)?.into());
+//! assert_eq!(client.receive(100, &Patience::forever())?, b"welcome");
+//! client.send(b"hello", &Patience::forever())?;
+//! assert_eq!(client.receive(100, &Patience::forever())?, b"hello");
+//! stopper.stop();
+//! serving.join().expect("no panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod client;
 mod inbox;

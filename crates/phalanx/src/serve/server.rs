@@ -56,6 +56,14 @@ pub trait Service {
 }
 
 /// What a server grants its clients.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::serve::Limits;
+///
+/// let strict = Limits { handshake: Duration::from_secs(1), unknown: 10, ..Limits::default() };
+/// assert!(strict.unsent > 0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How long a client may take until it is known.

@@ -15,6 +15,16 @@ use super::server::Stopper;
 static SPIN: Spin = Spin::new();
 
 /// Why a message was not sent or received.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::serve::{Stream, StreamError};
+///
+/// let (_one, other) = std::os::unix::net::UnixStream::pair()?;
+/// let nothing = Stream::new(other.into()).receive(100, &Patience::none()).map(<[u8]>::len);
+/// assert!(matches!(nothing, Err(StreamError::GaveUp(_))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StreamError {
@@ -55,6 +65,20 @@ impl From<io::Error> for StreamError {
 ///
 /// Its two directions are used by one thread at a time. If the process at the other end dies, what
 /// it has sent can still be received; then the stream is [closed](StreamError::Closed).
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use phalanx::Patience;
+/// use phalanx::serve::{Stream, StreamError};
+///
+/// let (one, other) = UnixStream::pair()?;
+/// let (one, mut other) = (Stream::new(one.into()), Stream::new(other.into()));
+/// one.send(b"hello", &Patience::forever())?;
+/// assert_eq!(other.receive(100, &Patience::forever())?, b"hello");
+/// drop(one);
+/// assert!(matches!(other.receive(100, &Patience::forever()), Err(StreamError::Closed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     socket: OwnedFd,

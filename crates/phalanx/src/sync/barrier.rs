@@ -36,6 +36,19 @@ pub struct Barrier {
 handle!(Barrier, BarrierHead, head);
 
 /// Why a wait at a barrier failed.
+///
+/// ```
+/// use std::time::Duration;
+/// use phalanx::prelude::*;
+///
+/// let two = Barrier::new(2)?;
+/// // Nobody else comes; from then on the barrier is broken for all.
+/// assert!(matches!(two.wait_timeout(Duration::from_millis(1)), Err(BarrierError::Broken)));
+/// assert!(matches!(two.wait(), Err(BarrierError::Broken)));
+/// two.reset();
+/// assert!(!two.is_broken());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BarrierError {
@@ -94,8 +107,8 @@ impl Barrier {
     ///
     /// # Errors
     /// [`BarrierError::Broken`].
-    pub fn wait_deadline(&self, deadline: Deadline) -> Result<u32, BarrierError> {
-        self.wait_with(&Patience::until(Some(deadline)))
+    pub fn wait_deadline(&self, deadline: impl Into<Deadline>) -> Result<u32, BarrierError> {
+        self.wait_with(&Patience::until(Some(deadline.into())))
     }
 
     /// The same for as long as `patience` allows; its end breaks the barrier.

@@ -38,6 +38,15 @@ pub struct Condition {
 handle!(Condition, ConditionObject, object);
 
 /// The lock was not held by the calling thread, which a wait requires.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::sync::{Condition, RawLock, Unlocked};
+///
+/// let (changed, lock) = (Condition::new()?, RawLock::new()?);
+/// assert!(matches!(changed.wait_lock(&lock, &Patience::none()), Err(Unlocked)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unlocked;
 
@@ -121,6 +130,18 @@ impl Condition {
     ///
     /// # Errors
     /// As for [`Condition::wait`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::prelude::*;
+    ///
+    /// let (ready, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let soon = Duration::from_millis(1);
+    /// let (ready, came) = changed.wait_while_timeout(ready.lock()?, soon, |ready| *ready == 0)?;
+    /// assert_eq!((*ready, came), (0, false));
+    /// # drop(ready);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_while_timeout<'a, T: Pod>(
         &self,
         mut guard: LockGuard<'a, T>,
@@ -176,6 +197,22 @@ impl Condition {
     /// Wakes up to `count` of those who wait, the longest waiting first; returns how many.
     ///
     /// To be called with the lock held, by whoever made the change.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (count, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let waiter = Process::fork(|| {
+    ///     let count = count.lock().ok()?;
+    ///     changed.wait_while(count, |count| *count < 3).ok().map(|count| *count)
+    /// })?;
+    /// for _ in 0..3 {
+    ///     *count.lock()? += 1;
+    ///     changed.notify(1);
+    /// }
+    /// assert_eq!(waiter.join()?, Some(3));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn notify(&self, count: usize) -> usize {
         self.object.view().notify(count)
     }

@@ -12,6 +12,14 @@ use crate::queue::NewQueueError;
 use crate::value::NewBlockError;
 
 /// A shared object could not be made, or not be found.
+///
+/// ```
+/// use phalanx::error::CreateError;
+///
+/// let error = phalanx::Queue::<u64>::bounded(0).unwrap_err();
+/// assert!(matches!(error, CreateError::Value(_)));
+/// println!("{error}");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CreateError {
@@ -84,6 +92,16 @@ impl From<object::NotHeld> for CreateError {
 }
 
 /// Why a lock was not acquired in the ordinary way. `G` is the guard.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let lock = Lock::new(0u64)?;
+/// let held = lock.lock()?;
+/// assert!(matches!(lock.try_lock(), Err(LockError::TimedOut)));
+/// # drop(held);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[non_exhaustive]
 pub enum LockError<G> {
     /// Another held it until the deadline.
@@ -95,6 +113,23 @@ pub enum LockError<G> {
 }
 
 /// A lock taken over from a process that ended while it held it.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let lock = Lock::new(0u64)?;
+/// let dies = Process::fork(|| {
+///     std::mem::forget(lock.lock());
+///     std::process::abort()
+/// })?;
+/// let pid = dies.pid();
+/// let _: Result<(), _> = dies.join();
+/// match lock.lock() {
+///     Err(LockError::OwnerDied(died)) => assert_eq!((died.pid, *died.guard), (pid, 0)),
+///     other => panic!("{other:?}"),
+/// };
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct OwnerDied<G> {
     /// Holds the lock.
     pub guard: G,
@@ -107,6 +142,16 @@ impl<G> LockError<G> {
     ///
     /// # Errors
     /// The same error, if the lock was not acquired at all.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// // A count is whole whatever happened: nothing is to be mended.
+    /// let hits = Lock::new(0u64)?;
+    /// *hits.lock().or_else(LockError::recover)? += 1;
+    /// assert_eq!(*hits.lock()?, 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn recover(self) -> Result<G, Self> {
         match self {
             Self::OwnerDied(died) => Ok(died.guard),

@@ -65,6 +65,16 @@ impl Event {
     }
 
     /// The same, but not longer than `timeout`; whether the flag was set in that time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let found = phalanx::sync::Event::new()?;
+    /// assert!(!found.wait_timeout(Duration::from_millis(1)));
+    /// found.set();
+    /// assert!(found.wait_timeout(Duration::ZERO));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.wait_with(&Patience::timeout(Some(timeout))).is_ok()
@@ -72,8 +82,8 @@ impl Event {
 
     /// The same, but not beyond `deadline`.
     #[must_use]
-    pub fn wait_deadline(&self, deadline: Deadline) -> bool {
-        self.wait_with(&Patience::until(Some(deadline))).is_ok()
+    pub fn wait_deadline(&self, deadline: impl Into<Deadline>) -> bool {
+        self.wait_with(&Patience::until(Some(deadline.into()))).is_ok()
     }
 
     /// The same, for as long as `patience` allows.

@@ -47,6 +47,26 @@ use crate::wire::handle::passed_by_offset;
 pub struct Lock<T>(Guarded<T>);
 
 /// What [`Lock::lock`] gives: the lock, or why it was not acquired in the ordinary way.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::sync::LockResult;
+///
+/// /// Mends what a dead process may have left half done.
+/// fn mended<'a>(taken: LockResult<'a, [i64; 2]>) -> Result<LockGuard<'a, [i64; 2]>, Error> {
+///     match taken {
+///         Err(LockError::OwnerDied(mut died)) => {
+///             died.guard[1] = -died.guard[0];
+///             Ok(died.guard)
+///         }
+///         other => Ok(other?),
+///     }
+/// }
+///
+/// let transfers = Lock::new([5i64, -5])?;
+/// assert_eq!(*mended(transfers.lock())?, [5, -5]);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub type LockResult<'a, T> = Result<LockGuard<'a, T>, LockError<LockGuard<'a, T>>>;
 
 impl<T: Pod> Lock<T> {
@@ -62,6 +82,16 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::sync::Policy;
+    ///
+    /// // Whoever comes after a dead holder gets the lock without being told.
+    /// let lock = Lock::with_policy(0u64, Policy::Release)?;
+    /// *lock.lock()? += 1;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn with_policy(value: T, policy: Policy) -> Result<Self, CreateError> {
         Ok(Self(Guarded::new(Family::get()?, value, policy)?))
     }
@@ -78,6 +108,17 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`], with the guard within, if the last holder ended holding it.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let counts = Lock::new([0u64; 2])?;
+    /// let child = Process::fork(|| counts.lock().map(|mut counts| counts[0] += 1).is_ok())?;
+    /// counts.lock()?[1] += 1;
+    /// assert!(child.join()?);
+    /// assert_eq!(*counts.lock()?, [1, 1]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn lock(&self) -> LockResult<'_, T> {
         self.lock_with(&Patience::forever())
@@ -87,6 +128,18 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::TimedOut`] if it is held, or as [`Lock::lock`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let lock = Lock::new(7u64)?;
+    /// {
+    ///     let _held = lock.lock()?;
+    ///     assert!(matches!(lock.try_lock(), Err(LockError::TimedOut)));
+    /// }
+    /// assert_eq!(*lock.try_lock()?, 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn try_lock(&self) -> LockResult<'_, T> {
         guard(self.0.try_acquire().ok_or(GaveUp::TimedOut))
@@ -104,8 +157,19 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Lock::lock`].
-    pub fn lock_deadline(&self, deadline: Deadline) -> LockResult<'_, T> {
-        self.lock_with(&Patience::until(Some(deadline)))
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use phalanx::prelude::*;
+    ///
+    /// let (one, other) = (Lock::new(1u64)?, Lock::new(2u64)?);
+    /// let deadline = Instant::now() + Duration::from_secs(1);
+    /// let sum = *one.lock_deadline(deadline)? + *other.lock_deadline(deadline)?;
+    /// assert_eq!(sum, 3);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    pub fn lock_deadline(&self, deadline: impl Into<Deadline>) -> LockResult<'_, T> {
+        self.lock_with(&Patience::until(Some(deadline.into())))
     }
 
     /// Waits for the lock as long as `patience` allows.
@@ -174,6 +238,15 @@ passed_by_offset!([T: Pod] Lock<T>, "a lock");
 ///
 /// # Panics
 /// On access to the data by such a copy: the parent holds the lock, not the child.
+///
+/// ```
+/// let lock = phalanx::Lock::new(1u64)?;
+/// let mut guard = lock.lock()?;
+/// *guard += 1;
+/// drop(guard); // gives the lock back
+/// assert_eq!(*lock.lock()?, 2);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a, T>(pub(super) Held<'a, T>);
 

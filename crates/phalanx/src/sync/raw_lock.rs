@@ -13,7 +13,27 @@ use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
 
 use super::{CreateError, LockError, OwnerDied, ThreadToken, handle};
 
-/// A lock that any process of the family can take, and any can release.
+/// A lock that any process of the family can take, and any can release. Clones are handles to the same one.
+///
+/// When a process dies holding it, the next to acquire gets it and is told who died
+/// ([`LockError::OwnerDied`], or [`Acquired::OwnerDied`] without a guard), unless another
+/// [`Policy`] was chosen. One that dies waiting for it is as if it had never come.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::sync::RawLock;
+///
+/// let lock = RawLock::new()?;
+/// {
+///     let _held = lock.lock()?;
+///     assert!(lock.is_locked() && lock.try_lock().is_err());
+/// }
+/// // Without a guard, for callers who release it elsewhere:
+/// lock.acquire(&Patience::forever())?;
+/// assert!(lock.is_mine());
+/// lock.release().expect("it is held");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct RawLock {
     word: Shared<LockWord>,
     /// The thread of this process that took it last.
@@ -23,6 +43,14 @@ pub struct RawLock {
 handle!(RawLock, LockWord, word);
 
 /// Holds a [`RawLock`] until it is dropped.
+///
+/// ```
+/// let lock = phalanx::sync::RawLock::new()?;
+/// let guard = lock.lock()?;
+/// drop(guard);
+/// assert!(!lock.is_locked());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[derive(Debug)]
 pub struct RawLockGuard<'a>(&'a RawLock);
@@ -90,9 +118,9 @@ impl RawLock {
     /// [`LockError::TimedOut`], or as [`RawLock::lock`].
     pub fn lock_deadline(
         &self,
-        deadline: Deadline,
+        deadline: impl Into<Deadline>,
     ) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
-        self.guard(self.acquire(&Patience::until(Some(deadline))))
+        self.guard(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes the lock without a guard: whoever is to release it calls [`RawLock::release`].

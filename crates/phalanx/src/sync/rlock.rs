@@ -12,7 +12,23 @@ use phalanx_shm::words::{Acquired, Holder, NotHeld, Policy};
 
 use super::{CreateError, LockError, OwnerDied, ThreadToken, handle};
 
-/// A re-entrant lock: the thread that holds it may take it again, and only it may release it.
+/// A re-entrant lock: the thread that holds it may take it again, and only it may release it. Clones are
+/// handles to the same one.
+///
+/// When a process dies holding it, however often, the next to acquire gets it once and is told who died
+/// ([`LockError::OwnerDied`]), unless another [`Policy`] was chosen.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let lock = RLock::new()?;
+/// let outer = lock.lock()?;
+/// let inner = lock.lock()?; // again, by the same thread
+/// assert_eq!(lock.depth(), 2);
+/// drop((inner, outer));
+/// assert!(!lock.is_locked());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub struct RLock {
     word: Shared<RLockWord>,
 }
@@ -20,6 +36,15 @@ pub struct RLock {
 handle!(RLock, RLockWord, word);
 
 /// Holds an [`RLock`] once, until it is dropped. It stays in the thread that acquired it.
+///
+/// ```
+/// let lock = phalanx::sync::RLock::new()?;
+/// let guard = lock.lock()?;
+/// assert!(lock.is_mine());
+/// drop(guard);
+/// assert!(!lock.is_mine());
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[derive(Debug)]
 pub struct RLockGuard<'a>(&'a RLock, std::marker::PhantomData<*const ()>);
@@ -86,9 +111,9 @@ impl RLock {
     /// [`LockError::TimedOut`], or as [`RLock::lock`].
     pub fn lock_deadline(
         &self,
-        deadline: Deadline,
+        deadline: impl Into<Deadline>,
     ) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        self.guard(self.acquire(&Patience::until(Some(deadline))))
+        self.guard(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes the lock without a guard.

@@ -35,6 +35,17 @@ pub struct Semaphore {
 handle!(Semaphore, PermitsHead, head);
 
 /// A permit of a [`Semaphore`], given back when it is dropped.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let licences = Semaphore::new(1)?;
+/// let permit = licences.wait()?;
+/// assert_eq!(licences.value(), 0);
+/// drop(permit);
+/// assert_eq!(licences.value(), 1);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[must_use = "the permit is given back when this is dropped"]
 #[derive(Debug)]
 pub struct Permit<'a>(&'a Semaphore);
@@ -108,8 +119,11 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
-    pub fn wait_deadline(&self, deadline: Deadline) -> Result<Permit<'_>, LockError<Permit<'_>>> {
-        self.permit(self.acquire(&Patience::until(Some(deadline))))
+    pub fn wait_deadline(
+        &self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Permit<'_>, LockError<Permit<'_>>> {
+        self.permit(self.acquire(&Patience::until(Some(deadline.into()))))
     }
 
     /// Takes a permit without a guard.
@@ -166,6 +180,17 @@ impl Semaphore {
 
 /// A semaphore that refuses more releases than acquisitions. It works like the [`Semaphore`] that it
 /// stands for.
+///
+/// ```
+/// use phalanx::prelude::*;
+///
+/// let licences = BoundedSemaphore::new(2)?;
+/// assert!(licences.release().is_err(), "nobody has taken one");
+/// let one = licences.wait()?;
+/// assert_eq!(licences.value(), 1);
+/// # drop(one);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BoundedSemaphore(Semaphore);
 

@@ -8,6 +8,14 @@ use phalanx_os::clock::Deadline;
 ///
 /// A forked child's first thread inherits its parent's name. That does no harm: what is recorded
 /// with it is also recorded with the process.
+///
+/// ```
+/// use phalanx::sync::ThreadToken;
+///
+/// let here = ThreadToken::current();
+/// let there = std::thread::spawn(|| ThreadToken::current().raw()).join().expect("no panic");
+/// assert_ne!(here.raw(), there);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ThreadToken(u64);
 

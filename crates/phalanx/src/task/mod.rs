@@ -54,6 +54,19 @@ pub use run::{Failed, Out, Outcome, run};
 ///
 /// A function of one argument has it as `A`; one of several takes them as a tuple; one without any
 /// takes `()`.
+///
+/// ```
+/// use phalanx::task::Function;
+///
+/// #[phalanx::task]
+/// fn area(width: u64, height: u64) -> u64 {
+///     width * height
+/// }
+///
+/// let handle: Function<(u64, u64), u64> = area::task();
+/// assert_eq!(handle.call((3, 4)), area(3, 4));
+/// assert!(handle.name().ends_with("area"));
+/// ```
 pub struct Function<A, R> {
     registered: &'static Registered,
     call: fn(A) -> R,

@@ -9,6 +9,16 @@ use std::sync::Once;
 use serde::{Deserialize, Serialize};
 
 /// What a panic said, and where: how a panic in another process arrives here.
+///
+/// ```
+/// use phalanx::process::{Process, ProcessError};
+///
+/// let process = Process::fork(|| -> u64 { panic!("no luck") })?;
+/// let Err(ProcessError::Panicked { panic, .. }) = process.join() else { panic!("it panics") };
+/// assert_eq!(panic.message(), "no luck");
+/// println!("at {:?}\n{}", panic.location(), panic.backtrace().unwrap_or("no backtrace"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Panic {
     message: String,

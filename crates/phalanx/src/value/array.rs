@@ -35,6 +35,13 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let squares = phalanx::Array::<f64>::zeroed(4)?;
+    /// (0..4).for_each(|n| squares.store(n, (n * n) as f64));
+    /// assert_eq!(squares.to_vec(), [0.0, 1.0, 4.0, 9.0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn zeroed(len: usize) -> Result<Self, CreateError> {
         // A length beyond all memory is refused by the arena.
         let bytes = len.checked_mul(size_of::<T>()).unwrap_or(usize::MAX / 4);
@@ -45,6 +52,12 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let names = phalanx::Array::from_slice(&[*b"one.", *b"two."])?;
+    /// assert_eq!(names.load(1), *b"two.");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn from_slice(values: &[T]) -> Result<Self, CreateError> {
         let array = Self::zeroed(values.len())?;
         array.write(0, values);
@@ -82,6 +95,12 @@ impl<T: Pod> Array<T> {
     }
 
     /// The value at `index`, if there is one.
+    ///
+    /// ```
+    /// let array = phalanx::Array::from_slice(&[1u8, 2])?;
+    /// assert_eq!((array.get(1), array.get(2)), (Some(2), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<T> {
@@ -101,6 +120,14 @@ impl<T: Pod> Array<T> {
     ///
     /// # Panics
     /// Beyond the end.
+    ///
+    /// ```
+    /// let array = phalanx::Array::from_slice(&[1u32, 2, 3, 4])?;
+    /// let mut two = [0; 2];
+    /// array.read(1, &mut two);
+    /// assert_eq!(two, [2, 3]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn read(&self, start: usize, values: &mut [T]) {
         self.check(start, values.len());
         for (index, value) in (start..).zip(values) {
@@ -112,6 +139,13 @@ impl<T: Pod> Array<T> {
     ///
     /// # Panics
     /// Beyond the end; then nothing has been written.
+    ///
+    /// ```
+    /// let array = phalanx::Array::<u32>::zeroed(4)?;
+    /// array.write(1, &[7, 8]);
+    /// assert_eq!(array.to_vec(), [0, 7, 8, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn write(&self, start: usize, values: &[T]) {
         self.check(start, values.len());
         for (index, value) in (start..).zip(values) {

@@ -9,6 +9,20 @@ mod sealed {
 
 /// Numbers that can be changed in one step, whoever else does the same at the same time: all integers of
 /// up to 64 bits, `f32` and `f64`.
+///
+/// ```
+/// use phalanx::Value;
+/// use phalanx::value::Atomic;
+///
+/// /// Works for all numbers that can be changed in one step.
+/// fn keep_best<T: Atomic>(best: &Value<T>, found: T) -> bool {
+///     best.fetch_max(found) < found
+/// }
+///
+/// assert!(keep_best(&Value::new(1.5f64)?, 2.5));
+/// assert!(!keep_best(&Value::new(7u8)?, 5));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub trait Atomic: Pod + PartialOrd + sealed::Sealed {
     #[doc(hidden)]
     fn add(cells: &Cells<Self>, index: usize, by: Self) -> Self;

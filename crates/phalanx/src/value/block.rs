@@ -30,6 +30,19 @@ use crate::process::spawning_slot;
 const LEAST: usize = 8;
 
 /// A run of bytes in shared memory. Clones are handles to the same bytes.
+///
+/// A process that dies while it writes has written some of its bytes; those of [`Block::store`] all or
+/// none. The memory is freed with the last handle of the last process that has one.
+///
+/// ```
+/// use phalanx::value::Block;
+///
+/// let block = Block::new(16)?;
+/// let same = block.clone();
+/// block.store(42);
+/// assert_eq!((same.load(), same.len()), (42, 16));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Block {
     bytes: Shared<Bytes>,
@@ -118,6 +131,14 @@ impl Block {
 }
 
 /// Why a block could not be made.
+///
+/// ```
+/// fn zeros(len: usize) -> Result<usize, phalanx::value::NewBlockError> {
+///     Ok(phalanx::value::Block::new(len)?.len())
+/// }
+/// assert_eq!(zeros(100)?, 100);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NewBlockError {

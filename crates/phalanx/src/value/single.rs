@@ -40,6 +40,12 @@ impl<T: Pod> Value<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let temperature = phalanx::Value::new(21.5f64)?;
+    /// assert_eq!(temperature.load(), 21.5);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(value: T) -> Result<Self, CreateError> {
         let cells = Block::new(size_of::<T>())?.into_cells();
         cells.store(0, value);

@@ -33,6 +33,14 @@ fn reason(why: postcard::Error) -> String {
 }
 
 /// A value could not be made into bytes. Nothing has been sent.
+///
+/// ```
+/// // A queue's handle can be sent by a queue, but not be written to a file.
+/// let queue = phalanx::Queue::<u64>::unbounded()?;
+/// let error = phalanx::wire::encode(&queue, &mut Vec::new()).unwrap_err();
+/// println!("{error}");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodeError {
     type_name: &'static str,
@@ -61,6 +69,12 @@ impl fmt::Display for EncodeError {
 impl std::error::Error for EncodeError {}
 
 /// Bytes are no value of the expected type. Gives them back.
+///
+/// ```
+/// let error = phalanx::wire::decode::<String>(&[200, 1]).unwrap_err();
+/// assert_eq!(error.bytes(), [200, 1]);
+/// println!("{error}");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct DecodeError(Box<Refused>);
 

@@ -79,6 +79,31 @@ impl<T: Serialize + DeserializeOwned> Message for T {}
 
 /// A format for messages of type `T`, other than postcard's: for instance that of another language.
 /// Named by a type without values, as the second parameter of a queue or a pipe's end.
+///
+/// ```
+/// use phalanx::Queue;
+/// use phalanx::wire::{Codec, DecodeError, EncodeError};
+///
+/// /// Numbers as text.
+/// enum Decimal {}
+///
+/// impl Codec<u64> for Decimal {
+///     fn encode(value: &u64, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+///         out.extend_from_slice(value.to_string().as_bytes());
+///         Ok(())
+///     }
+///
+///     fn decode(bytes: &[u8]) -> Result<u64, DecodeError> {
+///         let text = std::str::from_utf8(bytes).unwrap_or("no text");
+///         text.parse::<u64>().map_err(|why| DecodeError::custom::<u64>(bytes, why))
+///     }
+/// }
+///
+/// let queue = Queue::<u64>::unbounded()?.with_codec::<Decimal>();
+/// queue.put(42)?;
+/// assert_eq!(queue.take()?, 42);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub trait Codec<T> {
     /// Whether [`SharedBytes`](crate::bytes::SharedBytes) in values may travel beside the frame: only the
     /// formats of this crate can say where they are.
@@ -122,6 +147,15 @@ pub trait Codec<T> {
 }
 
 /// The format of all that is not said to have another.
+///
+/// ```
+/// use phalanx::wire::{Codec, Postcard};
+///
+/// let mut frame = Vec::new();
+/// <Postcard as Codec<_>>::encode(&(7u8, true), &mut frame)?;
+/// assert_eq!(frame, [7, 1]);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Postcard {}
 
@@ -157,6 +191,13 @@ impl<T: Message> Codec<T> for Postcard {
 /// # Errors
 /// [`EncodeError`] when the value's own `Serialize` refuses, or the value is a handle that can only be
 /// passed to a child while it is being started.
+///
+/// ```
+/// let mut bytes = Vec::new();
+/// phalanx::wire::encode(&(300u64, "abc"), &mut bytes)?;
+/// assert_eq!(bytes, [0xac, 0x02, 3, b'a', b'b', b'c']);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let (_scope, _luggage) = (Scope::outside(), luggage::Luggage::refuse());
     append(value, out)
@@ -180,6 +221,12 @@ pub(crate) fn append<T: Serialize + ?Sized>(
 ///
 /// # Errors
 /// [`DecodeError`], with a copy of the bytes, when they are no such value.
+///
+/// ```
+/// assert_eq!(phalanx::wire::decode::<(u64, bool)>(&[7, 1])?, (7, true));
+/// assert!(phalanx::wire::decode::<(u64, bool)>(&[7, 1, 0]).is_err(), "one byte is left over");
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let _scope = Scope::outside();
     whole(bytes)
@@ -198,6 +245,14 @@ fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 ///
 /// # Errors
 /// As for [`decode`].
+///
+/// ```
+/// let mut bytes = &[7, 1, 9][..];
+/// assert_eq!(phalanx::wire::decode_front::<u64>(&mut bytes)?, 7);
+/// assert!(phalanx::wire::decode_front::<bool>(&mut bytes)?);
+/// assert_eq!(bytes, [9]);
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub fn decode_front<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
     let _scope = Scope::outside();
     let (value, rest) =
