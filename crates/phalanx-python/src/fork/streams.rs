@@ -68,9 +68,8 @@ impl<'py> Kinds<'py> {
             Some(text) => text.getattr("buffer")?,
             None => stream.clone(),
         };
-        let kind = self.writers.iter().chain([&self.reader]);
-        let Some(kind) = kind.filter(|kind| buffer.is_instance(kind).unwrap_or(false)).next()
-        else {
+        let mut kinds = self.writers.iter().chain([&self.reader]);
+        let Some(kind) = kinds.find(|kind| buffer.is_instance(kind).unwrap_or(false)) else {
             return Ok(());
         };
         if buffer.getattr("closed")?.is_truthy()? {

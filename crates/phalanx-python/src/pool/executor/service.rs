@@ -91,11 +91,11 @@ impl Engine {
         }
         self.owner.wait_until(py, None, |py| self.step(py))?;
         if locked(&self.owner.broken).is_some() {
-            return if self.is_of_pool {
-                Ok(self.end_broken_of_pool(py))
-            } else {
-                self.end_broken(py)
-            };
+            if self.is_of_pool {
+                self.end_broken_of_pool(py);
+                return Ok(());
+            }
+            return self.end_broken(py);
         }
         if self.is_terminated() {
             self.end_terminated(py);

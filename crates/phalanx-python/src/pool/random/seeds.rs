@@ -104,6 +104,9 @@ impl SeedsOfTasks {
     }
 }
 
+/// A function with its arguments.
+type Call<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Bound<'py, PyDict>);
+
 /// Runs calls in threads of one process, each with `phalanx.rng()` to itself.
 ///
 /// What threads have in common, the state of `random` and of numpy's global generator, is left alone.
@@ -118,7 +121,7 @@ impl SeededThreads {
     fn __call__<'py>(
         &self,
         py: Python<'py>,
-        numbered: (u64, (Bound<'py, PyAny>, Bound<'py, PyTuple>, Bound<'py, PyDict>)),
+        numbered: (u64, Call<'py>),
     ) -> PyResult<Bound<'py, PyAny>> {
         let (index, (function, args, kwargs)) = numbered;
         let streams = Streams::of(py, &self.bytes)?;

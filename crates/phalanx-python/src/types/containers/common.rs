@@ -14,12 +14,17 @@ use crate::codec;
 use crate::interrupt::waiting;
 use crate::message::{object_of, out_of_memory, with_scratch};
 
-pyo3::create_exception!(
-    phalanx._core,
-    Unshareable,
-    PyException,
-    "The object cannot live in shared memory as it is asked to, or no longer does: use a served one."
-);
+pub(crate) use unshareable::Unshareable;
+
+#[allow(clippy::disallowed_methods, reason = "made when the module is imported")]
+mod unshareable {
+    pyo3::create_exception!(
+        phalanx._core,
+        Unshareable,
+        super::PyException,
+        "The object cannot live in shared memory as it is asked to, or no longer does: use a served one."
+    );
+}
 
 /// Values of more bytes than this are copied without the GIL.
 const LONG_COPY: usize = 512 * 1024;
