@@ -23,7 +23,9 @@ class _ReusableExecutor(ProcessPoolExecutor):
         context, self._idle, initializer, initargs, self._environment = self._terms = terms
         super().__init__(max_workers, context, initializer, initargs)
 
-    def _make_core(self, max_tasks, on_demand, on_worker_death):
+    def _make_core(self, max_tasks, on_worker_death):
+        # Made to be used again: all that are wanted at once, where that is cheap.
+        on_demand = self._mp_context.get_start_method(allow_none=False) != "fork"
         self._seats = max(self._LEAST_SEATS, 2 * self._max_workers)
         starter = Starter(
             self._mp_context,

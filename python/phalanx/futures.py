@@ -161,14 +161,14 @@ class ProcessPoolExecutor(Executor):
         self._initargs = initargs
         self._log_levels = util._log_levels(logs)
         self._seeds = None if seed is None else Seeds(seed)
-        self._core = self._make_core(max_tasks_per_child, method != "fork", on_worker_death)
+        self._core = self._make_core(max_tasks_per_child, on_worker_death)
         self._service = self._core.service()
         self._executor_manager_thread: threading.Thread | None = None
         self._is_shut_down = False
 
-    def _make_core(self, max_tasks, on_demand, on_worker_death):
+    def _make_core(self, max_tasks, on_worker_death):
         starter = Starter(self._mp_context, self._initializer, self._initargs, max_tasks, self._log_levels)
-        return ExecutorCore(self._max_workers, starter, on_demand, on_worker_death, self._seeds)
+        return ExecutorCore(self._max_workers, starter, True, on_worker_death, self._seeds)
 
     # Calls
 

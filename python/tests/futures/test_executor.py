@@ -177,6 +177,16 @@ def test_with_one_worker_it_goes_on(monkeypatch, step):
         assert len(executor._processes) == 1
 
 
+@pytest.mark.phalanx_only
+def test_workers_start_as_calls_come(default_ctx):
+    with ProcessPoolExecutor(3, default_ctx) as executor:
+        assert not executor._processes
+        assert executor.submit(targets.square, 3).result() == 9
+        assert len(executor._processes) == 1
+        assert sorted(executor.map(targets.square, range(20))) == [n * n for n in range(20)]
+        assert len(executor._processes) == 3
+
+
 def test_a_thread_that_cannot_be_started(monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
