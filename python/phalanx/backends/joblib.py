@@ -135,6 +135,10 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):
         if crew is not None:
             crew.end()
         if ensure_ready:
+            # What joblib has cut from the input and not sent yet would be done by the next call.
+            batches = self.parallel._ready_batches
+            with batches.mutex:
+                batches.queue.clear()
             self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel, **self._parameters)
 
 

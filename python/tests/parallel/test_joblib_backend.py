@@ -32,6 +32,15 @@ def fail_at(number, place):
     return number
 
 
+def fail_while_others_wait(n):
+    if n == 1:
+        time.sleep(0.1)
+        raise ValueError("no 1")
+    if n > 1:
+        time.sleep(60)  # Ended with its worker.
+    return n
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -118,6 +127,14 @@ def test_a_context_keeps_its_workers():
             parallel(delayed(fail_at)(n, 1) for n in range(20))
         assert parallel(delayed(neg)(n) for n in range(3)) == [0, -1, -2]
     assert os.getpid() not in first
+
+
+def test_what_a_failed_call_has_left_is_not_done_by_the_next():
+    with Parallel(batch_size=1) as parallel:
+        with pytest.raises(ValueError, match="no 1"):
+            # The first task's end has joblib cut two more from the input, of which it sends one.
+            parallel(delayed(fail_while_others_wait)(n) for n in range(20))
+        assert parallel(delayed(neg)(n) for n in range(3)) == [0, -1, -2]
 
 
 def test_nested_calls_run_in_threads():
