@@ -197,11 +197,12 @@ class TestWorkers:
     def test_they_stay_for_the_next_call(self):
         first = set(Parallel(2)(delayed(pid)(n) for n in range(50)))
         assert os.getpid() not in first
-        assert set(Parallel(2)(delayed(pid)(n) for n in range(50))) <= first | set(
-            Parallel(2)(delayed(pid)(n) for n in range(50))
-        )
         (crew,) = _crews._idle
-        assert {process.pid for process in crew.core.processes()} >= first
+        workers = {process.pid for process in crew.core.processes()}
+        assert first <= workers
+        # Which of them does how much is not said: one may be quick enough for all.
+        assert set(Parallel(2)(delayed(pid)(n) for n in range(50))) <= workers
+        assert {process.pid for process in crew.core.processes()} == workers
 
     def test_they_leave_when_nobody_needs_them(self):
         Parallel(2, idle_worker_timeout=0.2)([delayed(neg)(1)])
