@@ -378,21 +378,3 @@ def test_threads_that_import_all_the_time(tmp_path):
         options=("-W", "ignore"),
     )
     assert done.stdout == "done\n"
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="earlier interpreters do not warn")
-def test_a_fork_beside_the_programs_own_threads_warns(tmp_path):
-    done = run_script(
-        tmp_path,
-        """
-        import threading, time
-        import LIBRARY as mp
-
-        if __name__ == "__main__":
-            threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
-            process = mp.get_context("fork").Process(target=abs, args=(1,))
-            process.start()
-            process.join()
-        """,
-    )
-    assert "multi-threaded" in done.stderr
