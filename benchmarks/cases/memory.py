@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cases.targets import successor
@@ -12,6 +14,8 @@ from benchmarks.harness.floors import AtMost, ShareOfRival
 from benchmarks.harness.measure import Run, check
 from benchmarks.harness.proctree import PeakMemory, tree_memory
 
+# Not in this process: what the harness has imported, and each worker would hold, is no part of the program.
+PROGRAM = Path(__file__).parents[1] / "programs" / "map_million.py"
 WORKERS = 4
 NUMBERS = 1_000_000
 ARRAY_BYTES = 400_000_000
@@ -26,17 +30,17 @@ meeting: Any = None
 def peak_of_map(run: Run) -> float:
     """The highest sum while three maps run, results included; `before_mib` is what was there before."""
     count = run.count(NUMBERS)
-    numbers = list(range(count))
-    with run.mp.Pool(WORKERS) as pool:
-        pool.map(successor, range(WORKERS))
-        run.extra["before_mib"] = tree_memory(os.getpid()) / MEBIBYTE
-        with PeakMemory() as peak:
-            for _ in range(3):
-                results = pool.map(successor, numbers)
-                # Without a second list, which would count as memory of the map.
-                right = all(map(operator.eq, results, range(1, count + 1)))
-                check(right and len(results) == count, "results lost or wrong")
-                del results
+    command = [sys.executable, str(PROGRAM), run.mp.__name__, str(count), str(WORKERS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin is not None and program.stdout is not None
+        check(program.stdout.readline() == "ready\n", "the program did not start")
+        run.extra["before_mib"] = tree_memory(program.pid) / MEBIBYTE
+        with PeakMemory(program.pid) as peak:
+            program.stdin.write("go\n")
+            program.stdin.flush()
+            answer = program.stdout.readline()
+        program.stdin.write("end\n")
+    check(answer == "right\n" and program.returncode == 0, "results lost or wrong")
     run.extra["samples"] = peak.samples
     run.extra["peak_mib"] = peak.peak / MEBIBYTE
     return peak.peak / MEBIBYTE

@@ -59,19 +59,20 @@ def processor_time(pid: int) -> int:
 
 
 class PeakMemory:
-    """The highest PSS of this process's tree while the context is open, in bytes.
+    """The highest PSS of the tree under ``root`` while the context is open, in bytes.
 
     A process of its own samples, so that neither the interpreter lock nor its memory disturbs
     what is measured; it leaves itself out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: int | None = None) -> None:
+        self.root = os.getpid() if root is None else root
         self.peak = 0
         self.samples = 0
 
     def __enter__(self) -> PeakMemory:
         self._sampler = subprocess.Popen(
-            [sys.executable, "-S", "-E", __file__, str(os.getpid())],
+            [sys.executable, "-S", "-E", __file__, str(self.root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
