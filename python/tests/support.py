@@ -135,7 +135,8 @@ class Resources:
     threads: int = 0
     mappings: int = 0
     files: set[str] = field(default_factory=set)
-    objects: int = 0  # in shared memory
+    # In shared memory: objects with their parts, chunks that belong to one process each, bytes behind all of it.
+    arena: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     @classmethod
     def now(cls) -> Resources:
@@ -152,12 +153,15 @@ class Resources:
         }
         files |= {str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("pymp-*")}
         threads = len(os.listdir("/proc/self/task"))
-        return cls(descriptors, children(), threads, mappings, files, arena_census()[0])
+        return cls(descriptors, children(), threads, mappings, files, arena_census())
 
-    def settle(self, slack_descriptors: int = 0, slack_mappings: int = 40) -> None:
+    def settle(
+        self, slack_descriptors: int = 0, slack_mappings: int = 40, slack_bytes: int = 256 << 10
+    ) -> None:
         """Wait until this process holds no more than in the snapshot `self`.
 
-        Mappings get some slack, since the allocator of Python maps and unmaps as it likes.
+        Mappings get some slack, since the allocator of Python maps and unmaps as it likes; so do bytes,
+        since a queue that lives on keeps the room that it has needed once.
         """
 
         def excess() -> str:
@@ -175,8 +179,14 @@ class Resources:
                 found.append(f"mappings: {self.mappings} before, {now.mappings} after")
             if now.files - self.files:
                 found.append(f"files: {sorted(now.files - self.files)}")
-            if now.objects > self.objects:
-                found.append(f"{now.objects - self.objects} more shared objects:\n{dump_state()}")
+            kinds = ("objects", "parts of objects", "chunks of one process", "bytes")
+            more = [
+                f"{after - before} more {kind}"
+                for kind, before, after in zip(kinds, self.arena, now.arena, strict=True)
+                if after > before + (slack_bytes if kind == "bytes" else 0)
+            ]
+            if more:
+                found.append(f"shared memory: {', '.join(more)}\n{dump_state()}")
             return "; ".join(found)
 
         deadline = time.monotonic() + PATIENCE

@@ -83,7 +83,8 @@ pub fn dump_state_of(pid: u32) -> io::Result<String> {
 }
 
 /// How many chunks of shared memory are in use and for what, and how many bytes back them; nothing if
-/// nothing has been shared yet. For accounting in tests: what ended processes left is given back first.
+/// nothing has been shared yet. For accounting in tests: what ended processes left, and what this one has
+/// kept for its next messages, is given back first.
 ///
 /// ```
 /// use phalanx::diagnosis::census;
@@ -98,5 +99,6 @@ pub fn dump_state_of(pid: u32) -> io::Result<String> {
 pub fn census() -> Option<(Census, u64)> {
     let family = Family::existing()?;
     family.sweep_all();
+    family.give_back();
     Some((family.arena().census(), family.arena().committed_bytes()))
 }

@@ -19,9 +19,9 @@ pub(crate) fn dump_state(pid: Option<u32>) -> PyResult<String> {
 }
 
 /// Return how many shared objects there are, how many parts they have, how many chunks of memory belong to
-/// one process each, and how many bytes back all of that.
+/// one process each, and how many bytes all of that is.
 #[pyfunction]
 pub(crate) fn arena_census() -> (usize, usize, usize, u64) {
-    let (census, bytes) = diagnosis::census().unwrap_or_default();
-    (census.objects, census.parts, census.owned, bytes)
+    let (census, _) = diagnosis::census().unwrap_or_default();
+    (census.objects, census.parts, census.owned, census.bytes)
 }

@@ -354,11 +354,15 @@ impl Arena {
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::default();
-        self.for_each(|_, seen| match seen.state() {
-            ChunkState::Free => {}
-            ChunkState::Owned => census.owned += 1,
-            ChunkState::Part => census.parts += 1,
-            ChunkState::Object => census.objects += 1,
+        self.for_each(|chunk, seen| {
+            match seen.state() {
+                ChunkState::Free => return,
+                ChunkState::Owned => census.owned += 1,
+                ChunkState::Part => census.parts += 1,
+                ChunkState::Object => census.objects += 1,
+            }
+            // Of a large chunk only the pages that have been written are memory.
+            census.bytes += (chunk.capacity() as u64).min(PAGE as u64 * seen.pages().max(1));
         });
         census
     }
@@ -391,6 +395,8 @@ pub struct Census {
     pub parts: usize,
     /// Shared objects.
     pub objects: usize,
+    /// Bytes of memory behind all of these; what is behind free chunks is not counted.
+    pub bytes: u64,
 }
 
 impl AsFd for Arena {
