@@ -119,6 +119,7 @@ MODULES = (
     "primes",
     "imports",
     "memory",
+    "endings",
     "idle",
     "crowd",
 )

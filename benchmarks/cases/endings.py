@@ -1,0 +1,83 @@
+"""Endings: how long it takes until a program with a busy pool is gone, with all its processes.
+
+The program is one of its own, in a session of its own. What is left after a while is killed, and counts as gone
+then: the figure says at least so long.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.harness.case import MILLISECONDS, case
+from benchmarks.harness.floors import AtMost
+from benchmarks.harness.measure import Run, check
+from benchmarks.harness.proctree import tree
+
+PROGRAM = Path(__file__).parents[1] / "programs" / "endings.py"
+PROGRAMS = 5
+# Until the four tasks have begun.
+BEGINNING_S = 0.3
+GIVEN_UP_S = 3.0
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def until_gone(run: Run, end: Callable[[int], None], last_word: str) -> float:
+    """The median time from `end(pid)` until no process of the program is left."""
+    for _ in range(run.count(PROGRAMS)):
+        with subprocess.Popen(
+            [sys.executable, str(PROGRAM), run.mp.__name__],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as program:
+            assert program.stdout is not None
+            check(program.stdout.readline() == "ready\n", "the program did not start")
+            time.sleep(BEGINNING_S)
+            everyone = tree(program.pid)
+            began = time.perf_counter()
+            end(program.pid)
+            while (took := time.perf_counter() - began) < GIVEN_UP_S and not all(map(is_gone, everyone)):
+                time.sleep(0.001)
+            for pid in everyone:
+                if not is_gone(pid):
+                    os.kill(pid, signal.SIGKILL)
+            check(program.stdout.read().strip() == last_word, "the program ended in another way")
+        run.rounds.append(run.unit.of(took))
+    return median(run.rounds)
+
+
+@case(
+    "Ctrl-C during Pool(4).map, until every process is gone",
+    unit=MILLISECONDS,
+    floor=AtMost(500, "ms"),
+    repeats=3,
+)
+def interrupt(run: Run) -> float:
+    """SIGINT to all, as a terminal sends it."""
+    return until_gone(run, lambda pid: os.killpg(pid, signal.SIGINT), "interrupted")
+
+
+@case(
+    "SIGKILL to the owner of a busy Pool(4), until every process is gone",
+    unit=MILLISECONDS,
+    floor=AtMost(1000, "ms"),
+    repeats=3,
+)
+def killed(run: Run) -> float:
+    """Nobody is left who could tell the workers."""
+    return until_gone(run, lambda pid: os.kill(pid, signal.SIGKILL), "")

@@ -1,0 +1,26 @@
+"""A pool with four tasks that take a minute: ``endings.py LIBRARY``. It says when they run, and how it ended."""
+
+import importlib
+import sys
+import time
+
+
+def work(_number: int) -> None:
+    """Longer than anybody waits."""
+    time.sleep(60)
+
+
+def main() -> None:
+    """Ends by Ctrl-C, or is killed."""
+    library = importlib.import_module(sys.argv[1])
+    try:
+        with library.Pool(4) as pool:
+            pool.map(abs, range(8))
+            print("ready", flush=True)
+            pool.map(work, range(100), chunksize=1)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+
+if __name__ == "__main__":
+    main()
