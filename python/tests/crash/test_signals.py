@@ -88,7 +88,7 @@ def test_one_ctrl_c(tmp_path, kind, method):
         assert script.line() == "ready"
         script.signal_group(signal.SIGINT)
         done = script.finish()
-        assert done.returncode == -signal.SIGINT
+        assert done.returncode == -signal.SIGINT, done.stderr
         assert done.stderr.count("KeyboardInterrupt") <= 2, done.stderr  # the executor's: one while handling
         assert done.stderr.count("Process") == 0 or kind == "process", done.stderr
         wait_until(lambda: not script.alive(), "nobody is left")
