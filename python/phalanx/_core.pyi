@@ -743,6 +743,7 @@ class ExecutorCore:
         buffersize: int | None = None,
         timeout: float | None = None,
         progress: Any = None,
+        goes_on: bool = False,
     ) -> ExecutorMap[_T]: ...
     def map_on_terms(
         self,
