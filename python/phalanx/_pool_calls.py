@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+def check_buffersize(buffersize: "int | None") -> None:
+    """Refuse what is no number of tasks."""
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+
+
 class PoolCalls:
     """Calls of `apply`, `map`, `imap` and their kin, of whoever knows how to send them."""
 

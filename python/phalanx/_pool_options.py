@@ -1,7 +1,7 @@
 """A pool whose calls have options."""
 
 from . import _progress
-from ._pool_calls import PoolCalls
+from ._pool_calls import PoolCalls, check_buffersize
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class PoolOptions(PoolCalls):
 
     def _imap(self, func, iterable, chunksize, ordered, buffersize, progress):
         self._pool._check_running()
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or >= 1")
+        check_buffersize(buffersize)
         display = _progress.display(progress, _progress.length_of(iterable))
         return self._terms.imap(func, iterable, ordered, buffersize, display)

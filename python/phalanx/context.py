@@ -44,8 +44,9 @@ class BaseContext:
         """Return the number of processors that this process can keep busy.
 
         That is the smallest of its affinity mask and the quotas of its control groups. The
-        environment variable `PHALANX_CPU_COUNT` takes the place of both. With `physical` the two
-        or more processors of a core count as one.
+        environment variable `PHALANX_CPU_COUNT` takes the place of both; without it, the option
+        `-X cpu_count` or else the variable `PYTHON_CPU_COUNT` does. With `physical` the two or more
+        processors of a core count as one.
         """
         from ._core import cpu_count
 

@@ -5,6 +5,7 @@ that programs subclass or catch. Everything else of `concurrent.futures` is here
 `from phalanx import futures` can stand for `from concurrent import futures`.
 """
 
+import sys
 import threading
 import weakref
 from concurrent.futures import (
@@ -27,6 +28,7 @@ from . import _progress, util
 from ._core import CallOptions, ExecutorCore, FutureBase, Seeds
 from ._executor_options import ExecutorOptions
 from ._executor_workers import Starter, own_context
+from ._pool_calls import check_buffersize
 from .errors import TimeoutError as _PoolTimeoutError, WorkerDiedError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ._core import ExecutorService
+
+    if sys.version_info >= (3, 14):
+        from concurrent.futures import InterpreterPoolExecutor as InterpreterPoolExecutor
 
     _T = TypeVar("_T")
 
@@ -101,13 +106,25 @@ class Future(FutureBase, _Future["_T"]):
     __init__ = object.__init__
 
 
+#: Whether results of `Executor.map` can be fetched after one that is an error: as in the running Python.
+_MAP_GOES_ON = sys.version_info >= (3, 16)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name == "InterpreterPoolExecutor":
+            # It is made of interpreters in this process, which Python has since 3.14.
+            from concurrent import futures
+
+            return getattr(futures, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _check_map(chunksize, buffersize):
     if chunksize < 1:
         raise ValueError("chunksize must be >= 1.")
-    if buffersize is not None and not isinstance(buffersize, int):
-        raise TypeError("buffersize must be an integer or None")
-    if buffersize is not None and buffersize < 1:
-        raise ValueError("buffersize must be None or > 0")
+    check_buffersize(buffersize)
 
 
 class ProcessPoolExecutor(Executor):
@@ -215,7 +232,7 @@ class ProcessPoolExecutor(Executor):
         try:
             if options is not None:
                 return self._core.map_on_terms(fn, calls, options, buffersize, timeout, display)
-            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display)
+            return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display, _MAP_GOES_ON)
         finally:
             if self._executor_manager_thread is None:
                 self._serve()

@@ -20,7 +20,7 @@ from ._core import (
     ThreadCore,
     WorkerBench,
 )
-from ._pool_calls import PoolCalls
+from ._pool_calls import PoolCalls, check_buffersize
 from ._pool_names import PoolNames, Starter
 from ._pool_options import PoolOptions as PoolOptions
 from ._pool_tasks import (
@@ -212,8 +212,7 @@ class Pool(PoolNames, PoolCalls):
         self._check_running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or >= 1")
+        check_buffersize(buffersize)
         if progress is False or progress is None:
             return self._core.imap(func, iterable, chunksize, ordered, buffersize)
         display = _progress.display(progress, _progress.length_of(iterable))

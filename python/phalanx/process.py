@@ -83,7 +83,7 @@ class BaseProcess:
         target: "Callable[..., object] | None" = None,
         name: str | None = None,
         args: "Iterable[Any]" = (),
-        kwargs: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        kwargs: "Mapping[str, Any] | None" = None,
         *,
         daemon: bool | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class BaseProcess:
         self._closed = False
         self._target = target
         self._args = tuple(args)
-        self._kwargs = dict(kwargs)
+        self._kwargs = dict(kwargs) if kwargs else {}
         self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
         if daemon is not None:
             self.daemon = daemon

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ensure_running", "register", "unregister"]
 
-#: The longest line, which a pipe takes in one piece.
+#: The longest line. A pipe takes it in one piece, even if its name is in digits.
 _LONGEST = 512
 
 
@@ -135,9 +135,11 @@ class ResourceTracker:
             self._send("UNREGISTER", name, rtype)
 
     def _send(self, command, name, rtype):
-        line = f"{command}:{name}:{rtype}\n".encode("ascii")
-        if len(line) > _LONGEST:
+        if len(f"{command}:{name}:{rtype}\n".encode()) > _LONGEST:
             raise ValueError("msg too long")
+        if not (name.isascii() and name.isprintable()):
+            command, name = f"{command}-HEX", name.encode().hex()
+        line = f"{command}:{name}:{rtype}\n".encode("ascii")
         if self._fd is not None:
             try:
                 os.write(self._fd, line)

@@ -65,7 +65,12 @@ def _type_of(typecode_or_type):
 def _new_value(type_):
     import ctypes
 
-    return rebuild_ctype(type_, _core.SharedBlock(ctypes.sizeof(type_)), None)
+    try:
+        size = ctypes.sizeof(type_)
+    except TypeError as error:
+        codes = ", ".join(_CTYPES)
+        raise TypeError(f"bad typecode (must be a ctypes type or one of {codes})") from error
+    return rebuild_ctype(type_, _core.SharedBlock(size), None)
 
 
 def RawValue(typecode_or_type: "Any", *args: "Any") -> "Any":

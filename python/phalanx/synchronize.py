@@ -70,11 +70,23 @@ class _Names:
         return os.urandom(4).hex()
 
 
+class _Handle:
+    """An attribute that instances may replace, unlike a property."""
+
+    def __get__(self, lock, cls):
+        return self if lock is None else lock._offset()
+
+
 class SemLock:
     """What locks and semaphores have in common; for `isinstance`."""
 
     __slots__ = ()
     _rand = _Names()
+
+    # What `_semlock` is asked for beside its methods. Nothing here has a name that could be unlinked.
+    SEM_VALUE_MAX = SEM_VALUE_MAX
+    handle: "int" = _Handle()  # type: ignore[assignment]
+    name: "str | None" = None
 
     @staticmethod
     def _make_name():
@@ -84,7 +96,16 @@ class SemLock:
 
     if TYPE_CHECKING:
         # What the classes of the engine bring.
+        def acquire(self, block: bool = True, timeout: float | None = None) -> bool: ...
+        def release(self) -> None: ...
+        def _count(self) -> int: ...
+        def _is_mine(self) -> bool: ...
+        def _get_value(self) -> int: ...
+        def _is_zero(self) -> bool: ...
         def _share(self) -> int: ...
+
+    def _after_fork(self):
+        """Do nothing: what a process holds is known by the process, and a forked child is another one."""
 
     @property
     def _semlock(self) -> "SemLock":

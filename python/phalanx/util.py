@@ -26,6 +26,7 @@ __all__ = [
     "debug",
     "info",
     "sub_warning",
+    "warn",
     "get_logger",
     "log_to_stderr",
     "get_temp_dir",
@@ -44,6 +45,7 @@ SUBDEBUG = 5
 DEBUG = 10
 INFO = 20
 SUBWARNING = 25
+WARNING = 30
 
 LOGGER_NAME = "phalanx"
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
@@ -76,6 +78,12 @@ def sub_warning(msg: object, *args: object) -> None:
     """Log a message below the level `WARNING`."""
     if _logger:
         _logger.log(SUBWARNING, msg, *args, stacklevel=2)
+
+
+def warn(msg: object, *args: object) -> None:
+    """Log a message at the level `WARNING`."""
+    if _logger:
+        _logger.log(WARNING, msg, *args, stacklevel=2)
 
 
 def _name_process(record):
@@ -136,6 +144,17 @@ def _remove_temp_dir(rmtree, tempdir):
         current._config["tempdir"] = None
 
 
+#: How long the path of a folder for temporary folders may be, so that sockets can have addresses in those.
+_LONGEST_BASE = 107 - len("/pymp-xxxxxxxx") - len("/listener-") - 16
+
+
+def _short_enough(base):
+    if len(os.fsencode(base)) <= _LONGEST_BASE:
+        return base
+    usual = (path for path in ("/tmp", "/var/tmp", "/usr/tmp") if os.access(path, os.W_OK | os.X_OK))
+    return next(usual, base)
+
+
 def get_temp_dir() -> str:
     """Return a folder that is removed when the process exits."""
     config = process.current_process()._config
@@ -144,7 +163,7 @@ def get_temp_dir() -> str:
         import shutil
         import tempfile
 
-        tempdir = tempfile.mkdtemp(prefix="pymp-")
+        tempdir = tempfile.mkdtemp(prefix="pymp-", dir=_short_enough(tempfile.gettempdir()))
         info("created temp directory %s", tempdir)
         Finalize(None, _remove_temp_dir, args=(shutil.rmtree, tempdir), exitpriority=-100)
         config["tempdir"] = tempdir

@@ -10,12 +10,17 @@ use std::path::{Path, PathBuf};
 /// The environment variable `PHALANX_CPU_COUNT` takes the place of all of that.
 #[must_use]
 pub fn usable() -> usize {
-    let given = std::env::var("PHALANX_CPU_COUNT").ok();
-    if let Some(count) = given.and_then(|text| text.trim().parse().ok()).filter(|&n| n > 0) {
-        return count;
-    }
-    let quota = quota(Path::new("/proc/self")).unwrap_or(usize::MAX);
-    affinity().len().min(quota).max(1)
+    given().unwrap_or_else(|| {
+        let quota = quota(Path::new("/proc/self")).unwrap_or(usize::MAX);
+        affinity().len().min(quota).max(1)
+    })
+}
+
+/// The number that the environment variable `PHALANX_CPU_COUNT` gives, if it gives one.
+#[must_use]
+pub fn given() -> Option<usize> {
+    let text = std::env::var("PHALANX_CPU_COUNT").ok()?;
+    text.trim().parse().ok().filter(|&count| count > 0)
 }
 
 /// The number of physical cores among the processors that this process may run on, limited by

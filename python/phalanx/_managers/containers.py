@@ -5,6 +5,7 @@ cannot hold, a key that only its own class can compare, the container moves to t
 for good, and its proxies follow.
 """
 
+from collections.abc import MutableMapping, MutableSequence, MutableSet
 from types import GenericAlias
 
 from .._core import Unshareable
@@ -145,6 +146,9 @@ class ListProxy(BaseListProxy):
     __class_getitem__: "Any" = classmethod(GenericAlias)
 
 
+MutableSequence.register(BaseListProxy)
+
+
 _BaseDictProxy: "Any" = _container_type(
     "DictProxy",
     (
@@ -169,6 +173,7 @@ _BaseDictProxy: "Any" = _container_type(
     ("fromkeys",),
 )
 _BaseDictProxy._method_to_typeid_ = {"__iter__": "Iterator"}
+MutableMapping.register(_BaseDictProxy)
 
 
 class _Keys:
@@ -304,6 +309,7 @@ _BaseSetProxy: "Any" = MakeProxyType(
     ),
 )
 _BaseSetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
+MutableSet.register(_BaseSetProxy)
 
 
 class SetProxy(_BaseSetProxy):

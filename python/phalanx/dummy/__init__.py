@@ -9,8 +9,9 @@ import sys
 import threading
 import weakref
 from queue import Queue
-from threading import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
+from threading import Barrier, Event, Lock
 
+from ._locks import BoundedSemaphore, Condition, RLock, Semaphore
 from .connection import Pipe
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -52,7 +53,7 @@ class DummyProcess(threading.Thread):
         target: "Callable[..., object] | None" = None,
         name: str | None = None,
         args: "Iterable[Any]" = (),
-        kwargs: "Mapping[str, Any]" = {},  # noqa: B006 - as in multiprocessing; never changed
+        kwargs: "Mapping[str, Any] | None" = None,
     ) -> None:
         super().__init__(group, target, name, args, kwargs)
         self._children: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()

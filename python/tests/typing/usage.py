@@ -1,6 +1,7 @@
 """What a program's author is told by a type checker. Checked by `scripts/check-types`, never run."""
 
 import phalanx as mp
+from phalanx import dummy
 from phalanx.connection import Connection
 from phalanx.pool import AsyncResult, MapResult
 from phalanx.queues import JoinableQueue, Queue
@@ -37,8 +38,9 @@ def queues(numbers: Queue[int], work: JoinableQueue[str]) -> None:
 
 
 def processes() -> None:
-    process = mp.Process(target=text, args=(1,), daemon=True)
+    process = mp.Process(target=text, args=(1,), kwargs=None, daemon=True)
     process.start()
+    process.interrupt()
     assert_type(process.exitcode, int | None)
     assert_type(mp.parent_process() is None, bool)
     context = mp.get_context("spawn")
@@ -53,6 +55,10 @@ def locks() -> None:
     with mp.Lock(on_owner_death="release") as acquired:
         assert_type(acquired, bool)
     mp.Lock(on_owner_death="ignore")  # type: ignore[arg-type]
+    assert_type(mp.Semaphore(2).locked(), bool)
+    assert_type(dummy.RLock().locked(), bool)
+    assert_type(mp.Lock()._semlock.handle, int)
+    assert_type(mp.RLock()._semlock._count(), int)
     try:
         mp.RLock().acquire(timeout=1)
     except mp.OwnerDiedError as error:

@@ -53,6 +53,15 @@ acquirable!(Semaphore, "semaphore", released_too_often, {
         Ok(self.0.get()?.value())
     }
 
+    /// How many permits this process holds, of those that know their holder.
+    fn _count(&self) -> PyResult<usize> {
+        Ok(self.0.get()?.held())
+    }
+
+    fn _is_mine(&self) -> PyResult<bool> {
+        Ok(self._count()? > 0)
+    }
+
     fn _start_value(&self) -> PyResult<u32> {
         Ok(self.0.get()?.start())
     }

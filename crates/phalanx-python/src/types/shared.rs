@@ -190,6 +190,11 @@ macro_rules! acquirable {
                 Ok(self.0.get()?.share())
             }
 
+            /// Where the object lies: what names it in this program.
+            fn _offset(&self) -> PyResult<u64> {
+                Ok(self.0.get()?.offset())
+            }
+
             $($more)*
         }
 

@@ -6,6 +6,9 @@
 //!   REGISTER:name:kind      UNREGISTER:name:kind      PROBE:0:noop
 //! ```
 //!
+//! In `REGISTER-HEX:` and `UNREGISTER-HEX:` the name is in hexadecimal digits, two a byte: one with ends of
+//! lines in it has no other form.
+//!
 //! When all of them have ended, however that happened, what is still registered has been left
 //! behind. A process that did not inherit the pipe starts a tracker of its own; since what it made may
 //! have been handed on, that one also waits for the end of the program's first process.
@@ -93,7 +96,11 @@ impl Book {
         let (command, rest) = line.split_once(':').ok_or_else(bad)?;
         // Names may contain colons.
         let (name, kind) = rest.rsplit_once(':').ok_or_else(bad)?;
-        let key = || (kind.to_owned(), name.to_owned());
+        let (command, name) = match command.strip_suffix("-HEX") {
+            Some(command) => (command, unhex(name).ok_or_else(bad)?),
+            None => (command, name.to_owned()),
+        };
+        let key = || (kind.to_owned(), name);
         match command {
             "PROBE" => {}
             "REGISTER" if knows(kind) => drop(self.0.insert(key(), StoodFor::NotAsked)),
@@ -126,6 +133,14 @@ impl Book {
         }
         left
     }
+}
+
+/// The text that is given in hexadecimal digits, two a byte.
+fn unhex(digits: &str) -> Option<String> {
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
+    let bytes = pairs.iter().map(|[high, low]| Some((value(*high)? * 16 + value(*low)?) as u8));
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
 }
 
 /// Reads lines until all who could write have ended, and then waits for the end of process `root`.
@@ -196,6 +211,20 @@ mod tests {
         let expected =
             [("x".to_owned(), vec!["b:c".to_owned()]), ("y".to_owned(), vec!["d".to_owned()])];
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_name_may_be_in_digits() {
+        let lines =
+            "REGISTER-HEX:610A62:x\nREGISTER-HEX:c3bc:x\nREGISTER:c:x\nUNREGISTER-HEX:63:x\n";
+        let book = keep_book(lines.as_bytes(), None, all, |e| panic!("{e}")).expect("it is read");
+        assert_eq!(book.left_behind()["x"], ["a\nb", "ü"]);
+        let mut book = Book::default();
+        for line in
+            ["REGISTER-HEX:6:x", "REGISTER-HEX:+1:x", "REGISTER-HEX:ff:x", "REGISTER-HEX:é:x"]
+        {
+            assert_eq!(book.note(line, all), Err(BadLine(line.to_owned())));
+        }
     }
 
     #[test]

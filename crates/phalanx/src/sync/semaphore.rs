@@ -6,6 +6,7 @@ use phalanx_os::clock::Deadline;
 use phalanx_shm::family::Family;
 use phalanx_shm::object::Shared;
 use phalanx_shm::patience::{GaveUp, Patience};
+use phalanx_shm::peers::Peers;
 use phalanx_shm::words::objects;
 use phalanx_shm::words::permits::{PermitsHead, VALUE_MAX, cells_for};
 use phalanx_shm::words::{Acquired, NotHeld, Policy};
@@ -160,6 +161,21 @@ impl Semaphore {
     #[must_use]
     pub fn value(&self) -> u32 {
         objects::permits(&self.head).value()
+    }
+
+    /// The number of permits that this process holds, of those that know their holder.
+    ///
+    /// ```
+    /// let licences = phalanx::sync::Semaphore::new(2)?;
+    /// let one = licences.wait()?;
+    /// assert_eq!(licences.held(), 1);
+    /// drop(one);
+    /// assert_eq!(licences.held(), 0);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
+    #[must_use]
+    pub fn held(&self) -> usize {
+        objects::permits(&self.head).held(self.head.family().me())
     }
 
     /// The number of permits the semaphore started with.

@@ -85,7 +85,10 @@ impl ExecutorCore {
 
     /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
     /// `buffersize` limits how many calls may be ahead of the results that were fetched.
-    #[pyo3(signature = (function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None))]
+    /// `goes_on`: there are results after one that is an error.
+    #[pyo3(signature = (
+        function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None, goes_on=false
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn map(
         &self,
@@ -97,6 +100,7 @@ impl ExecutorCore {
         buffersize: Option<usize>,
         timeout: Option<f64>,
         progress: Option<Py<PyAny>>,
+        goes_on: bool,
     ) -> PyResult<ExecutorMap> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
@@ -114,7 +118,7 @@ impl ExecutorCore {
         let input = input.unbind().into_any();
         let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
         self.engine.wake();
-        Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout))
+        Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout, goes_on))
     }
 
     /// The results of a call for each item, on terms of their own. `calls` are tuples of arguments.

@@ -11,22 +11,29 @@ use super::super::stream::{Fetched, IMapIterator};
 use super::engine::{Engine, cancelled};
 use super::manners::module;
 
-/// The results of `Executor.map`, in order. As with the standard library's generator, the first error
-/// is the end of it, and what has not begun by then is not run.
+/// The results of `Executor.map`, in order. As with the standard library's generator before Python 3.16,
+/// the first error is the end of it, and what has not begun by then is not run; unless `goes_on`: then
+/// only a timeout is.
 #[pyclass(frozen, weakref, module = "phalanx.futures")]
 pub(crate) struct ExecutorMap {
     results: IMapIterator,
     engine: Arc<Engine>,
     deadline: Option<Deadline>,
+    goes_on: bool,
     has_begun: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl ExecutorMap {
-    pub(super) fn new(results: IMapIterator, engine: Arc<Engine>, timeout: Option<f64>) -> Self {
+    pub(super) fn new(
+        results: IMapIterator,
+        engine: Arc<Engine>,
+        timeout: Option<f64>,
+        goes_on: bool,
+    ) -> Self {
         let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
         let (has_begun, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { results, engine, deadline, has_begun, is_over }
+        Self { results, engine, deadline, goes_on, has_begun, is_over }
     }
 
     fn end(&self, py: Python<'_>) {
@@ -39,10 +46,19 @@ impl ExecutorMap {
 
     fn fetch(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let timeout = self.deadline.map(Deadline::remaining);
-        match self.results.fetch(py, timeout)? {
-            Fetched::Result(piece) => piece.answer.decode(py),
-            Fetched::Over => Err(PyStopIteration::new_err(())),
+        let fetched = self.results.fetch(py, timeout).inspect_err(|_| self.end(py))?;
+        match fetched {
+            Fetched::Result(piece) => piece.answer.decode(py).inspect_err(|_| {
+                if !self.goes_on {
+                    self.end(py);
+                }
+            }),
+            Fetched::Over => {
+                self.end(py);
+                Err(PyStopIteration::new_err(()))
+            }
             Fetched::TimedOut => {
+                self.end(py);
                 Err(PyErr::from_value(module(py)?.getattr("TimeoutError")?.call0()?))
             }
         }
@@ -62,7 +78,7 @@ impl ExecutorMap {
         self.engine.check_mine()?;
         self.has_begun.store(true, Ordering::Relaxed);
         self.engine.attend();
-        self.fetch(py).inspect_err(|_| self.end(py))
+        self.fetch(py)
     }
 
     /// Fetches no more results. What has not begun is not run.
