@@ -36,7 +36,11 @@ def say_when(ready, count):
         for _ in range(count):
             ready.acquire()
         print("ready", flush=True)
-    threading.Thread(target=wait, daemon=True).start()
+    # Kept: were it dropped here, after its end, the interpreter would run a callback for that, and a
+    # KeyboardInterrupt that comes in a callback is printed and forgotten.
+    global waiter
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
 
 def use(kind, context, task):
     ready = context.Semaphore(0)
