@@ -10,7 +10,7 @@ import time
 
 import pytest
 import targets
-from doors import through
+from doors import TIMEOUTS, through
 from support import mp, phalanx_only, wait_until
 
 pytestmark = phalanx_only
@@ -200,7 +200,7 @@ def test_results_of_a_worker_that_stands_still(default_ctx, door):
         later = team.submit(tell_and_sleep)
         worker = reader.recv()
         os.kill(worker, signal.SIGSTOP)
-        with pytest.raises((mp.TimeoutError, TimeoutError)):
+        with pytest.raises(TIMEOUTS):
             later.get(0.05)
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(mp.WorkerDiedError):

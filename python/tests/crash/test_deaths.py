@@ -14,7 +14,7 @@ import time
 
 import pytest
 import targets
-from doors import through
+from doors import TIMEOUTS, through
 from support import mp, phalanx_only, wait_until
 
 pytestmark = phalanx_only
@@ -179,7 +179,7 @@ def test_a_stopped_worker_is_not_taken_for_dead(default_ctx, door):
         later = team.submit(tell_and_go_on)
         pid = reader.recv()
         os.kill(pid, signal.SIGSTOP)
-        with pytest.raises((mp.TimeoutError, TimeoutError)):
+        with pytest.raises(TIMEOUTS):
             later.get(0.2)
         os.kill(pid, signal.SIGCONT)
         assert later.get(60) == pid
