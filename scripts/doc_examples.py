@@ -58,11 +58,11 @@ class Crate:
 
 
 def described() -> dict:
-    """What rustdoc says of the crate; the format is unstable, which the variable admits."""
+    """What rustdoc says of the crate, in its unstable format."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     command = ["cargo", "rustdoc", "--quiet", "--package", "phalanx", "--all-features", "--lib", "--"]
     command += ["-Z", "unstable-options", "--output-format", "json"]
-    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "RUSTC_BOOTSTRAP": "1"})
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "RUSTDOC": str(ROOT / "scripts" / "rustdoc-unstable")})
     return json.loads((target / "doc" / "phalanx.json").read_text(encoding="utf-8"))
 
 

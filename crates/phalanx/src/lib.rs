@@ -128,6 +128,7 @@ pub mod queue;
 pub mod remote;
 pub mod seed;
 pub mod serve;
+#[doc(hidden)]
 pub mod stash;
 pub mod sync;
 pub mod task;

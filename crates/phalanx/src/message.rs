@@ -73,10 +73,12 @@ pub enum Outgoing<'a> {
     /// A message with a chunk of its own.
     Parcel(Parcel),
     /// A short frame beside a chunk that has been written before: bytes that are handed over.
+    #[doc(hidden)]
     Handed(Handed<'a>),
 }
 
 /// A short frame and a chunk with bytes, of this process; freed when dropped unsent.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Handed<'a> {
     frame: &'a [u8],
@@ -122,6 +124,16 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory for the parcel.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// queue.try_put(&mut Some(Outgoing::new(queue.family(), b"short or long")?))?;
+    /// assert_eq!(queue.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(family: &'static Family, frame: &'a [u8]) -> Result<Self, AllocError> {
         if frame.len() <= INLINE_MAX {
             return Ok(Self::Inline(frame));
@@ -130,6 +142,12 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Bytes of the message, but for the frame of one that is handed over.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// assert_eq!(Outgoing::Inline(b"hello").len(), 5);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -141,6 +159,12 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Whether the message has no bytes.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// assert!(Outgoing::Inline(b"").is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -203,6 +227,17 @@ impl Parcel {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory.
+    ///
+    /// ```
+    /// use phalanx::message::{Outgoing, Parcel};
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// let mut parcel = Parcel::new(queue.family(), b"an image", &[1024])?;
+    /// parcel.push(&[0xff; 1024]); // the one buffer that there is room for
+    /// queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         family: &'static Family,
         frame: &[u8],
@@ -221,6 +256,21 @@ impl Parcel {
     ///
     /// # Panics
     /// When the parcel has no room for it.
+    ///
+    /// ```
+    /// use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// let mut parcel = Parcel::new(queue.family(), b"", &[3, 3])?;
+    /// ["one", "two"].map(|buffer| parcel.push(buffer.as_bytes())); // in order
+    /// queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// # let (buffers, mut first) = (arrived.into_buffers([3, 3])?, Vec::new());
+    /// # buffers[0].read(&mut first);
+    /// # assert_eq!(first, b"one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(&mut self, buffer: &[u8]) {
         self.family.arena().write(self.chunk, PAYLOAD_START + self.next, buffer);
         self.next = (self.next + buffer.len()).next_multiple_of(ALIGNMENT);
@@ -284,6 +334,18 @@ impl Drop for Parcel {
 }
 
 /// A message that has been taken.
+///
+/// ```
+/// use phalanx::message::{Incoming, Outgoing};
+/// use phalanx::queue::RawQueue;
+///
+/// let queue = RawQueue::new(None)?;
+/// queue.try_put(&mut Some(Outgoing::Inline(b"short")))?;
+/// queue.try_put(&mut Some(Outgoing::new(queue.family(), &[7; 10_000])?))?;
+/// assert!(matches!(queue.try_take(&mut Vec::new())?, Incoming::Inline));
+/// assert!(matches!(queue.try_take(&mut Vec::new())?, Incoming::Parcel(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Incoming {
     /// Its frame is in the buffer that the caller gave.
@@ -316,6 +378,25 @@ impl Incoming {
 }
 
 /// A parcel that has arrived and belongs to this process; freed when dropped.
+///
+/// ```
+/// use phalanx::message::{Arrived, Incoming, Outgoing};
+/// use phalanx::queue::RawQueue;
+///
+/// /// Half of what was sent.
+/// fn half(arrived: Arrived) -> Result<Vec<u8>, phalanx::message::Damaged> {
+///     let mut frame = Vec::new();
+///     arrived.read_frame(&mut frame)?;
+///     Ok(frame.split_off(frame.len() / 2))
+/// }
+///
+/// let queue = RawQueue::new(None)?;
+/// queue.try_put(&mut Some(Outgoing::new(queue.family(), &[7; 10_000])?))?;
+/// if let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? {
+///     assert_eq!(half(arrived)?.len(), 5_000);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Arrived {
     family: &'static Family,
@@ -346,6 +427,18 @@ impl Arrived {
     ///
     /// # Errors
     /// [`Damaged`] when the parcel's length word is wrong.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// queue.try_put(&mut Some(Outgoing::new(queue.family(), &[7; 10_000])?))?;
+    /// let mut frame = Vec::new();
+    /// if let Incoming::Parcel(arrived) = queue.try_take(&mut frame)? {
+    ///     arrived.read_frame(&mut frame)?;
+    /// }
+    /// assert_eq!(frame, [7; 10_000]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_frame(&self, out: &mut Vec<u8>) -> Result<(), Damaged> {
         let len = self.frame_len()?;
         let at = self.chunk.offset() + (PAYLOAD_START + LENGTH) as u64;
@@ -382,6 +475,19 @@ impl Arrived {
     ///
     /// # Errors
     /// [`Damaged`] when the buffers do not fit into the parcel.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// let mut parcel = Parcel::new(queue.family(), b"5 bytes", &[5])?;
+    /// parcel.push(b"hello");
+    /// queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    ///
+    /// let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// let buffers = arrived.into_buffers([5])?; // as the frame says; they stay where they are
+    /// assert_eq!((buffers.len(), buffers[0].len()), (1, 5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_buffers(
         self,
         lengths: impl IntoIterator<Item = u64>,
@@ -411,6 +517,21 @@ impl Drop for Arrived {
 
 /// A run of bytes in shared memory, kept alive by this value. Nobody else has a view of it unless
 /// this process gave it away.
+///
+/// ```
+/// # use phalanx::message::{Incoming, Outgoing, Parcel};
+/// use phalanx::message::SharedSlice;
+///
+/// # let queue = phalanx::queue::RawQueue::new(None)?;
+/// # let mut parcel = Parcel::new(queue.family(), b"", &[5, 0])?;
+/// # parcel.push(b"hello");
+/// # queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+/// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+/// // A parcel has arrived with one buffer of five bytes and one of none.
+/// let buffers: Vec<SharedSlice> = arrived.into_buffers([5, 0])?;
+/// assert!(!buffers[0].is_empty() && buffers[1].is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SharedSlice {
     object: Arc<Shared<Bytes>>,
@@ -420,24 +541,72 @@ pub struct SharedSlice {
 
 impl SharedSlice {
     /// The address of the first byte; valid for [`SharedSlice::len`] bytes while this value lives.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// # let mut parcel = Parcel::new(queue.family(), b"", &[5])?;
+    /// # parcel.push(b"hello");
+    /// # queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// let buffers = arrived.into_buffers([5])?;
+    /// assert_eq!(buffers[0].address().addr() % 64, 0, "it begins where wide loads like it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn address(&self) -> *mut u8 {
         self.object.address().wrapping_add(self.at)
     }
 
     /// How many bytes there are.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// # let mut parcel = Parcel::new(queue.family(), b"", &[5])?;
+    /// # parcel.push(b"hello");
+    /// # queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// let buffers = arrived.into_buffers([2])?; // of the five that have come
+    /// assert_eq!(buffers[0].len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are no bytes.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// # let parcel = Parcel::new(queue.family(), b"", &[0])?;
+    /// # queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// let buffers = arrived.into_buffers([0])?;
+    /// assert!(buffers[0].is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Appends a copy of the bytes to `out`.
+    ///
+    /// ```
+    /// # use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// # let queue = phalanx::queue::RawQueue::new(None)?;
+    /// # let mut parcel = Parcel::new(queue.family(), b"", &[5])?;
+    /// # parcel.push(b"hello");
+    /// # queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// let (buffers, mut copy) = (arrived.into_buffers([5])?, b">".to_vec());
+    /// buffers[0].read(&mut copy);
+    /// assert_eq!(copy, b">hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(&self, out: &mut Vec<u8>) {
         let at = self.object.tail_offset() + self.at as u64;
         self.object.family().arena().read_bytes(at, self.len, out);
@@ -445,6 +614,18 @@ impl SharedSlice {
 }
 
 /// A parcel's content contradicts itself: a process has written where it had no business.
+///
+/// ```
+/// # use phalanx::message::{Incoming, Outgoing};
+/// use phalanx::message::Damaged;
+///
+/// # let queue = phalanx::queue::RawQueue::new(None)?;
+/// # queue.try_put(&mut Some(Outgoing::new(queue.family(), &[7; 10_000])?))?;
+/// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+/// // A frame that speaks of more bytes than have come:
+/// assert!(matches!(arrived.into_buffers([1 << 40]), Err(Damaged)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 

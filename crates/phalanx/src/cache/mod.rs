@@ -132,6 +132,16 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Version`] if there is a cache that this program does not understand; or the kernel's
     /// refusal.
+    ///
+    /// ```
+    /// use phalanx::cache::Cache;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-open-{}", std::process::id()));
+    /// let cache = Cache::open(&folder)?; // the folder need not be there
+    /// assert!(cache.items()?.is_empty());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn open(location: impl AsRef<Path>) -> Result<Self, CacheError> {
         let layout = Layout::make(location.as_ref())?;
         Ok(Self(Arc::new(Inner { layout, limit: None, swept: AtomicBool::new(false) })))
@@ -139,6 +149,19 @@ impl Cache {
 
     /// The same cache with at most so many bytes in its entries: before one is stored that does not fit,
     /// the least recently used are removed. Entries of other programs count as well.
+    ///
+    /// ```
+    /// use phalanx::cache::{Cache, Digest};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-limit-{}", std::process::id()));
+    /// let cache = Cache::open(&folder)?.with_limit(2000);
+    /// for number in 0..10u8 {
+    ///     cache.get_or_compute("blanks", Digest::of(&[number]), || vec![0; 500])?;
+    /// }
+    /// assert!(cache.items()?.iter().map(|item| item.size).sum::<u64>() <= 2000);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
         let layout = Layout::clone(&self.0.layout);
@@ -146,6 +169,16 @@ impl Cache {
     }
 
     /// The folder of the cache inside the one that it was opened in.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-folder-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// assert!(cache.items()?[0].path.starts_with(cache.folder()));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.0.layout.root()
@@ -155,6 +188,18 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if it is not what was stored; or the kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-get-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// assert!(cache.get("totals", key)?.is_none());
+    /// cache.claim_anew("totals", key).store(b"notes", &[b"12"])?;
+    /// let entry = cache.get("totals", key)?.expect("stored");
+    /// assert_eq!(entry.read()?, b"12");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get(&self, shelf: &str, key: Digest) -> Result<Option<Entry>, CacheError> {
         Entry::open(&self.0.layout.entry(shelf, key), key)
     }
@@ -171,6 +216,23 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::GaveUp`] when `patience` ends; or the kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::Patience;
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-claims-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use phalanx::cache::Lookup;
+    ///
+    /// let Lookup::Claimed(claim) = cache.get_or_claim("totals", key, None, &Patience::forever())? else {
+    ///     panic!("nobody has stored it");
+    /// };
+    /// claim.store(b"", &[b"12"])?; // others who want it wait until then
+    /// let found = cache.get_or_claim("totals", key, None, &Patience::forever())?;
+    /// assert!(matches!(found, Lookup::Found(entry) if entry.len() == 2));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get_or_claim(
         &self,
         shelf: &str,
@@ -231,6 +293,23 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal to lock.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-computes-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// let mut calls = 0;
+    /// for _ in 0..3 {
+    ///     let value = cache.get_or_compute("totals", key, || {
+    ///         calls += 1;
+    ///         b"12".to_vec()
+    ///     })?;
+    ///     assert_eq!(value, b"12");
+    /// }
+    /// assert_eq!(calls, 1);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get_or_compute(
         &self,
         shelf: &str,
@@ -254,6 +333,17 @@ impl Cache {
     }
 
     /// The right to store a value whether there is one or not, without waiting for others who compute it.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-anew-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// cache.claim_anew("totals", key).store(b"", &[b"13"])?; // in place of the first
+    /// assert_eq!(cache.get("totals", key)?.expect("stored").read()?, b"13");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn claim_anew(&self, shelf: &str, key: Digest) -> Claim {
         let (cache, shelf) = (Arc::clone(&self.0), shelf.to_owned());
@@ -264,6 +354,18 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-remove-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// cache.remove("totals", key)?;
+    /// cache.remove("totals", key)?; // there is none any more, which is no error
+    /// assert!(cache.get("totals", key)?.is_none());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn remove(&self, shelf: &str, key: Digest) -> Result<(), CacheError> {
         let path = self.0.layout.entry(shelf, key);
         match fs::remove_file(&path) {
@@ -273,6 +375,17 @@ impl Cache {
     }
 
     /// Where the entries of a shelf are.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-shelf-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// let entry = cache.get("totals", key)?.expect("stored");
+    /// assert!(entry.path().starts_with(cache.shelf_folder("totals")));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn shelf_folder(&self, shelf: &str) -> std::path::PathBuf {
         self.0.layout.shelf(shelf)
@@ -282,6 +395,18 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-clear-shelf-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// cache.get_or_compute("means", key, || b"4".to_vec())?;
+    /// cache.clear_shelf("totals")?;
+    /// assert!(cache.get("totals", key)?.is_none() && cache.get("means", key)?.is_some());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn clear_shelf(&self, shelf: &str) -> Result<(), CacheError> {
         remove_all(&self.0.layout.shelf(shelf))
     }
@@ -290,6 +415,18 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-clear-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// cache.get_or_compute("means", key, || b"4".to_vec())?;
+    /// cache.clear()?;
+    /// assert!(cache.items()?.is_empty());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn clear(&self) -> Result<(), CacheError> {
         self.sweep();
         let root = self.0.layout.root();
@@ -314,6 +451,18 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-items-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || vec![7; 1000])?;
+    /// for item in cache.items()? {
+    ///     assert!(item.key == key && item.size > 1000);
+    /// }
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn items(&self) -> Result<Vec<Item>, CacheError> {
         room::list(self.0.layout.root())
     }
@@ -322,6 +471,21 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::Limits;
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-reduce-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use std::time::Duration;
+    ///
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// let a_week = Limits { age: Some(Duration::from_secs(7 * 86_400)), ..Limits::default() };
+    /// assert_eq!(cache.reduce(a_week)?, 0, "it has just been used");
+    /// assert_eq!(cache.reduce(Limits { bytes: Some(0), ..Limits::default() })?, 1);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn reduce(&self, limits: Limits) -> Result<usize, CacheError> {
         self.sweep();
         self.0.layout.prepare()?;
@@ -329,6 +493,16 @@ impl Cache {
     }
 
     /// Removes what killed processes left behind; returns of how many keys.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-sweep-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// assert_eq!(cache.sweep(), 0, "nobody has been killed");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn sweep(&self) -> usize {
         sweep::sweep(&self.0.layout)
     }

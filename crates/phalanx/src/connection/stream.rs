@@ -149,6 +149,18 @@ impl Partial {
 
 impl Stream {
     /// Messages on the given descriptor, which is closed with the stream.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::connection::Stream;
+    ///
+    /// // Pipes will do as well; each of their ends goes one way.
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = (Stream::new(reader.into()), Stream::new(writer.into()));
+    /// writer.send(b"hello", &Patience::forever())?;
+    /// reader.recv(&mut Vec::new(), None, &Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
         let is_socket = net::is_socket(&fd);
@@ -159,6 +171,21 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::StreamError;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// drop(other);
+    /// let lost = one.send(b"is anybody there?", &Patience::forever());
+    /// assert!(matches!(lost, Err(StreamError::Io(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&self, message: &[u8], patience: &Patience<'_>) -> Result<(), StreamError> {
         let done = self.send_some(message)?;
         self.send_rest(message, done, patience)
@@ -169,6 +196,19 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// assert_eq!(one.send_some(b"hello")?, 9, "all of it, with its length in front");
+    /// let sent = one.send_some(&[0; 16 << 20])?;
+    /// assert!(sent < 16 << 20, "as much as there was room for");
+    /// # drop(other);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_some(&self, message: &[u8]) -> Result<usize, StreamError> {
         if !self.is_socket {
             return Ok(0);
@@ -184,6 +224,23 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// let message = vec![7; 16 << 20];
+    /// let sent = one.send_some(&message)?;
+    /// let mut received = Vec::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| one.send_rest(&message, sent, &Patience::forever()).is_ok());
+    ///     other.recv(&mut received, None, &Patience::forever())
+    /// })?;
+    /// assert_eq!(received, message);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_rest(
         &self,
         message: &[u8],
@@ -227,6 +284,24 @@ impl Stream {
     /// # Errors
     /// [`StreamError`]; [`StreamError::TooLong`] before any of it is read if it has more than `max`
     /// bytes.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::StreamError;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let mut message = Vec::new();
+    /// other.recv(&mut message, None, &Patience::forever())?;
+    /// assert_eq!(message, b"hello");
+    /// drop(one);
+    /// let end = other.recv(&mut message, None, &Patience::forever());
+    /// assert!(matches!(end, Err(StreamError::EndOfFile)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(
         &self,
         out: &mut Vec<u8>,
@@ -240,6 +315,23 @@ impl Stream {
     ///
     /// # Errors
     /// As for [`Stream::recv`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::Partial;
+    ///
+    /// let (mut partial, mut message) = (Partial::default(), Vec::new());
+    /// // A wait that is given up loses nothing of what has come:
+    /// assert!(other.recv_rest(&mut partial, &mut message, None, &Patience::none()).is_err());
+    /// one.send(b"hello", &Patience::forever())?;
+    /// other.recv_rest(&mut partial, &mut message, None, &Patience::forever())?;
+    /// assert_eq!(message, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_rest(
         &self,
         partial: &mut Partial,
@@ -273,6 +365,21 @@ impl Stream {
     ///
     /// # Errors
     /// As for [`Stream::recv`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::Partial;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let mut message = b"so far: ".to_vec();
+    /// assert!(other.advance(&mut Partial::default(), &mut message, None)?);
+    /// assert_eq!(message, b"so far: hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(
         &self,
         partial: &mut Partial,
@@ -343,6 +450,18 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError::GaveUp`], or the kernel's refusal.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// assert!(other.wait_for_message(&Patience::none()).is_err());
+    /// drop(one);
+    /// other.wait_for_message(&Patience::forever())?; // the end can be read
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), StreamError> {
         self.wait(Interest::read(self.fd.as_fd()), patience)
     }
@@ -365,12 +484,40 @@ impl Stream {
     }
 
     /// The descriptor.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// assert_ne!(one.fd().as_raw_fd(), other.fd().as_raw_fd());
+    /// # let _ = Patience::forever();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
     /// The descriptor, which is no longer closed with the stream.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use std::io::Read;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let (mut bytes, mut socket) = ([0; 9], UnixStream::from(other.into_fd()));
+    /// socket.read_exact(&mut bytes)?;
+    /// assert_eq!(&bytes, b"\0\0\0\x05hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd

@@ -13,8 +13,40 @@ use crate::stash::unique;
 use crate::sync::CreateError;
 
 /// A dictionary that this thread has locked.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::manager::{Draft, Key, LockedDict, RawDict};
+///
+/// let dict = RawDict::new()?;
+/// let key = Key { identity: b"apples", form: b"" };
+/// let draft = Draft::entry(dict.family(), key, b"five")?;
+/// // Two operations that are one for everybody else:
+/// let mut locked: LockedDict<'_> = dict.lock(&Patience::forever())?;
+/// if locked.find(b"apples").is_none() {
+///     locked.put(draft)?;
+/// }
+/// assert_eq!(locked.len(), 1);
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type LockedDict<'a> = containers::LockedMap<'a, Family>;
 /// A list that this thread has locked.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::manager::{Draft, LockedList, RawList};
+///
+/// let list = RawList::new()?;
+/// let drafts = [&b"one"[..], b"two"].map(|item| Draft::item(list.family(), item));
+/// let mut locked: LockedList<'_> = list.lock(&Patience::forever())?;
+/// for draft in drafts {
+///     locked.push(draft?)?; // others see both or none
+/// }
+/// assert_eq!(locked.len(), 2);
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type LockedList<'a> = containers::LockedList<'a, Family>;
 
 macro_rules! handle {
@@ -24,6 +56,7 @@ macro_rules! handle {
             ///
             /// # Errors
             /// [`CreateError`] when it was not, or the object is of another kind.
+            #[doc(hidden)]
             pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
                 Ok(Self(Shared::from_offset(Family::get()?, offset)?))
             }
@@ -46,6 +79,7 @@ macro_rules! handle {
 
             #[doc = concat!("Names the ", $what, " for a process that is being started, and makes it a holder:")]
             /// the one whose start this thread is preparing.
+            #[doc(hidden)]
             #[must_use]
             pub fn share(&self) -> u64 {
                 if let Some(slot) = spawning_slot() {
@@ -55,6 +89,7 @@ macro_rules! handle {
             }
 
             /// Gives another process a hold, before the offset is sent to it.
+            #[doc(hidden)]
             pub fn hold_for(&self, slot: SlotId) {
                 self.0.hold_for(slot);
             }
@@ -104,6 +139,14 @@ impl RawDict {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    ///
+    /// let dict = phalanx::manager::RawDict::new()?;
+    /// assert!(dict.lock(&Patience::forever())?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Result<Self, CreateError> {
         let family = Family::get()?;
         let random = || RandomState::new().build_hasher().finish();
@@ -113,6 +156,7 @@ impl RawDict {
 
     /// Appends a short value to `out` without taking the lock, if that is possible just now: readers
     /// do not get into each other's way.
+    #[doc(hidden)]
     #[inline]
     pub fn glimpse(&self, identity: &[u8], out: &mut Vec<u8>) -> Glimpse {
         self.0.glimpse(self.0.family(), identity, out)
@@ -140,6 +184,14 @@ impl RawList {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    ///
+    /// let list = phalanx::manager::RawList::new()?;
+    /// assert!(list.lock(&Patience::forever())?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Result<Self, CreateError> {
         let family = Family::get()?;
         Ok(Self(Shared::new(family, |list: &List| list.prepare(unique(family)))?))
@@ -147,6 +199,7 @@ impl RawList {
 
     /// Appends a short item to `out` without taking the lock, if that is possible just now: that at the
     /// place which `which` makes of the length.
+    #[doc(hidden)]
     #[inline]
     pub fn glimpse(&self, which: impl Fn(usize) -> Option<usize>, out: &mut Vec<u8>) -> Glimpse {
         self.0.glimpse(self.0.family(), which, out)

@@ -55,10 +55,12 @@ mod worker;
 
 pub use builder::Builder;
 pub use callee::{Callable, Closure};
+#[doc(hidden)]
 pub use crew::{Crew, Ended, News};
 pub use error::{Panicked, PoolError, SubmitError, TimedOut, WorkerDied};
 pub use front::Pool;
 pub use phalanx_shm::leases::{MAX_SEATS, Span};
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
+#[doc(hidden)]
 pub use worker::{Bench, Leased};

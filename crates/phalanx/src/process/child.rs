@@ -155,6 +155,7 @@ impl Child {
     }
 
     /// The process's place in the process table; somebody else's once it has exited.
+    #[doc(hidden)]
     #[must_use]
     pub const fn slot(&self) -> SlotId {
         self.slot

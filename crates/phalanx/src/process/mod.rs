@@ -28,15 +28,18 @@ mod child;
 mod error;
 mod footprint;
 pub mod fork;
+#[doc(hidden)]
 pub mod handover;
 pub(crate) mod method;
 pub mod passing;
 mod report;
 mod running;
+#[doc(hidden)]
 pub mod spawn;
 mod spawning;
 pub(crate) mod stdio;
 mod table;
+#[doc(hidden)]
 pub mod zygote;
 
 pub use birth::name;
@@ -49,5 +52,6 @@ pub use footprint::{Footprint, Shortage};
 pub use method::{StartMethod, prepare_zygote};
 pub use phalanx_os::wait::ExitStatus;
 pub use running::Process;
+#[doc(hidden)]
 pub use spawning::{Reservation, own_slot, spawning_slot, while_sharing_with};
 pub use stdio::Stdio;

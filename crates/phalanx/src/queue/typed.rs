@@ -101,12 +101,34 @@ impl<T> Queue<T> {
 
 impl<T, C> Queue<T, C> {
     /// The typed queue of messages that are all of this type and format.
+    ///
+    /// ```
+    /// use phalanx::Queue;
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let raw = RawQueue::new(None)?;
+    /// let numbers: Queue<u64> = Queue::from_raw(raw.clone());
+    /// numbers.put(7)?;
+    /// assert_eq!(raw.len(), 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn from_raw(raw: RawQueue) -> Self {
         Self { raw, format: PhantomData }
     }
 
     /// The messages that this queue consists of, for [`wait_any`](crate::wait::wait_any) and the like.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::wait::wait_any;
+    ///
+    /// let (texts, numbers) = (Queue::<String>::unbounded()?, Queue::<u64>::unbounded()?);
+    /// numbers.put(7)?;
+    /// let ready = wait_any(&[texts.raw().into(), numbers.raw().into()], &Patience::forever())?;
+    /// assert_eq!(ready, [false, true]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn raw(&self) -> &RawQueue {
         &self.raw
@@ -116,40 +138,74 @@ impl<T, C> Queue<T, C> {
     ///
     /// # Errors
     /// [`CreateError`] when it was not, or there is no queue there.
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Ok(Self::from_raw(RawQueue::from_offset(Family::get()?, offset)?))
     }
 
     /// Where the queue lies: what names it to another process of the family.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.raw.offset()
     }
 
     /// Makes another process a holder, before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.raw.hold_for(slot);
     }
 
     /// The number of values at some instant during the call.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// queue.put_many(["a", "b", "c"].map(String::from))?;
+    /// queue.take()?;
+    /// assert_eq!(queue.len(), 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.raw.len()
     }
 
     /// Whether the queue was empty at some instant during the call.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::unbounded()?;
+    /// assert!(queue.is_empty());
+    /// queue.put(7)?;
+    /// assert!(!queue.is_empty());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
     /// Whether the queue is bounded and was full at some instant during the call.
+    ///
+    /// ```
+    /// let (bounded, unbounded) = (phalanx::Queue::bounded(1)?, phalanx::Queue::unbounded()?);
+    /// bounded.put(1)?;
+    /// unbounded.put(1)?;
+    /// assert!(bounded.is_full() && !unbounded.is_full());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.raw.is_full()
     }
 
     /// The limit in values, if the queue has one.
+    ///
+    /// ```
+    /// let (bounded, unbounded) = (phalanx::Queue::<u8>::bounded(9)?, phalanx::Queue::<u8>::unbounded()?);
+    /// assert_eq!(bounded.limit().map(u32::from), Some(9));
+    /// assert_eq!(unbounded.limit(), None);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn limit(&self) -> Option<NonZeroU32> {
         self.raw.limit()
@@ -178,6 +234,23 @@ impl<T, C> Queue<T, C> {
     }
 
     /// Waits until every value ever put has been counted by [`Queue::task_done`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (jobs, sum) = (Queue::<u64>::unbounded()?, Value::new(0u64)?);
+    /// let worker = Process::fork(|| {
+    ///     for job in jobs.iter().take(3).flatten() {
+    ///         sum.fetch_add(job);
+    ///         jobs.task_done();
+    ///     }
+    /// })?;
+    /// jobs.put_many([1, 2, 3])?;
+    /// jobs.join();
+    /// assert_eq!(sum.load(), 6);
+    /// worker.join()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn join(&self) {
         while self.raw.join(&Patience::forever()).is_err() {}
     }
@@ -262,6 +335,17 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::put`], and [`SendError::Full`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::{Queue, SendError};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put_timeout(1, Duration::ZERO)?; // there is room
+    /// let late = queue.put_timeout(2, Duration::from_millis(1));
+    /// assert!(matches!(late, Err(SendError::Full(2))));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
         self.put_with(value, &Patience::timeout(Some(timeout)))
     }
@@ -431,6 +515,16 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`], [`RecvError::Empty`], and [`RecvError::Interrupted`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, Queue, RecvError};
+    ///
+    /// let queue = Queue::<u64>::unbounded()?;
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// assert!(matches!(queue.take_with(&patience), Err(RecvError::Interrupted)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn take_with(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
         if let Some(taken) = self.take_short() {

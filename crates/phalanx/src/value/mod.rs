@@ -32,5 +32,6 @@ mod single;
 
 pub use array::Array;
 pub use atomic::Atomic;
+#[doc(hidden)]
 pub use block::{Block, NewBlockError};
 pub use single::Value;

@@ -127,12 +127,32 @@ pub trait Codec<T> {
     ///
     /// # Errors
     /// [`EncodeError`] when it has none; what `out` contains then is of no consequence.
+    ///
+    /// ```
+    /// use phalanx::plain::PlainFormat;
+    /// use phalanx::wire::{Codec, Postcard};
+    ///
+    /// let (mut compact, mut plain) = (Vec::new(), Vec::new());
+    /// <Postcard as Codec<_>>::encode(&300u64, &mut compact)?;
+    /// <PlainFormat as Codec<_>>::encode(&300u64, &mut plain)?;
+    /// assert!(compact.len() < plain.len());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError>;
 
     /// Makes a value of a frame.
     ///
     /// # Errors
     /// [`DecodeError`] when the frame is none of such a value.
+    ///
+    /// ```
+    /// use phalanx::wire::{Codec, Postcard};
+    ///
+    /// let number = <Postcard as Codec<u64>>::decode(&[0xac, 0x02])?;
+    /// assert_eq!(number, 300);
+    /// assert!(<Postcard as Codec<u64>>::decode(b"").is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     fn decode(frame: &[u8]) -> Result<T, DecodeError>;
 
     /// The same for a message in a chunk of its own, in which there may be buffers behind the frame
@@ -140,6 +160,7 @@ pub trait Codec<T> {
     ///
     /// # Errors
     /// As for [`Codec::decode`].
+    #[doc(hidden)]
     fn decode_parcel(frame: &[u8], parcel: Arrived) -> Result<T, DecodeError> {
         drop(parcel);
         Self::decode(frame)
