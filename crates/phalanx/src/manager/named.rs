@@ -238,10 +238,11 @@ impl Manager {
         }
     }
 
-    /// Ends the manager. Only processes of its family can.
+    /// Ends the manager, which answers nobody any more when this returns. Only processes of its family can.
     ///
     /// # Errors
-    /// [`AccessError::Disconnected`] when it has ended already.
+    /// [`AccessError::Disconnected`] when it has ended already, [`AccessError::Refused`] when this process
+    /// is of another family.
     ///
     /// ```
     /// let manager = phalanx::manager::Manager::start()?;

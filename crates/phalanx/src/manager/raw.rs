@@ -65,6 +65,22 @@ macro_rules! handle {
             ///
             /// # Errors
             /// [`CreateError`] when nobody holds it any more, or it belongs to another family.
+            ///
+            /// ```
+            /// use phalanx::prelude::*;
+            #[doc = concat!("use phalanx::manager::", stringify!($handle), ";")]
+            ///
+            /// let names = Queue::<[u64; 2]>::unbounded()?;
+            /// let keeper = Process::builder().daemon(true).fork(|| {
+            #[doc = concat!("    let made = ", stringify!($handle), "::new().expect(\"memory\");")]
+            ///     names.put(made.name()).expect("memory");
+            ///     std::thread::sleep(std::time::Duration::from_secs(600));
+            /// })?;
+            #[doc = concat!("let joined = ", stringify!($handle), "::join(names.take()?)?;")]
+            /// keeper.kill()?; // ours is as good as the one that it had
+            /// assert!(joined.lock(&Patience::forever()).is_ok_and(|locked| locked.is_empty()));
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             pub fn join(name: [u64; 2]) -> Result<Self, CreateError> {
                 let [offset, tag] = name;
                 let is_it = |object: &$object| object.tag() == tag;
@@ -72,6 +88,13 @@ macro_rules! handle {
             }
 
             #[doc = concat!("What names the ", $what, " to the processes of the family: see [`", stringify!($handle), "::join`].")]
+            ///
+            /// ```
+            #[doc = concat!("let one = phalanx::manager::", stringify!($handle), "::new()?;")]
+            /// assert_eq!(one.name(), one.clone().name());
+            #[doc = concat!("assert_ne!(one.name(), phalanx::manager::", stringify!($handle), "::new()?.name());")]
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             #[must_use]
             pub fn name(&self) -> [u64; 2] {
                 [self.0.offset(), self.0.tag()]
@@ -95,6 +118,15 @@ macro_rules! handle {
             }
 
             /// The family of processes that can share it.
+            ///
+            /// ```
+            /// use phalanx::manager::Draft;
+            ///
+            #[doc = concat!("let container = phalanx::manager::", stringify!($handle), "::new()?;")]
+            /// // Where the memory of what is put in comes from:
+            /// assert!(Draft::item(container.family(), b"an item").is_ok());
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             #[must_use]
             pub fn family(&self) -> &'static Family {
                 self.0.family()
@@ -107,6 +139,17 @@ macro_rules! handle {
             /// # Errors
             /// [`LockFailed`]: only a process that was stopped while it held the lock exhausts
             /// patience of more than some milliseconds.
+            ///
+            /// ```
+            /// use phalanx::Patience;
+            ///
+            #[doc = concat!("let container = phalanx::manager::", stringify!($handle), "::new()?;")]
+            /// let locked = container.lock(&Patience::forever())?;
+            /// assert_eq!(locked.len(), 0);
+            /// assert!(container.lock(&Patience::none()).is_err(), "we have it ourselves");
+            /// # drop(locked);
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
             #[inline]
             pub fn lock(&self, patience: &Patience<'_>) -> Result<$locked, LockFailed> {
                 self.0.lock(self.0.family(), patience)

@@ -59,6 +59,15 @@ impl Default for Builder {
 impl Builder {
     /// One worker for each processor that this process may use, started by the
     /// [default method](StartMethod).
+    ///
+    /// ```
+    /// use phalanx::pool::Builder;
+    ///
+    /// let pool = Builder::new().start()?;
+    /// let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    /// assert!(pool.workers() >= 1 && pool.workers() <= processors.max(1) * 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Self {
         static BUILDERS: AtomicU64 = AtomicU64::new(1);
         let builder = BUILDERS.fetch_add(1, Ordering::Relaxed);

@@ -88,17 +88,45 @@ pub struct Program<'a> {
 
 impl<'a> Program<'a> {
     /// The program in the file `path`; a name without a slash is looked for along `PATH`.
+    ///
+    /// ```
+    /// use phalanx::program::Program;
+    ///
+    /// assert!(Program::new("true").start().is_ok());
+    /// let error = Program::new("/no/such/program").start().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// ```
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { path: path.as_ref().to_owned(), arguments: Vec::new(), passed: Vec::new() }
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let mut program = Program::new("sh");
+    /// program.arg("-c").arg("exit 7");
+    /// assert_eq!(program.start()?.wait(Patience::forever())?, ExitStatus::Code(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// Passes an object under a name. Of several objects with one name the last counts.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::program::{Program, Synchronized};
+    ///
+    /// let (jobs, total) = (Queue::<String>::unbounded()?, Synchronized::new(0i64)?);
+    /// let mut program = Program::new("true"); // one that knows phalanx asks for them by these names
+    /// program.pass("jobs", &jobs).pass("total", &total);
+    /// assert!(program.start().is_ok());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn pass(&mut self, name: impl Into<String>, object: &'a dyn Pass) -> &mut Self {
         self.passed.push((name.into(), object));
         self
@@ -111,6 +139,16 @@ impl<'a> Program<'a> {
     /// # Errors
     /// When the file cannot be executed, an argument contains a zero byte, an object cannot be passed,
     /// or the kernel refuses another process, memory or a descriptor.
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let program = Program::new("false");
+    /// let (one, other) = (program.start()?, program.start()?); // as often as one likes
+    /// assert_eq!(one.wait(Patience::forever())?, ExitStatus::Code(1));
+    /// assert_eq!(other.wait(Patience::forever())?, ExitStatus::Code(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(&self) -> io::Result<Child> {
         self.pack()?.start()
     }
@@ -119,6 +157,16 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     /// As for [`Program::start`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, prelude::*, program::Program};
+    ///
+    /// let (jobs, mut program) = (Queue::<u64>::unbounded()?, Program::new("true"));
+    /// let packed = program.pass("jobs", &jobs).pack()?;
+    /// drop(jobs); // the program has its own share of it by now
+    /// packed.start()?.wait(Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pack(&self) -> io::Result<Packed> {
         let path = zeroless(found(&self.path)?.as_os_str())?;
         let name = zeroless(self.path.as_os_str())?;
@@ -165,6 +213,17 @@ impl Packed {
     ///
     /// # Errors
     /// As for [`Program::start`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let packed = Program::new("true").pack()?;
+    /// // Without a look at the passed objects, as in another thread:
+    /// let child = std::thread::spawn(move || packed.start()).join().expect("no panic")?;
+    /// assert_eq!(child.pid() > 0, child.try_status().is_ok());
+    /// # child.wait(Patience::forever()).ok().filter(|how| *how == ExitStatus::Code(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(self) -> io::Result<Child> {
         let arguments = |fd: RawFd| {
             let mut all = self.arguments.clone();

@@ -95,6 +95,22 @@ pub trait Pass {
     ///
     /// # Errors
     /// When it cannot be passed.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    /// use phalanx::program::{Pass, Passed};
+    ///
+    /// /// A type of one's own is passed as what it is made of.
+    /// struct Settings { limit: f64 }
+    ///
+    /// impl Pass for Settings {
+    ///     fn passed(&self) -> std::io::Result<Passed> {
+    ///         Plain::from(self.limit).passed()
+    ///     }
+    /// }
+    /// assert_eq!(Settings { limit: 1.5 }.passed()?, Passed::Plain(Plain::Float(1.5)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn passed(&self) -> io::Result<Passed>;
 }
 

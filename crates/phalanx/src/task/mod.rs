@@ -80,12 +80,30 @@ impl<A, R> Function<A, R> {
     }
 
     /// The function's name: `module::path::name`.
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn area(width: u64, height: u64) -> u64 {
+    ///     width * height
+    /// }
+    ///
+    /// assert!(area::task().name().ends_with("::area"));
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.registered.name()
     }
 
     /// Calls the function, here and now.
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn area(width: u64, height: u64) -> u64 {
+    ///     width * height
+    /// }
+    ///
+    /// assert_eq!(area::task().call((3, 4)), 12);
+    /// ```
     pub fn call(&self, argument: A) -> R {
         (self.call)(argument)
     }

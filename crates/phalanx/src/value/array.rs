@@ -217,7 +217,10 @@ impl<T: Pod> Array<T> {
 }
 
 impl<T: Atomic> Array<T> {
-    atomic_operations!(self, &self.0, index; index: usize);
+    atomic_operations!(
+        self, &self.0, index; index: usize;
+        "phalanx::Array::from_slice(&[", "])", "0, "
+    );
 }
 
 impl<T> Array<T> {

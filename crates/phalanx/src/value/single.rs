@@ -98,7 +98,7 @@ impl<T: Pod> Value<T> {
 }
 
 impl<T: Atomic> Value<T> {
-    atomic_operations!(self, &self.0, 0;);
+    atomic_operations!(self, &self.0, 0; ; "phalanx::Value::new(", ")", "");
 }
 
 impl<T> Value<T> {
