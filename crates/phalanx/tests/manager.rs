@@ -128,7 +128,6 @@ fn a_manager_gives_its_family_what_it_keeps_in_their_own_hands() {
     assert_eq!(stock.len().unwrap(), 1, "also after the manager's end");
 }
 
-/// Runs [`as_a_stranger`] in a process that is no relative.
 #[test]
 fn who_has_been_stopped_answers_nobody() {
     let _alone = alone();
@@ -141,6 +140,7 @@ fn who_has_been_stopped_answers_nobody() {
     }
 }
 
+/// Runs [`as_a_stranger`] in a process that is no relative.
 fn stranger(manager: &Manager) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["as_a_stranger", "--exact", "--nocapture"]);
