@@ -1,14 +1,14 @@
 //! Processes: three ways to start one, and what becomes of it.
 //!
-//! - [`fork`](mod@fork): a copy of the calling process;
-//! - [`spawn`](mod@spawn): a fresh program, which gets a [`handover`] of descriptors and bytes;
-//! - [`zygote`]: a copy of a prepared process with one thread, made on request.
-//!
-//! Each gives a [`Child`] whose sentinel is a pidfd. No child outlives its parent: see
-//! [`phalanx_os::death`].
+//! - `Fork`: a copy of the calling process;
+//! - `Spawn`: this program from its beginning;
+//! - `Zygote`: a copy of a prepared process with one thread, made on request.
 //!
 //! [`Process`] puts all three behind one name, [`StartMethod`], and runs one function in the child, whose
-//! result or panic comes back by [`join`](Process::join).
+//! result or panic comes back by [`join`](Process::join). Below it, [`fork::run`] gives a [`Child`], which
+//! is known by its end alone. The sentinel of each is a pidfd, and no child outlives its parent.
+//!
+//! Other programs are started as a [`Program`](crate::program::Program), which gives a [`Child`] too.
 //!
 //! ```
 //! use phalanx::prelude::*;

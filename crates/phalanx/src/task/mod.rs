@@ -3,7 +3,7 @@
 //! [`#[phalanx::task]`](macro@crate::task) leaves a function as it is and enters it into a list that the
 //! linker makes; `f::task()` gives a [`Function`], its handle. What travels to another process is the
 //! function's number in that list, which every process that runs the same program can look up: a forked
-//! one, a copy of the [zygote](crate::process::zygote), or the program started again. So a function that
+//! one, a copy of the [zygote](crate::process::StartMethod), or the program started again. So a function that
 //! is no task cannot be sent by mistake, and nothing depends on where code lies in memory.
 //!
 //! A task's arguments and result are any types that serde can serialize and deserialize

@@ -32,11 +32,9 @@
 //! [`SharedBytes`](crate::bytes::SharedBytes) in a value travel outside of these bytes in messages of
 //! queues, pipes and channels, and in line wherever else a value is encoded by [`encode`].
 //!
-//! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
-//! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
-//! child a holder, and decoding in the child gives it the handle. In messages of queues, pipes and
-//! channels, and in arguments and results of tasks, they travel by themselves. At any other time encoding one is an
-//! error, because nobody would keep the object alive until it is decoded.
+//! Handles of shared objects (a queue, a lock, a value) can be sent in messages of queues, pipes and channels,
+//! and in arguments and results of tasks and processes. By themselves they cannot be encoded: that is an error,
+//! because nobody would keep the object alive until it is decoded.
 
 pub(crate) mod apart;
 pub(crate) mod error;
