@@ -15,7 +15,8 @@ use phalanx_shm::sync::Deadline;
 use super::digest::Key;
 use super::error::{ConnectError, HandshakeError};
 use super::handshake::{Handshake, MESSAGE_MAX, farewell};
-use super::stream::{Partial, Stream, StreamError};
+use super::partial::Partial;
+use super::stream::{Stream, StreamError};
 
 /// How long somebody who has connected may take to prove that it knows the key. The time in which
 /// nobody accepts does not count.

@@ -16,11 +16,11 @@ use phalanx_os::poll::{self, Interest};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
+use super::partial::{Header, Partial};
+
 /// How far a buffer may grow before the bytes that it is for have come: the other side can announce
 /// any length.
 const STEP: usize = 256 * 1024;
-const SHORT: usize = 4;
-const LONG: usize = 12;
 
 static ARRIVAL: Spin = Spin::new();
 
@@ -96,56 +96,6 @@ impl std::fmt::Display for StreamError {
 }
 
 impl std::error::Error for StreamError {}
-
-/// A message of which some may have come.
-///
-/// ```
-/// use std::os::unix::net::UnixStream;
-/// use phalanx::Patience;
-/// use phalanx::connection::{Partial, Stream};
-///
-/// let (one, other) = UnixStream::pair()?;
-/// let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
-/// let (mut partial, mut message) = (Partial::default(), Vec::new());
-/// assert!(!other.advance(&mut partial, &mut message, None)?, "nothing has come");
-/// one.send(b"hello", &Patience::forever())?;
-/// assert!(other.advance(&mut partial, &mut message, None)?);
-/// assert_eq!(message, b"hello");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Default)]
-pub struct Partial {
-    header: [u8; LONG],
-    header_len: usize,
-    /// The message's length, once it is known, and how much of it has come.
-    body: Option<(usize, usize)>,
-    /// Where the message begins in the buffer.
-    start: usize,
-}
-
-impl Partial {
-    fn is_untouched(&self) -> bool {
-        self.header_len == 0
-    }
-
-    /// The message's length, if all of the header has come.
-    fn announced(&self) -> Option<u64> {
-        let short = i32::from_be_bytes(*self.header.first_chunk()?);
-        match u64::try_from(short) {
-            Ok(len) if self.header_len >= SHORT => Some(len),
-            Err(_) if self.header_len == LONG => {
-                self.header.last_chunk().map(|long| u64::from_be_bytes(*long))
-            }
-            _ => None,
-        }
-    }
-
-    /// The part of the header that has to come next.
-    fn rest_of_header(&mut self) -> &mut [u8] {
-        let end = if self.header_len < SHORT { SHORT } else { LONG };
-        &mut self.header[self.header_len..end]
-    }
-}
 
 impl Stream {
     /// Messages on the given descriptor, which is closed with the stream.
@@ -527,26 +477,6 @@ impl Stream {
 /// Nothing is wrong: there is nothing to be read or no room to write, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-/// The length of a message as it is sent.
-struct Header([u8; LONG], usize);
-
-impl Header {
-    fn of(len: usize) -> Self {
-        let mut bytes = [0; LONG];
-        if let Ok(short) = i32::try_from(len) {
-            bytes[..SHORT].copy_from_slice(&short.to_be_bytes());
-            return Self(bytes, SHORT);
-        }
-        bytes[..SHORT].copy_from_slice(&(-1i32).to_be_bytes());
-        bytes[SHORT..].copy_from_slice(&(len as u64).to_be_bytes());
-        Self(bytes, LONG)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.0[..self.1]
-    }
 }
 
 #[cfg(test)]

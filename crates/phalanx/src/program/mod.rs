@@ -44,6 +44,7 @@
 //! | the child, before it has joined the family | its sentinel; its share of the objects is given up |
 //! | the child, later | what every object of this crate promises for the death of a process |
 
+mod error;
 mod inherited;
 mod number;
 mod passed;
@@ -57,7 +58,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use inherited::{InheritError, Inherited, inherited};
+pub use error::InheritError;
+pub use inherited::{Inherited, inherited};
 pub use number::Number;
 pub use passed::{Pass, Passed};
 pub use synchronized::{AnyGuard, AnyLock, Synchronized, SynchronizedArray};

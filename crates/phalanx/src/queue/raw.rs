@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use phalanx_shm::spin::Spin;
 use super::doorbell::Bell;
 use crate::message::{Incoming, Outgoing};
 
-static SPIN: Spin = Spin::new();
+pub(super) static SPIN: Spin = Spin::new();
 
 /// How long a process that others preempt may stay in the middle of a put or take, which themselves
 /// need less than a microsecond; longer only if it was stopped.
@@ -43,8 +43,8 @@ const PREEMPTED: Duration = Duration::from_millis(200);
 /// ```
 #[derive(Clone)]
 pub struct RawQueue {
-    ring: Shared<Ring>,
-    bell: Arc<Bell>,
+    pub(super) ring: Shared<Ring>,
+    pub(super) bell: Arc<Bell>,
 }
 
 impl RawQueue {
@@ -343,199 +343,6 @@ impl RawQueue {
             }
             patience.check()?;
         }
-    }
-
-    /// The number of messages at some instant during the call.
-    ///
-    /// ```
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"one message, however long")))?;
-    /// assert_eq!(queue.len(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ring.len(self.family())
-    }
-
-    /// Whether the queue was empty at some instant during the call.
-    ///
-    /// ```
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// assert!(queue.is_empty());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty(self.family())
-    }
-
-    /// Whether a bounded queue was full at some instant during the call.
-    ///
-    /// ```
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(std::num::NonZeroU32::new(1))?;
-    /// assert!(!queue.is_full());
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"hello")))?;
-    /// assert!(queue.is_full());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.ring.is_full(self.family())
-    }
-
-    /// The limit in messages, if the queue has one.
-    ///
-    /// ```
-    /// let limit = std::num::NonZeroU32::new(100);
-    /// assert_eq!(phalanx::queue::RawQueue::new(limit)?.limit(), limit);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn limit(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(self.ring.limit())
-    }
-
-    /// Shuts the queue down: what is in it can still be taken, nothing more can be put. A take from a queue
-    /// that is shut down and empty gives up at once. With `now` what is in it is thrown away too, and
-    /// counted as dealt with.
-    ///
-    /// # Errors
-    /// [`GaveUp`] when another process was in the middle of a put for as long as `patience` allowed.
-    ///
-    /// ```
-    /// use phalanx::Patience;
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"the last")))?;
-    /// queue.shut_down(false, &Patience::forever())?;
-    /// assert!(queue.try_put(&mut Some(Outgoing::Inline(b"too late"))).is_err());
-    /// assert!(queue.take(&mut Vec::new(), &Patience::forever()).is_ok(), "what is in it stays");
-    /// assert!(queue.take(&mut Vec::new(), &Patience::forever()).is_err(), "nothing will ever come");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn shut_down(&self, now: bool, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        self.ring.close(self.family(), patience)?;
-        while now && self.try_take(&mut Vec::new()).is_ok() {
-            let _ = self.task_done();
-        }
-        Ok(())
-    }
-
-    /// Whether the queue has been shut down.
-    ///
-    /// ```
-    /// use phalanx::Patience;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// assert!(!queue.is_shut_down());
-    /// queue.shut_down(true, &Patience::forever())?;
-    /// assert!(queue.is_shut_down());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn is_shut_down(&self) -> bool {
-        self.ring.is_closed()
-    }
-
-    /// Counts one taken message as dealt with. False if as many have been counted as were put.
-    ///
-    /// ```
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"a job")))?;
-    /// queue.try_take(&mut Vec::new())?;
-    /// assert!(queue.task_done());
-    /// assert!(!queue.task_done(), "there was one only");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn task_done(&self) -> bool {
-        self.ring.task_done(self.family())
-    }
-
-    /// Waits until every message ever put has been counted as dealt with.
-    ///
-    /// # Errors
-    /// [`GaveUp`].
-    ///
-    /// ```
-    /// use phalanx::Patience;
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"a job")))?;
-    /// assert!(queue.join(&Patience::none()).is_err(), "it has not been dealt with");
-    /// queue.try_take(&mut Vec::new())?;
-    /// queue.task_done();
-    /// queue.join(&Patience::forever())?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn join(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let done = || self.ring.is_all_done(self.family()).then_some(());
-        if SPIN.until(done).is_some() {
-            return Ok(());
-        }
-        let mut slices = Slices::for_users();
-        loop {
-            let ticket = self.ring.all_done().register();
-            if done().is_none() {
-                let _ = self.ring.all_done().sleep(ticket, Some(slices.next_deadline(patience)));
-            }
-            if done().is_some() {
-                return Ok(());
-            }
-            patience.check()?;
-        }
-    }
-
-    /// A descriptor of this process that is readable while there is something to take, for `select`
-    /// and the like. It may be readable although somebody else has taken the last message, until
-    /// this process looks at the queue; it is never unreadable for longer than a moment while there is
-    /// a message. It belongs to the queue's handles in this process and is closed with the last.
-    ///
-    /// The first call starts a thread that watches the queues of this process that were asked for
-    /// descriptors; it ends with the last of them.
-    ///
-    /// # Errors
-    /// When the kernel refuses the descriptor or the thread.
-    ///
-    /// ```
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// let number = queue.fileno()?; // for what takes numbers, as C libraries do
-    /// assert!(number > 2);
-    /// assert_eq!(queue.clone().fileno()?, number, "one for all handles of this process");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn fileno(&self) -> io::Result<RawFd> {
-        Ok(self.bell.watch()?.as_fd().as_raw_fd())
-    }
-
-    /// The descriptor of [`RawQueue::fileno`], kept open as long as the result lives.
-    ///
-    /// # Errors
-    /// As for [`RawQueue::fileno`].
-    ///
-    /// ```
-    /// use std::os::fd::AsFd;
-    /// use phalanx::Patience;
-    /// use phalanx::message::Outgoing;
-    ///
-    /// let queue = phalanx::queue::RawQueue::new(None)?;
-    /// let bell = queue.doorbell()?;
-    /// queue.try_put(&mut Some(Outgoing::Inline(b"hello")))?;
-    /// phalanx::process::wait_readable(bell.as_fd(), Patience::forever())?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
-        self.bell.watch()
     }
 
     /// The event count that is notified when a message arrives.

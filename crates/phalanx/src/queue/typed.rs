@@ -12,6 +12,7 @@ use phalanx_shm::peers::SlotId;
 
 use super::RawQueue;
 use super::batch::{Batch, take_many};
+use super::iter::{Drain, Iter};
 use crate::error::{CreateError, RecvError, SendError};
 use crate::wait::Doorbell;
 use crate::wire::handle::passed_by_offset;
@@ -154,121 +155,6 @@ impl<T, C> Queue<T, C> {
     #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.raw.hold_for(slot);
-    }
-
-    /// The number of values at some instant during the call.
-    ///
-    /// ```
-    /// let queue = phalanx::Queue::unbounded()?;
-    /// queue.put_many(["a", "b", "c"].map(String::from))?;
-    /// queue.take()?;
-    /// assert_eq!(queue.len(), 2);
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.raw.len()
-    }
-
-    /// Whether the queue was empty at some instant during the call.
-    ///
-    /// ```
-    /// let queue = phalanx::Queue::unbounded()?;
-    /// assert!(queue.is_empty());
-    /// queue.put(7)?;
-    /// assert!(!queue.is_empty());
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.raw.is_empty()
-    }
-
-    /// Whether the queue is bounded and was full at some instant during the call.
-    ///
-    /// ```
-    /// let (bounded, unbounded) = (phalanx::Queue::bounded(1)?, phalanx::Queue::unbounded()?);
-    /// bounded.put(1)?;
-    /// unbounded.put(1)?;
-    /// assert!(bounded.is_full() && !unbounded.is_full());
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.raw.is_full()
-    }
-
-    /// The limit in values, if the queue has one.
-    ///
-    /// ```
-    /// let (bounded, unbounded) = (phalanx::Queue::<u8>::bounded(9)?, phalanx::Queue::<u8>::unbounded()?);
-    /// assert_eq!(bounded.limit().map(u32::from), Some(9));
-    /// assert_eq!(unbounded.limit(), None);
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn limit(&self) -> Option<NonZeroU32> {
-        self.raw.limit()
-    }
-
-    /// Counts one taken value as dealt with, for those who wait in [`Queue::join`]. False if as many
-    /// have been counted as were put. A process that dies between the two leaves its value uncounted.
-    ///
-    /// ```
-    /// use phalanx::prelude::*;
-    ///
-    /// let jobs = Queue::<u64>::unbounded()?;
-    /// jobs.put_many(0..10)?;
-    /// let worker = Process::builder().daemon(true).fork(|| {
-    ///     while jobs.take().is_ok() {
-    ///         jobs.task_done();
-    ///     }
-    /// })?;
-    /// jobs.join(); // all ten have been dealt with
-    /// assert!(jobs.is_empty());
-    /// worker.kill()?;
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    pub fn task_done(&self) -> bool {
-        self.raw.task_done()
-    }
-
-    /// Waits until every value ever put has been counted by [`Queue::task_done`].
-    ///
-    /// ```
-    /// use phalanx::prelude::*;
-    ///
-    /// let (jobs, sum) = (Queue::<u64>::unbounded()?, Value::new(0u64)?);
-    /// let worker = Process::fork(|| {
-    ///     for job in jobs.iter().take(3).flatten() {
-    ///         sum.fetch_add(job);
-    ///         jobs.task_done();
-    ///     }
-    /// })?;
-    /// jobs.put_many([1, 2, 3])?;
-    /// jobs.join();
-    /// assert_eq!(sum.load(), 6);
-    /// worker.join()?;
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    pub fn join(&self) {
-        while self.raw.join(&Patience::forever()).is_err() {}
-    }
-
-    /// The same, but not longer than `timeout`; whether all had been counted by then.
-    ///
-    /// ```
-    /// let jobs = phalanx::Queue::unbounded()?;
-    /// jobs.put(1)?;
-    /// assert!(!jobs.join_timeout(std::time::Duration::from_millis(1)));
-    /// jobs.take()?;
-    /// jobs.task_done();
-    /// assert!(jobs.join_timeout(std::time::Duration::ZERO));
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.raw.join(&Patience::timeout(Some(timeout))).is_ok()
     }
 
     /// A descriptor of this process that is readable while there is something to take; see
@@ -579,7 +465,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub const fn iter(&self) -> Iter<'_, T, C> {
-        Iter { queue: self }
+        Iter::new(self)
     }
 
     /// An iterator that takes the values which are there, and ends when there is none.
@@ -592,7 +478,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub const fn drain(&self) -> Drain<'_, T, C> {
-        Drain { queue: self }
+        Drain::new(self)
     }
 }
 
@@ -609,67 +495,3 @@ impl<T, C> fmt::Debug for Queue<T, C> {
 }
 
 passed_by_offset!([T, C] Queue<T, C>, "a queue");
-
-/// Takes values for ever; see [`Queue::iter`]. An item is an error if its message was put as another
-/// type.
-///
-/// ```
-/// let queue = phalanx::Queue::unbounded()?;
-/// queue.put_many(0..4u64)?;
-/// // Would wait for a fourth one.
-/// assert_eq!(queue.iter().take(3).flatten().sum::<u64>(), 3);
-/// # Ok::<(), phalanx::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Iter<'a, T, C = Postcard> {
-    queue: &'a Queue<T, C>,
-}
-
-impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
-    type Item = Result<T, DecodeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.queue.take() {
-                Ok(value) => return Some(Ok(value)),
-                Err(RecvError::Decode(e)) => return Some(Err(e)),
-                // Without a deadline there is no other end of a wait.
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-impl<'a, T, C: Codec<T>> IntoIterator for &'a Queue<T, C> {
-    type Item = Result<T, DecodeError>;
-    type IntoIter = Iter<'a, T, C>;
-
-    fn into_iter(self) -> Iter<'a, T, C> {
-        self.iter()
-    }
-}
-
-/// Takes values while there are any; see [`Queue::drain`]. An item is an error if its message was put
-/// as another type.
-///
-/// ```
-/// let queue = phalanx::Queue::<u64>::unbounded()?;
-/// assert!(queue.drain().next().is_none());
-/// # Ok::<(), phalanx::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Drain<'a, T, C = Postcard> {
-    queue: &'a Queue<T, C>,
-}
-
-impl<T, C: Codec<T>> Iterator for Drain<'_, T, C> {
-    type Item = Result<T, DecodeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.try_take() {
-            Ok(value) => value.map(Ok),
-            Err(RecvError::Decode(e)) => Some(Err(e)),
-            Err(_) => None,
-        }
-    }
-}

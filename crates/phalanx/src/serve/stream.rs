@@ -9,7 +9,7 @@ use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
 use super::inbox::{Inbox, TooLong, header};
-use super::server::Stopper;
+use super::stopper::Stopper;
 
 /// Answers come soon, or the other end is busy.
 static SPIN: Spin = Spin::new();
