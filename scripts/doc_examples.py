@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CRATE = "phalanx"
-NEED_ONE = {"function", "struct", "enum", "union", "trait", "macro", "type_alias"}
+# The crate that is checked, and those of which it shows items as its own.
+CRATES = ["phalanx", "phalanx_macros", "phalanx_os", "phalanx_shm"]
+NEED_ONE = {"function", "struct", "enum", "union", "trait", "macro", "proc_macro", "type_alias"}
 # Items that have none, by their path, each with the reason. Ended by whoever gives one to them.
 EXEMPT: dict[str, str] = {}
 FENCE = re.compile(r"^ *```([^`\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -29,64 +30,86 @@ def has_example(docs: str | None) -> bool:
     return any(NOT_RUST.isdisjoint(words) for words in blocks)
 
 
-def items(described: dict) -> Iterator[tuple[str, dict]]:
-    """The public items that rustdoc describes, each once, by the shortest path that leads there."""
+Start = tuple[str, int, bool]
+"""Where to look: the path so far, the item's number, and whether it is a trait's."""
+
+
+def items(described: dict, starts: list[Start], elsewhere: list[Start]) -> Iterator[tuple[str, dict]]:
+    """The public items that rustdoc describes, each once, by a short path that leads there.
+
+    What other crates describe is added to `elsewhere`.
+    """
     index = described["index"]
     seen: set[int] = set()
-    waiting = [("", described["root"], False)]
+    waiting = list(starts)
     for path, number, is_in_trait in waiting:
         item = index.get(str(number))
-        if item is None or number in seen:
+        if item is None:
+            elsewhere.append((path, number, False))
             continue
         kind, inner = next(iter(item["inner"].items()))
-        if kind == "impl":
-            waiting += [] if inner["trait"] else [(path, member, False) for member in inner["items"]]
-        elif item["visibility"] != "public" and not is_in_trait:
+        if number in seen or not (item["visibility"] == "public" or kind == "impl" or is_in_trait):
             continue
-        elif kind == "use":
+        if kind == "use":
             waiting.append((path, inner["id"], False))
             continue
-        else:
-            path = f"{path}::{item['name']}" if path else item["name"]
-            if kind in NEED_ONE:
-                yield path, item
-            members = inner.get("items", []) if kind in ("module", "trait") else []
-            waiting += [(path, member, kind == "trait") for member in members]
-            waiting += [(path, impl, False) for impl in inner.get("impls", ())] if kind in ("struct", "enum", "union") else []
         seen.add(number)
+        if kind == "impl":
+            waiting += [] if inner["trait"] else [(path, member, False) for member in inner["items"]]
+            continue
+        path = f"{path}::{item['name']}" if path else item["name"]
+        if kind in NEED_ONE:
+            yield path, item
+        if kind in ("module", "trait"):
+            waiting += [(path, member, kind == "trait") for member in inner["items"]]
+        elif kind in ("struct", "enum", "union"):
+            waiting += [(path, impl, False) for impl in inner["impls"]]
 
 
-def without_example(described: dict) -> dict[str, str]:
-    """The items that have no example, and where they are."""
-    found = {}
-    for path, item in items(described):
-        if not has_example(item["docs"]):
-            span = item["span"] or {"filename": "?", "begin": [0]}
-            found[path] = f"{span['filename']}:{span['begin'][0]}"
+def all_items(crates: dict[str, dict]) -> list[tuple[str, dict]]:
+    """The public items of the first crate, with those that it shows of the others."""
+    described = next(iter(crates.values()))
+    elsewhere: list[Start] = []
+    found = list(items(described, [("", described["root"], False)], elsewhere))
+    for path, number, _ in elsewhere:
+        place = described["paths"][str(number)]["path"]
+        other = crates.get(place[0])
+        if other is None:
+            continue
+        same = [int(number) for number, item in other["paths"].items() if item["path"] == place]
+        found += items(other, [(path, number, False) for number in same], [])
     return found
 
 
-def describe() -> dict:
-    """What rustdoc says of the crate, in its format for machines, which is not stable."""
-    command = ["cargo", "rustdoc", "--quiet", "--package", CRATE, "--all-features", "--lib"]
+def without_example(found: list[tuple[str, dict]]) -> dict[str, str]:
+    """The items that have no example, and where they are."""
+    lacking = {}
+    for path, item in found:
+        if not has_example(item["docs"]):
+            span = item["span"] or {"filename": "?", "begin": [0]}
+            lacking[path] = f"{span['filename']}:{span['begin'][0]}"
+    return lacking
+
+
+def describe(crate: str) -> dict:
+    """What rustdoc says of a crate, in its format for machines, which is not stable."""
+    command = ["cargo", "rustdoc", "--quiet", "--package", crate.replace("_", "-"), "--lib"]
     command += ["--", "-Z", "unstable-options", "--output-format", "json"]
     rustdoc = str(ROOT / "scripts" / "rustdoc-unstable")
     subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "RUSTDOC": rustdoc})
     target = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    return json.loads((ROOT / target / "doc" / f"{CRATE}.json").read_text(encoding="utf-8"))
+    return json.loads((ROOT / target / "doc" / f"{crate}.json").read_text(encoding="utf-8"))
 
 
 def main() -> int:
-    described = describe()
-    total = sum(1 for _ in items(described))
-    lacking = without_example(described)
+    found = all_items({crate: describe(crate) for crate in CRATES})
+    lacking = without_example(found)
     for path in EXEMPT.keys() - lacking.keys():
         print(f"{path} is exempt from having an example, and has one or is not there", file=sys.stderr)
     for path in lacking.keys() - EXEMPT.keys():
         print(f"{lacking[path]}: {path} has no example", file=sys.stderr)
-    failed = EXEMPT.keys() ^ lacking.keys()
-    print(f"examples: {total - len(lacking)} of {total} public items of {CRATE} have one")
-    return 1 if failed else 0
+    print(f"examples: {len(found) - len(lacking)} of {len(found)} public items of {CRATES[0]} have one")
+    return 1 if EXEMPT.keys() ^ lacking.keys() else 0
 
 
 if __name__ == "__main__":

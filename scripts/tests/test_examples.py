@@ -49,6 +49,12 @@ def test_which_items_need_one():
         "8": item("required", "function", visibility="default"),
         "9": item("Does", "trait", RUNS, items=[8]),
         "10": item(None, "use", id=3),
+        "11": item(None, "use", id=99),
     }
-    lacking = doc_examples.without_example({"root": 0, "index": index})
-    assert lacking == {"it::Thing::method": "lib.rs:7", "it::Does::required": "lib.rs:7"}
+    index["0"]["inner"]["module"]["items"].append(11)
+    paths = {"99": {"path": ["below", "Shown"]}}
+    below = {"index": {"5": item("Shown", "enum", impls=[])}, "paths": {"5": {"path": ["below", "Shown"]}}}
+    crates = {"it": {"root": 0, "index": index, "paths": paths}, "below": below}
+    lacking = doc_examples.without_example(doc_examples.all_items(crates))
+    assert set(lacking) == {"it::Thing::method", "it::Does::required", "it::Shown"}
+    assert set(lacking.values()) == {"lib.rs:7"}

@@ -31,6 +31,24 @@ pub struct Map {
 }
 
 /// Where a record was found; valid until the map is changed.
+///
+/// ```
+/// # use phalanx_shm::containers::{Key, Staged};
+/// # use phalanx_shm::{containers::Map, family::Family, object::Shared, patience::Patience};
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Found;
+///
+/// # let family = Family::get()?;
+/// # let dict = Shared::new(family, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let draft = Staged::entry(family, Key { identity: b"apples", form: b"" }, b"five")?;
+/// let mut locked = dict.lock(family, &Patience::forever())?;
+/// locked.put(draft)?;
+/// let found: Option<Found> = locked.find(b"apples").map(|(found, _record)| found);
+/// locked.remove(found.expect("it has been put in"));
+/// assert!(locked.is_empty());
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     place: usize,

@@ -21,6 +21,15 @@ const PARCEL: u64 = 1 << 63;
 ///
 /// The form is kept from the first time the key was put in. Keys that are the same must have forms of
 /// the same length.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Key;
+///
+/// // 1 and 1.0 are the same key to whoever says so, and each is given back as it was put in.
+/// let (int, float) = (Key { identity: b"1", form: b"i" }, Key { identity: b"1", form: b"f" });
+/// assert!(int.identity == float.identity && int != float);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key<'a> {
     /// Equal for equal keys, and only for them.
@@ -30,6 +39,24 @@ pub struct Key<'a> {
 }
 
 /// What the bytes of a value are.
+///
+/// ```
+/// # use phalanx_shm::containers::{Key, Staged};
+/// # use phalanx_shm::{containers::Map, family::Family, object::Shared, patience::Patience};
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Shape;
+///
+/// # let family = Family::get()?;
+/// # let dict = Shared::new(family, |map: &Map| map.prepare([1, 2], 3))?;
+/// let key = Key { identity: b"apples", form: b"" };
+/// let mut draft = Staged::new(family, key, Shape::Plain, 4)?;
+/// draft.write(0, b"five");
+/// let mut locked = dict.lock(family, &Patience::forever())?;
+/// locked.put(draft)?;
+/// assert_eq!(locked.find(b"apples").map(|(_, record)| record.shape()), Some(Shape::Plain));
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One run of bytes.

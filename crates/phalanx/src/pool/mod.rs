@@ -57,7 +57,9 @@ pub use callee::{Callable, Closure};
 pub use crew::{Crew, Ended, News};
 pub use error::{Panicked, PoolError, SubmitError, TimedOut, WorkerDied};
 pub use front::Pool;
-pub use phalanx_shm::leases::{MAX_SEATS, Span};
+pub use phalanx_shm::leases::MAX_SEATS;
+#[doc(hidden)]
+pub use phalanx_shm::leases::Span;
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
 #[doc(hidden)]

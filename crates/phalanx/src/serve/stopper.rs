@@ -49,7 +49,7 @@ impl Stopper {
         Ok(Self(Arc::new((AtomicBool::new(false), Doorbell::new()?))))
     }
 
-    /// Asks the server to return from [`Server::run`].
+    /// Asks the server to return from [`Server::run`](super::Server::run).
     ///
     /// ```
     /// # use std::net::TcpListener;
