@@ -8,12 +8,16 @@ use phalanx_os::surroundings::Stream;
 
 /// What a standard stream of a new process is connected to.
 ///
-/// ```no_run
+/// ```
 /// use std::fs::File;
-/// use phalanx::process::Stdio;
+/// use phalanx::process::{Process, Stdio};
 ///
-/// let to_file = Stdio::from(File::create("log")?);
-/// # Ok::<(), std::io::Error>(())
+/// # let log = std::env::temp_dir().join(format!("phalanx-doc-stdio-{}", std::process::id()));
+/// let to_file = Stdio::from(File::create(&log)?);
+/// Process::builder().stdout(to_file).fork(|| println!("begun"))?.join()?;
+/// assert_eq!(std::fs::read_to_string(&log)?, "begun\n");
+/// # std::fs::remove_file(log)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Stdio(pub(super) Kind);

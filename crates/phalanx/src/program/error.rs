@@ -8,15 +8,26 @@ use crate::sync::CreateError;
 
 /// Why an object that was passed cannot be had.
 ///
-/// ```no_run
+/// ```
 /// use phalanx::program::InheritError;
 ///
+/// # fn main() -> Result<(), phalanx::Error> {
+/// # let Ok(inherited) = phalanx::inherited() else {
+/// #     let ready = phalanx::sync::Event::new()?;
+/// #     let mut program = phalanx::program::Program::new(std::env::current_exe()?);
+/// #     program.pass("ready", &ready);
+/// #     let status = program.start()?.wait(phalanx::Patience::forever())?;
+/// #     assert_eq!(status, phalanx::process::ExitStatus::Code(0));
+/// #     return Ok(());
+/// # };
 /// match phalanx::inherited()?.event("done") {
 ///     Ok(done) => done.set(),
-///     Err(InheritError::Missing { name, there }) => eprintln!("no {name} among {there:?}"),
-///     Err(other) => return Err(other),
+///     Err(InheritError::Missing { name, there }) => println!("no {name} among {there:?}"),
+///     Err(other) => return Err(other.into()),
 /// }
-/// # Ok::<(), InheritError>(())
+/// # assert!(inherited.event("ready").is_ok());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]

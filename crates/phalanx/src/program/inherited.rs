@@ -43,11 +43,25 @@ pub fn inherited() -> Result<&'static Inherited, InheritError> {
 /// that name, with [`InheritError::Kind`] when it is something else, and with [`InheritError::Lost`] when
 /// the object cannot be had although it was passed.
 ///
-/// ```no_run
+/// ```
 /// use phalanx::plain::Plain;
 ///
 /// #[phalanx::main]
 /// fn main() -> Result<(), phalanx::Error> {
+///     # let Ok(inherited) = phalanx::inherited() else {
+///     #     use phalanx::plain::PlainFormat;
+///     #     let lock = phalanx::sync::RawLock::new()?;
+///     #     let cells = phalanx::program::SynchronizedArray::<f64>::new(3)?;
+///     #     let jobs = phalanx::Queue::<Plain>::unbounded()?.with_codec::<PlainFormat>();
+///     #     jobs.put(1.5.into())?;
+///     #     let mut program = phalanx::program::Program::new(std::env::current_exe()?);
+///     #     program.pass("lock", &lock);
+///     #     program.pass("cells", &cells);
+///     #     program.pass("jobs", &jobs);
+///     #     let status = program.start()?.wait(phalanx::Patience::forever())?;
+///     #     assert_eq!(status, phalanx::process::ExitStatus::Code(0));
+///     #     return Ok(());
+///     # };
 ///     let inherited = phalanx::inherited()?;
 ///     let lock = inherited.lock("lock")?;
 ///     let cells = inherited.array::<f64>("cells")?;
@@ -56,6 +70,7 @@ pub fn inherited() -> Result<&'static Inherited, InheritError> {
 ///         let _held = lock.lock()?;
 ///         cells.set(0, job?.as_float().unwrap_or(0.0));
 ///     }
+///     assert_eq!(cells.get(0), Some(1.5));
 ///     Ok(())
 /// }
 /// ```

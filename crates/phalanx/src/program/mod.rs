@@ -4,26 +4,49 @@
 //! is started with objects by name: queues, locks, semaphores, events, barriers, values and arrays, and
 //! [plain values](crate::plain). In the child, [`inherited()`] has them under the same names.
 //!
-//! ```no_run
+//! ```
 //! use phalanx::program::{Program, Synchronized};
 //! use phalanx::plain::{Plain, PlainFormat};
 //! use phalanx::{Patience, Queue};
 //!
-//! // In the parent:
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if let Ok(inherited) = phalanx::inherited() {
+//! #     let (number, _name) = inherited.queue::<(u32, String)>("jobs")?.take()?;
+//! #     inherited.value::<i64>("total")?.update(|total| total + i64::from(number));
+//! #     return Ok(());
+//! # }
+//! # let worker = std::env::current_exe()?;
+//! // In the parent, which knows the path of the worker's file:
 //! let jobs = Queue::<(u32, String)>::unbounded()?.with_codec::<PlainFormat>();
 //! let total = Synchronized::new(0i64)?;
-//! let mut program = Program::new("./worker");
+//! let mut program = Program::new(worker);
 //! program.arg("--verbose").pass("jobs", &jobs).pass("total", &total);
 //! let child = program.pass("limit", &Plain::from(1.5)).start()?;
 //! jobs.put((1, "one".to_owned()))?;
-//! let status = child.wait(Patience::forever());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! child.wait(Patience::forever())?;
+//! assert_eq!(total.get(), 1);
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! ```no_run
+//! ```
 //! // In the child:
 //! #[phalanx::main]
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     # let Ok(inherited) = phalanx::inherited() else {
+//!     #     use phalanx::plain::{Plain, PlainFormat};
+//!     #     let jobs = phalanx::Queue::<(u32, String)>::unbounded()?.with_codec::<PlainFormat>();
+//!     #     jobs.put((1, "one".to_owned()))?;
+//!     #     let total = phalanx::program::Synchronized::new(0i64)?;
+//!     #     let limit = Plain::from(1.5);
+//!     #     let mut program = phalanx::program::Program::new(std::env::current_exe()?);
+//!     #     program.pass("jobs", &jobs);
+//!     #     program.pass("total", &total);
+//!     #     program.pass("limit", &limit);
+//!     #     let status = program.start()?.wait(phalanx::Patience::forever())?;
+//!     #     assert_eq!(status, phalanx::process::ExitStatus::Code(0));
+//!     #     return Ok(());
+//!     # };
 //!     let inherited = phalanx::inherited()?;
 //!     let jobs = inherited.queue::<(u32, String)>("jobs")?;
 //!     let total = inherited.value::<i64>("total")?;

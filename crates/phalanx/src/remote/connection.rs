@@ -60,12 +60,18 @@ pub struct Connection<S, R = S, C = Postcard> {
 /// [`RemoteError::Io`] when nobody listens there, [`RemoteError::Handshake`] when one of the two sides
 /// does not believe the other, [`RemoteError::Disconnected`] when the listener hangs up.
 ///
-/// ```no_run
+/// ```
+/// # use phalanx::remote::Listener;
 /// use phalanx::remote::{Address, Key, connect};
 ///
-/// let address = Address::Inet("192.168.1.7:9000".parse().expect("an address"));
-/// let connection = connect::<String, u64>(&address, &Key::new(b"known to both"))?;
+/// let key = Key::new(b"known to both");
+/// # let address = Address::Inet(([127, 0, 0, 1], 0).into()); // or "192.168.1.7:9000".parse()
+/// # let listener = Listener::<u64, String>::bind(&address, &key)?;
+/// # let address = listener.address()?;
+/// # let server = std::thread::spawn(move || listener.accept()?.recv());
+/// let connection = connect::<String, u64>(&address, &key)?;
 /// connection.send(&"hello".to_owned())?;
+/// # assert_eq!(server.join().expect("no panic")?, "hello");
 /// # Ok::<(), phalanx::Error>(())
 /// ```
 pub fn connect<S, R>(address: &Address, key: &Key) -> Result<Connection<S, R>, RemoteError> {
