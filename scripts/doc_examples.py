@@ -57,6 +57,9 @@ def items(described: dict, starts: list[Start], elsewhere: list[Start]) -> Itera
         if kind == "impl":
             waiting += [] if inner["trait"] else [(path, member, False) for member in inner["items"]]
             continue
+        if kind == "type_alias" and (meant := inner["type"].get("resolved_path")):
+            # Its page shows the methods of the type that it stands for.
+            waiting.append((path, meant["id"], False))
         path = f"{path}::{item['name']}" if path else item["name"]
         if kind in NEED_ONE:
             yield path, item

@@ -50,10 +50,13 @@ def test_which_items_need_one():
         "9": item("Does", "trait", RUNS, items=[8]),
         "10": item(None, "use", id=3),
         "11": item(None, "use", id=99),
+        "12": item("Alias", "type_alias", RUNS, type={"resolved_path": {"id": 98}}),
     }
-    index["0"]["inner"]["module"]["items"].append(11)
-    paths = {"99": {"path": ["below", "Shown"]}}
-    below = {"index": {"5": item("Shown", "enum", impls=[])}, "paths": {"5": {"path": ["below", "Shown"]}}}
+    index["0"]["inner"]["module"]["items"] += [11, 12]
+    places = {"Shown": {"path": ["below", "Shown"]}, "Meant": {"path": ["below", "Meant"]}}
+    paths = {"99": places["Shown"], "98": places["Meant"]}
+    shown, meant = item("Shown", "enum", impls=[]), item("Meant", "struct", RUNS, impls=[])
+    below = {"index": {"5": shown, "6": meant}, "paths": {"5": places["Shown"], "6": places["Meant"]}}
     crates = {"it": {"root": 0, "index": index, "paths": paths}, "below": below}
     lacking = doc_examples.without_example(doc_examples.all_items(crates))
     assert set(lacking) == {"it::Thing::method", "it::Does::required", "it::Shown"}
