@@ -204,6 +204,7 @@ pub mod queue;
 pub mod remote;
 pub mod seed;
 pub mod serve;
+// For front doors of other languages.
 #[doc(hidden)]
 pub mod stash;
 pub mod sync;

@@ -441,10 +441,9 @@ impl Stream {
     /// # use phalanx::connection::Stream;
     /// # let (one, other) = UnixStream::pair()?;
     /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
-    /// use std::os::fd::AsRawFd;
-    ///
-    /// assert_ne!(one.fd().as_raw_fd(), other.fd().as_raw_fd());
-    /// # let _ = Patience::forever();
+    /// one.send(b"hello", &Patience::forever())?;
+    /// // With other descriptors, as in an event loop:
+    /// phalanx::process::wait_readable(other.fd(), Patience::forever())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -63,9 +63,11 @@ impl Builder {
     /// ```
     /// use phalanx::pool::Builder;
     ///
-    /// let pool = Builder::new().start()?;
-    /// let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    /// assert!(pool.workers() >= 1 && pool.workers() <= processors.max(1) * 2);
+    /// let mut builder = Builder::new();
+    /// let double = builder.closure(|n: u64| 2 * n);
+    /// let pool = builder.start()?;
+    /// println!("{} workers", pool.workers()); // as many as there are processors for us
+    /// assert_eq!(pool.map(double, [1, 2])?, [2, 4]);
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub fn new() -> Self {

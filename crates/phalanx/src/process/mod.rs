@@ -28,6 +28,7 @@ mod child;
 mod error;
 mod footprint;
 pub mod fork;
+// How processes are born, here and below, is for front doors of other languages.
 #[doc(hidden)]
 pub mod handover;
 pub(crate) mod method;

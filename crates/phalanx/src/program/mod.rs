@@ -245,8 +245,7 @@ impl Packed {
     /// let packed = Program::new("true").pack()?;
     /// // Without a look at the passed objects, as in another thread:
     /// let child = std::thread::spawn(move || packed.start()).join().expect("no panic")?;
-    /// assert_eq!(child.pid() > 0, child.try_status().is_ok());
-    /// # child.wait(Patience::forever()).ok().filter(|how| *how == ExitStatus::Code(0));
+    /// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Code(0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start(self) -> io::Result<Child> {

@@ -53,7 +53,8 @@ pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use thread::ThreadToken;
 
-/// What all handles can do with the object they stand for.
+/// What all handles can do with the object they stand for. Their methods are for front doors of other languages:
+/// in Rust a handle is passed as it is.
 macro_rules! handle {
     ($handle:ident, $object:ty, $shared:ident) => {
         impl $handle {

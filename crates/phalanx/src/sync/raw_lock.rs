@@ -114,10 +114,13 @@ impl RawLock {
     /// use phalanx::prelude::*;
     /// use phalanx::sync::RawLock;
     ///
-    /// let (lock, sum) = (RawLock::new()?, Value::new([1u64; 8])?);
-    /// let _held = lock.lock()?;
-    /// sum.store([2; 8]); // too large to be written in one step
-    /// assert_eq!(sum.load()[7], 2);
+    /// // For what cannot be kept inside a `Lock`, as a file or this array:
+    /// let (lock, cells) = (RawLock::new()?, Array::<u64>::zeroed(2)?);
+    /// let add = || lock.lock().map(|_held| cells.write(0, &[cells.load(0) + 1, cells.load(1) + 2]));
+    /// let other = Process::fork(|| add().is_ok())?;
+    /// add()?;
+    /// assert!(other.join()?);
+    /// assert_eq!(cells.to_vec(), [2, 4]);
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub fn lock(&self) -> Result<RawLockGuard<'_>, LockError<RawLockGuard<'_>>> {
