@@ -16,6 +16,17 @@ use crate::clock::Deadline;
 use crate::poll::{self, Interest, Readiness};
 
 /// Where a socket can be reached.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_os::net as connection; }
+/// use phalanx::connection::Address;
+///
+/// let of_this_machine = Address::Path("/run/user/1000/service".into());
+/// let of_the_network = Address::Inet("[::1]:9000".parse().expect("an address"));
+/// let any_port = Address::Inet(([127, 0, 0, 1], 0).into()); // which the kernel chooses
+/// assert_ne!(of_the_network, any_port);
+/// # let _ = of_this_machine;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A file.
@@ -51,6 +62,14 @@ impl Address {
     }
 
     /// Whether only processes of this machine can have such an address.
+    ///
+    /// ```
+    /// # mod phalanx { pub use phalanx_os::net as connection; }
+    /// use phalanx::connection::Address;
+    ///
+    /// assert!(Address::Abstract(b"service".to_vec()).is_local());
+    /// assert!(!Address::Inet(([127, 0, 0, 1], 9000).into()).is_local());
+    /// ```
     #[must_use]
     pub const fn is_local(&self) -> bool {
         !matches!(self, Self::Inet(_))
@@ -219,6 +238,15 @@ pub fn receive_some(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// An address of the network from its numeric form.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_os::net as connection; }
+/// use std::net::Ipv6Addr;
+/// use phalanx::connection::{Address, inet};
+///
+/// let address = inet(Ipv6Addr::LOCALHOST.into(), 9000, 0, 0);
+/// assert_eq!(address, Address::Inet("[::1]:9000".parse().expect("an address")));
+/// ```
 #[must_use]
 pub fn inet(ip: std::net::IpAddr, port: u16, flow: u32, scope: u32) -> Address {
     Address::Inet(match ip {

@@ -10,6 +10,22 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
 /// How a process ended.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_os::wait as process; }
+/// use phalanx::process::ExitStatus;
+///
+/// fn advice(how: ExitStatus) -> &'static str {
+///     match how {
+///         ExitStatus::Code(0) => "all is well",
+///         ExitStatus::Code(_) => "see what it has printed",
+///         ExitStatus::Signal(9) => "somebody has killed it; perhaps the kernel, for want of memory",
+///         ExitStatus::Signal(_) => "it has crashed",
+///         ExitStatus::Unknown => "nobody knows",
+///     }
+/// }
+/// assert_eq!(advice(ExitStatus::Signal(11)), "it has crashed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExitStatus {
     /// It ended by itself with this code, 0 to 255.
@@ -22,6 +38,14 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// The code, or the negative number of the signal; 255 if the status is unknown.
+    ///
+    /// ```
+    /// # mod phalanx { pub use phalanx_os::wait as process; }
+    /// use phalanx::process::ExitStatus;
+    ///
+    /// assert_eq!(ExitStatus::Code(3).as_exitcode(), 3);
+    /// assert_eq!(ExitStatus::Signal(9).as_exitcode(), -9);
+    /// ```
     #[must_use]
     pub fn as_exitcode(self) -> i32 {
         match self {
@@ -32,6 +56,16 @@ impl ExitStatus {
     }
 
     /// The status in the format of `wait(2)`; an unknown status is the code 255.
+    ///
+    /// ```
+    /// # mod phalanx { pub use phalanx_os::wait as process; }
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use phalanx::process::ExitStatus;
+    ///
+    /// // For what takes the standard library's:
+    /// let status = std::process::ExitStatus::from_raw(ExitStatus::Code(3).as_raw());
+    /// assert_eq!(status.code(), Some(3));
+    /// ```
     #[must_use]
     pub fn as_raw(self) -> i32 {
         match self {
@@ -42,6 +76,16 @@ impl ExitStatus {
     }
 
     /// The status behind the format of `wait(2)`.
+    ///
+    /// ```
+    /// # mod phalanx { pub use phalanx_os::wait as process; }
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use phalanx::process::ExitStatus;
+    ///
+    /// let status = std::process::Command::new("false").status()?;
+    /// assert_eq!(ExitStatus::from_raw(status.into_raw()), ExitStatus::Code(1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn from_raw(raw: i32) -> Self {
         match (raw & 0x7f) as u8 {

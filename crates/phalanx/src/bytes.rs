@@ -188,6 +188,14 @@ impl SharedBytesMut {
     }
 
     /// For how many bytes there is room.
+    ///
+    /// ```
+    /// let mut bytes = phalanx::SharedBytesMut::with_capacity(4096)?;
+    /// bytes.extend_from_slice(b"abc");
+    /// let left = bytes.capacity() - bytes.len();
+    /// assert!(left >= 4093);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.draft.len()

@@ -161,6 +161,18 @@ macro_rules! side {
             }
 
             /// The messages' end of the channel, for [`wait_any`](crate::wait::wait_any) and the like.
+            ///
+            /// ```
+            /// use phalanx::prelude::*;
+            /// use phalanx::wait::wait_any;
+            ///
+            /// let ((one, first), (_other, second)) = (channel::<u64>()?, channel::<String>()?);
+            /// one.send(7)?;
+            /// let ready = wait_any(&[first.raw().into(), second.raw().into()], &Patience::forever())?;
+            /// assert_eq!(ready, [true, false]);
+            /// assert!(one.raw().is_writable() && !one.raw().is_readable(), "the sender's is the other end");
+            /// # Ok::<(), phalanx::Error>(())
+            /// ```
             #[must_use]
             pub fn raw(&self) -> &End {
                 self.0.end()

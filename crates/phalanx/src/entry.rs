@@ -1,7 +1,7 @@
 //! How a program begins that starts itself again.
 //!
 //! A process that is spawned, other than one that is forked, begins at `main` and has to be told what it
-//! is there for. The descriptor of its [handover](crate::process::handover) is named by an argument,
+//! is there for. The descriptor of what it is handed is named by an argument,
 //! which, unlike a variable of the environment, is not passed on to whatever that process runs. The
 //! first byte of what is handed over says which part the process has to play.
 //!
@@ -70,7 +70,7 @@ impl Role {
 /// [`#[phalanx::main]`](macro@crate::main) does.
 ///
 /// A program that does so can be started again by its own processes, as a fresh process or as a
-/// [zygote](crate::process::zygote): see [`StartMethod`](crate::process::StartMethod). In a process that
+/// zygote: see [`StartMethod`](crate::process::StartMethod). In a process that
 /// was started for a task or as a worker of a pool this function does all that there is to do, and does
 /// not return. In one that [`start_again`] has started it joins the family of its parent, binds its life
 /// to the parent's, and returns the bytes that it was started with. Anywhere else it does nothing and

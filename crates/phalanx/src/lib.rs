@@ -6,6 +6,13 @@
 //! shares; taking a lock or a message that is there makes no system call; and every structure can be
 //! repaired by whoever survives, so that **no wait outlives the process it waits for**.
 //!
+//! ```toml
+//! [dependencies]
+//! phalanx = "0.1"
+//! serde = { version = "1", features = ["derive"] }             # for types of one's own in messages and tasks
+//! bytemuck = { version = "1", features = ["derive"] }          # for structs in shared memory
+//! ```
+//!
 //! A whole program: a function that other processes may be asked to run, and workers that run it.
 //!
 //! ```
@@ -49,6 +56,35 @@
 //! reader.join()?;
 //! assert_eq!(*range.lock()?, [-7, 12]);
 //! # Ok::<(), phalanx::Error>(())
+//! ```
+//!
+//! What travels between processes is any type that serde knows: in queues, channels and pipes, and as arguments
+//! and results. Handles of shared objects travel like values:
+//!
+//! ```
+//! use phalanx::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Order { item: String, count: u32 }
+//!
+//! #[phalanx::task]
+//! fn clerk(orders: Receiver<Order>, sold: Value<u32>) -> usize {
+//!     // Ends when the last sender has gone, or has died.
+//!     orders.iter().flatten().map(|order| sold.fetch_add(order.count)).count()
+//! }
+//!
+//! #[phalanx::main]
+//! fn main() -> Result<(), phalanx::Error> {
+//!     let (sender, orders) = channel::<Order>()?;
+//!     let sold = Value::new(0u32)?;
+//!     let clerk = Process::start(clerk::task(), (orders, sold.clone()))?;
+//!     sender.send(Order { item: "apples".to_owned(), count: 5 })?;
+//!     sender.send(Order { item: "pears".to_owned(), count: 2 })?;
+//!     drop(sender);
+//!     assert_eq!((clerk.join()?, sold.load()), (2, 7));
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # What there is
@@ -100,10 +136,50 @@
 //! | having children | they are killed with it |
 //! | at all | its memory and descriptors are freed; there is nothing in the file system to be left |
 //!
+//! All of it is an error that says what happened, never a wait without end:
+//!
+//! ```
+//! use phalanx::prelude::*;
+//!
+//! let mut builder = Pool::builder().workers(2);
+//! let divide = builder.closure(|n: u64| if n == 0 { std::process::abort() } else { 100 / n });
+//! let pool = builder.start()?;
+//! for (n, result) in pool.map_each(divide, 0..4)?.into_iter().enumerate() {
+//!     match result {
+//!         Ok(quotient) => assert_eq!(quotient, 100 / n as u64),
+//!         Err(PoolError::WorkerDied(died)) => assert_eq!((n, died.status), (0, ExitStatus::Signal(6))),
+//!         Err(other) => return Err(other.into()),
+//!     }
+//! }
+//! # Ok::<(), phalanx::Error>(())
+//! ```
+//!
 //! # Waiting
 //!
-//! Every wait takes a [`Patience`]: for ever, until a deadline on the monotonic clock, or until a
-//! question of the caller's is answered with yes.
+//! What may wait comes in five forms: bare, for ever; `try_`, not at all; `_timeout`, a duration; `_deadline`, an
+//! instant, for several waits that have to be over together; and `_with`, as long as a [`Patience`] allows: for
+//! ever, until a [`Deadline`] on the monotonic clock, or until a question of the caller's is answered with yes.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use phalanx::prelude::*;
+//!
+//! let queue = Queue::<u64>::unbounded()?;
+//! assert_eq!(queue.try_take()?, None);
+//! assert!(matches!(queue.take_timeout(Duration::from_millis(1)), Err(RecvError::Empty)));
+//! assert!(queue.take_deadline(Instant::now() + Duration::from_millis(1)).is_err());
+//!
+//! let asked = || true; // now and then: shall we give up?
+//! let patience = Patience::forever().interruptible(&asked);
+//! assert!(matches!(queue.take_with(&patience), Err(RecvError::Interrupted)));
+//! # Ok::<(), phalanx::Error>(())
+//! ```
+//!
+//! # Errors
+//!
+//! Each operation has a small error of its own, which gives back what was handed in: the value that was not
+//! sent, the guard of a lock whose holder died, the bytes that are no such value. By `?` each becomes an
+//! [`Error`], for programs that handle all of them in one place by [`Error::kind`].
 
 #![forbid(unsafe_code)]
 
@@ -128,6 +204,8 @@ pub mod queue;
 pub mod remote;
 pub mod seed;
 pub mod serve;
+// For front doors of other languages.
+#[doc(hidden)]
 pub mod stash;
 pub mod sync;
 pub mod task;

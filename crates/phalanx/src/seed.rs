@@ -52,6 +52,13 @@ pub struct SeedSequence {
 
 impl SeedSequence {
     /// A sequence of the words of a seed, the lowest first.
+    ///
+    /// ```
+    /// use phalanx::seed::SeedSequence;
+    ///
+    /// assert_eq!(SeedSequence::new(&[2024]), SeedSequence::new(&[2024]));
+    /// assert_ne!(SeedSequence::new(&[2024]), SeedSequence::new(&[2024, 1]));
+    /// ```
     #[must_use]
     pub fn new(seed: &[u32]) -> Self {
         let mut hash = INIT_A;
@@ -74,6 +81,15 @@ impl SeedSequence {
     }
 
     /// The child with that number: numpy's sequence with the number added to its `spawn_key`.
+    ///
+    /// ```
+    /// use phalanx::seed::SeedSequence;
+    ///
+    /// let root = SeedSequence::new(&[2024]);
+    /// // The seventh task of the third call, wherever it runs:
+    /// assert_eq!(root.child(3).child(7), root.child(3).child(7));
+    /// assert_ne!(root.child(3).child(7), root.child(7).child(3));
+    /// ```
     #[must_use]
     pub fn child(&self, number: u64) -> Self {
         let mut child = self.clone();
@@ -86,6 +102,14 @@ impl SeedSequence {
     }
 
     /// Fills `words` with the state that a generator is to begin with.
+    ///
+    /// ```
+    /// use phalanx::seed::SeedSequence;
+    ///
+    /// let mut state = [0u32; 4]; // of a generator
+    /// SeedSequence::new(&[2024]).fill(&mut state);
+    /// assert!(state.iter().all(|word| *word != 0));
+    /// ```
     pub fn fill(&self, words: &mut [u32]) {
         let mut hash = INIT_B;
         for (word, from) in words.iter_mut().zip(self.pool.iter().cycle()) {

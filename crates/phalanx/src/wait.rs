@@ -103,6 +103,18 @@ impl<'a, S, R, C> From<&'a PipeEnd<S, R, C>> for Source<'a> {
     }
 }
 
+impl<'a> From<&'a RawQueue> for Source<'a> {
+    fn from(queue: &'a RawQueue) -> Self {
+        Self::Queue(queue)
+    }
+}
+
+impl<'a> From<&'a End> for Source<'a> {
+    fn from(end: &'a End) -> Self {
+        Self::Pipe(end)
+    }
+}
+
 impl<'a> From<BorrowedFd<'a>> for Source<'a> {
     fn from(fd: BorrowedFd<'a>) -> Self {
         Self::Fd(fd)

@@ -387,6 +387,14 @@ impl Drop for Pending<'_> {
 }
 
 /// How many chunks are in which state.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::arena as diagnosis; }
+/// use phalanx::diagnosis::Census;
+///
+/// let (before, after) = (Census::default(), Census { objects: 2, ..Census::default() });
+/// assert_eq!(after.objects - before.objects, 2, "two shared objects have been made between");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Owned by one process (magazines included).

@@ -27,9 +27,34 @@ pub(super) const DAMAGED: &str = "a shared container was damaged by another proc
 static SPIN: Spin = Spin::for_locks();
 
 /// How often a container has been changed. Equal versions: nothing has changed in between.
+///
+/// ```
+/// # use phalanx_shm::containers::{Key, Staged};
+/// # use phalanx_shm::{containers::Map, family::Family, object::Shared, patience::Patience};
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Version;
+///
+/// # let family = Family::get()?;
+/// # let dict = Shared::new(family, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let draft = Staged::entry(family, Key { identity: b"apples", form: b"" }, b"five")?;
+/// let before: Version = dict.lock(family, &Patience::forever())?.version();
+/// dict.lock(family, &Patience::forever())?.put(draft)?;
+/// assert_ne!(dict.lock(family, &Patience::forever())?.version(), before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Version = u64;
 
 /// Why a container could not be locked.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::LockFailed;
+///
+/// fn may_be_tried_again(why: LockFailed) -> bool {
+///     matches!(why, LockFailed::GaveUp(_))
+/// }
+/// assert!(!may_be_tried_again(LockFailed::Retired));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockFailed {
     /// Patience was at its end.

@@ -94,6 +94,23 @@ impl List {
 /// A list that this thread has locked; unlocked when dropped.
 ///
 /// It is held for short operations only: nothing that waits or runs a user's code.
+///
+/// ```
+/// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+/// # type Draft = Staged<'static, Family>;
+/// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+/// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+/// # let item = |value: &[u8]| Draft::item(list.family(), value);
+/// # let text = |record: Record<'_, Family>| {
+/// #     let mut bytes = Vec::new();
+/// #     record.value(&mut bytes);
+/// #     String::from_utf8_lossy(&bytes).into_owned()
+/// # };
+/// locked.push(item(b"one")?)?;
+/// locked.push(item(b"two")?)?; // others see both or none
+/// assert_eq!(locked.records().map(text).collect::<Vec<_>>(), ["one", "two"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LockedList<'a, M: Cells> {
     list: &'a List,
@@ -103,18 +120,66 @@ pub struct LockedList<'a, M: Cells> {
 
 impl<'a, M: Cells> LockedList<'a, M> {
     /// The number of items.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?])?;
+    /// assert_eq!(locked.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len.load(Ordering::Relaxed) as usize
     }
 
     /// Whether there are no items.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// assert!(locked.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How often the list has been changed.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// let before = locked.version();
+    /// locked.push(item(b"one")?)?;
+    /// assert!(locked.version() > before);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn version(&self) -> Version {
         self.list.core.version()
@@ -135,6 +200,23 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 
     /// The item at an index, if it is less than the length.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.push(item(b"one")?)?;
+    /// assert_eq!(locked.get(0).map(text).as_deref(), Some("one"));
+    /// assert!(locked.get(1).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Record<'_, M>> {
@@ -143,6 +225,22 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 
     /// All items in order.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?])?;
+    /// assert_eq!(locked.records().rev().map(text).collect::<Vec<_>>(), ["two", "one"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn records(&self) -> impl DoubleEndedIterator<Item = Record<'_, M>> {
         let memory = self.memory;
         self.rows().iter().map(move |row| Record { memory, chunk: row.load(Ordering::Acquire) })
@@ -152,6 +250,22 @@ impl<'a, M: Cells> LockedList<'a, M> {
     ///
     /// # Errors
     /// [`AllocError`] when the table has to grow and there is no memory. The list is as before.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.push(item(b"one")?)?;
+    /// assert_eq!(locked.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn push(&mut self, staged: Staged<'_, M>) -> Result<(), AllocError> {
         self.make_room(1)?;
@@ -166,6 +280,23 @@ impl<'a, M: Cells> LockedList<'a, M> {
     ///
     /// # Errors
     /// [`AllocError`], as for [`LockedList::push`].
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.push(item(b"one")?)?;
+    /// locked.extend(vec![item(b"two")?, item(b"three")?])?;
+    /// assert_eq!(locked.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn extend(&mut self, staged: Vec<Staged<'_, M>>) -> Result<(), AllocError> {
         self.make_room(staged.len())?;
         let (start, len) = (self.start(), self.len());
@@ -176,18 +307,58 @@ impl<'a, M: Cells> LockedList<'a, M> {
         Ok(())
     }
 
-    /// Replaces the item at an index, which must be less than the length.
+    /// Replaces the item at an index.
+    ///
+    /// # Panics
+    /// When the index is not less than the length.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.push(item(b"one")?)?;
+    /// locked.set(0, item(b"another")?);
+    /// assert_eq!(locked.get(0).map(text).as_deref(), Some("another"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn set(&mut self, index: usize, staged: Staged<'_, M>) {
         assert!(index < self.len(), "index {index} of a list of {}", self.len());
         self.list.core.change_row(self.memory, self.start() + index, staged.into_chunk(), || {});
     }
 
-    /// Removes the item at an index, which must be less than the length.
+    /// Removes the item at an index.
     ///
     /// # Errors
     /// [`AllocError`] when the item is inside and there is no memory for another table. The list is
     /// as before.
+    ///
+    /// # Panics
+    /// When the index is not less than the length.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?])?;
+    /// locked.remove(0)?;
+    /// assert_eq!(locked.records().map(text).collect::<Vec<_>>(), ["two"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove(&mut self, index: usize) -> Result<(), AllocError> {
         let (start, len) = (self.start(), self.len());
         assert!(index < len, "index {index} of a list of {len}");
@@ -206,6 +377,26 @@ impl<'a, M: Cells> LockedList<'a, M> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory for another table. The list is as before.
+    ///
+    /// # Panics
+    /// When the range is not inside the list.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?, item(b"three")?])?;
+    /// locked.splice(0..2, vec![item(b"1 and 2")?])?;
+    /// assert_eq!(locked.records().map(text).collect::<Vec<_>>(), ["1 and 2", "three"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn splice(
         &mut self,
         range: Range<usize>,
@@ -246,6 +437,24 @@ impl<'a, M: Cells> LockedList<'a, M> {
     ///
     /// # Panics
     /// When a number stands for nothing, or is there twice.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?, item(b"three")?])?;
+    /// // The last first, then a new one; the others go.
+    /// locked.rearrange(&[2, 3], vec![item(b"four")?])?;
+    /// assert_eq!(locked.records().map(text).collect::<Vec<_>>(), ["three", "four"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rearrange(
         &mut self,
         order: &[usize],
@@ -272,6 +481,23 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 
     /// Removes everything, in one step.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.extend(vec![item(b"one")?, item(b"two")?])?;
+    /// locked.clear();
+    /// assert!(locked.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&mut self) {
         if self.list.core.has_table() {
             let gone = self.chunks();
@@ -281,6 +507,25 @@ impl<'a, M: Cells> LockedList<'a, M> {
     }
 
     /// Empties the list for good: whoever locks it from now on gets [`LockFailed::Retired`].
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// use phalanx_shm::containers::LockFailed;
+    ///
+    /// locked.retire();
+    /// let again = list.lock(list.family(), &Patience::forever()).map(drop);
+    /// assert_eq!(again, Err(LockFailed::Retired));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retire(mut self) {
         self.list.core.retire();
         self.clear();

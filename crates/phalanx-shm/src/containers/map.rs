@@ -31,6 +31,24 @@ pub struct Map {
 }
 
 /// Where a record was found; valid until the map is changed.
+///
+/// ```
+/// # use phalanx_shm::containers::{Key, Staged};
+/// # use phalanx_shm::{containers::Map, family::Family, object::Shared, patience::Patience};
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Found;
+///
+/// # let family = Family::get()?;
+/// # let dict = Shared::new(family, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let draft = Staged::entry(family, Key { identity: b"apples", form: b"" }, b"five")?;
+/// let mut locked = dict.lock(family, &Patience::forever())?;
+/// locked.put(draft)?;
+/// let found: Option<Found> = locked.find(b"apples").map(|(found, _record)| found);
+/// locked.remove(found.expect("it has been put in"));
+/// assert!(locked.is_empty());
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     place: usize,
@@ -112,6 +130,19 @@ impl Map {
 /// A map that this thread has locked; unlocked when dropped.
 ///
 /// It is held for short operations only: nothing that waits or runs a user's code.
+///
+/// ```
+/// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+/// # type Draft = Staged<'static, Family>;
+/// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+/// # let apples = Key { identity: b"apples", form: b"" };
+/// let [pears, plums] = [&b"pears"[..], b"plums"].map(|name| Key { identity: name, form: b"" });
+/// locked.put(Draft::entry(dict.family(), pears, b"3")?)?;
+/// locked.put(Draft::entry(dict.family(), plums, b"4")?)?; // others see both or none
+/// assert_eq!(locked.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LockedMap<'a, M: Cells> {
     map: &'a Map,
@@ -121,24 +152,73 @@ pub struct LockedMap<'a, M: Cells> {
 
 impl<'a, M: Cells> LockedMap<'a, M> {
     /// The number of keys.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// locked.put(Draft::entry(dict.family(), apples, b"six")?)?; // the same key
+    /// assert_eq!(locked.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.map.live.load(Ordering::Relaxed) as usize
     }
 
     /// Whether there are no keys.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// assert!(locked.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How often the map has been changed.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// let before = locked.version();
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// assert!(locked.version() > before);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn version(&self) -> Version {
         self.map.core.version()
     }
 
     /// Looks for the key with that identity.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// let mut value = Vec::new();
+    /// if let Some((_found, record)) = locked.find(b"apples") {
+    ///     record.value(&mut value);
+    /// }
+    /// assert_eq!(value, b"five");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn find(&self, identity: &[u8]) -> Option<(Found, Record<'_, M>)> {
@@ -153,6 +233,20 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 
     /// The record that was put in last.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// assert!(locked.last().is_none());
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// let (found, _record) = locked.last().ok_or("it has been put in")?;
+    /// locked.remove(found); // as from a stack
+    /// assert!(locked.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn last(&self) -> Option<(Found, Record<'_, M>)> {
         let used = self.map.used.load(Ordering::Relaxed) as usize;
@@ -168,6 +262,21 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 
     /// The records in the order in which their keys were put in.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// for name in [&b"pears"[..], b"apples"] {
+    ///     locked.put(Draft::entry(dict.family(), Key { identity: name, form: b"" }, b"5")?)?;
+    /// }
+    /// let mut names = Vec::new();
+    /// locked.records().for_each(|record| record.identity(&mut names));
+    /// assert_eq!(names, b"pearsapples"); // in the order in which they came
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn records(&self) -> impl DoubleEndedIterator<Item = Record<'_, M>> {
         let memory = self.memory;
         self.table().named().map(move |(_, chunk)| Record { memory, chunk })
@@ -178,6 +287,17 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     ///
     /// # Errors
     /// [`AllocError`] when the table has to grow and there is no memory. The map is as before.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// assert!(locked.put(Draft::entry(dict.family(), apples, b"five")?)?, "it is new");
+    /// assert!(!locked.put(Draft::entry(dict.family(), apples, b"six")?)?, "it was there");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put(&mut self, staged: Staged<'_, M>) -> Result<bool, AllocError> {
         let mut identity = Vec::new();
         staged.record().identity(&mut identity);
@@ -188,6 +308,18 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     ///
     /// # Errors
     /// As for [`LockedMap::put`].
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// let draft = Draft::entry(dict.family(), apples, b"five")?;
+    /// locked.put_as(b"apples", draft)?; // which need not be read from shared memory
+    /// assert!(locked.find(b"apples").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn put_as(&mut self, identity: &[u8], staged: Staged<'_, M>) -> Result<bool, AllocError> {
         let hash = self.map.hash(identity);
@@ -213,6 +345,20 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 
     /// Removes what was found since the map was changed last.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// if let Some((found, _record)) = locked.find(b"apples") {
+    ///     locked.remove(found);
+    /// }
+    /// assert!(locked.find(b"apples").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove(&mut self, found: Found) {
         let map = self.map;
         map.core.change_row(self.memory, found.row, 0, || {
@@ -234,6 +380,18 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 
     /// Removes everything, in one step.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+    /// locked.clear();
+    /// assert!(locked.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&mut self) {
         if self.map.core.has_table() {
             let gone: Vec<u64> = self.table().named().map(|(_, chunk)| chunk).collect();
@@ -243,6 +401,20 @@ impl<'a, M: Cells> LockedMap<'a, M> {
     }
 
     /// Empties the map for good: whoever locks it from now on gets [`LockFailed::Retired`].
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// use phalanx_shm::containers::LockFailed;
+    ///
+    /// locked.retire();
+    /// let again = dict.lock(dict.family(), &Patience::forever()).map(drop);
+    /// assert_eq!(again, Err(LockFailed::Retired));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retire(mut self) {
         self.map.core.retire();
         self.clear();

@@ -21,6 +21,15 @@ const PARCEL: u64 = 1 << 63;
 ///
 /// The form is kept from the first time the key was put in. Keys that are the same must have forms of
 /// the same length.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Key;
+///
+/// // 1 and 1.0 are the same key to whoever says so, and each is given back as it was put in.
+/// let (int, float) = (Key { identity: b"1", form: b"i" }, Key { identity: b"1", form: b"f" });
+/// assert!(int.identity == float.identity && int != float);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key<'a> {
     /// Equal for equal keys, and only for them.
@@ -30,6 +39,24 @@ pub struct Key<'a> {
 }
 
 /// What the bytes of a value are.
+///
+/// ```
+/// # use phalanx_shm::containers::{Key, Staged};
+/// # use phalanx_shm::{containers::Map, family::Family, object::Shared, patience::Patience};
+/// # mod phalanx { pub use phalanx_shm::containers as manager; }
+/// use phalanx::manager::Shape;
+///
+/// # let family = Family::get()?;
+/// # let dict = Shared::new(family, |map: &Map| map.prepare([1, 2], 3))?;
+/// let key = Key { identity: b"apples", form: b"" };
+/// let mut draft = Staged::new(family, key, Shape::Plain, 4)?;
+/// draft.write(0, b"five");
+/// let mut locked = dict.lock(family, &Patience::forever())?;
+/// locked.put(draft)?;
+/// assert_eq!(locked.find(b"apples").map(|(_, record)| record.shape()), Some(Shape::Plain));
+/// # drop(locked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One run of bytes.
@@ -39,6 +66,18 @@ pub enum Shape {
 }
 
 /// A record that is being written; freed when it is dropped before it was put into a container.
+///
+/// ```
+/// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+/// # type Draft = Staged<'static, Family>;
+/// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+/// # let apples = Key { identity: b"apples", form: b"" };
+/// let draft: Draft = Draft::entry(dict.family(), apples, b"five")?; // nothing is locked for that
+/// locked.put(draft)?;
+/// assert_eq!(locked.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Staged<'m, M: Cells> {
     memory: &'m M,
@@ -51,6 +90,21 @@ impl<'m, M: Cells> Staged<'m, M> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory, or a key is longer than 4 GiB.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// let mut draft = Draft::new(dict.family(), apples, Shape::Plain, 1 << 20)?;
+    /// for part in 0..1024 {
+    ///     draft.write(part * 1024, &[part as u8; 1024]); // in parts, so that it need not exist twice
+    /// }
+    /// locked.put(draft)?;
+    /// # assert_eq!(locked.find(b"apples").map(|(_, record)| record.value_len()), Some(1 << 20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(memory: &'m M, key: Key<'_>, shape: Shape, len: usize) -> Result<Self, AllocError> {
         let (key_len, form_len) = (key.identity.len(), key.form.len());
         let value = HEADER.saturating_add(key_len).saturating_add(form_len);
@@ -73,6 +127,22 @@ impl<'m, M: Cells> Staged<'m, M> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, List, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let list = Shared::new(Family::get()?, |list: &List| list.prepare(3))?;
+    /// # let mut locked = list.lock(list.family(), &Patience::forever())?;
+    /// # let item = |value: &[u8]| Draft::item(list.family(), value);
+    /// # let text = |record: Record<'_, Family>| {
+    /// #     let mut bytes = Vec::new();
+    /// #     record.value(&mut bytes);
+    /// #     String::from_utf8_lossy(&bytes).into_owned()
+    /// # };
+    /// locked.push(Draft::item(list.family(), b"one")?)?;
+    /// assert_eq!(locked.get(0).map(text).as_deref(), Some("one"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn item(memory: &'m M, value: &[u8]) -> Result<Self, AllocError> {
         Self::entry(memory, Key::default(), value)
     }
@@ -81,13 +151,43 @@ impl<'m, M: Cells> Staged<'m, M> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// assert!(locked.find(b"1").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn entry(memory: &'m M, key: Key<'_>, value: &[u8]) -> Result<Self, AllocError> {
         let mut staged = Self::new(memory, key, Shape::Plain, value.len())?;
         staged.write(0, value);
         Ok(staged)
     }
 
-    /// Writes a part of the value. Panics when it does not fit.
+    /// Writes a part of the value.
+    ///
+    /// # Panics
+    /// When it does not fit.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// let mut draft = Draft::new(dict.family(), apples, Shape::Plain, 8)?;
+    /// draft.write(0, b"four");
+    /// draft.write(4, b"five");
+    /// locked.put(draft)?;
+    /// # let mut value = Vec::new();
+    /// # locked.records().for_each(|record| record.value(&mut value));
+    /// # assert_eq!(value, b"fourfive");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
         self.memory.fill(self.chunk, self.value + at, bytes);
@@ -134,6 +234,21 @@ struct Lengths {
 }
 
 /// A record in a container, valid while the container is locked.
+///
+/// ```
+/// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+/// # type Draft = Staged<'static, Family>;
+/// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+/// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+/// # let apples = Key { identity: b"apples", form: b"" };
+/// locked.put(Draft::entry(dict.family(), apples, b"five")?)?;
+/// let (_found, record) = locked.find(b"apples").ok_or("it has been put in")?;
+/// let (mut name, mut value) = (Vec::new(), Vec::new());
+/// record.identity(&mut name);
+/// record.value(&mut value);
+/// assert_eq!((&name[..], &value[..]), (&b"apples"[..], &b"five"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Record<'a, M: Cells> {
     pub(super) memory: &'a M,
@@ -181,29 +296,95 @@ impl<M: Cells> Record<'_, M> {
     }
 
     /// Appends what decides whether two keys are the same.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// # locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// # let (_found, record) = locked.find(b"1").ok_or("it has been put in")?;
+    /// let mut identity = Vec::new();
+    /// record.identity(&mut identity);
+    /// assert_eq!(identity, b"1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn identity(self, out: &mut Vec<u8>) {
         self.memory.read(self.chunk, HEADER, self.lengths().key, out);
     }
 
     /// Appends how the key was written when it was first put in.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// # locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// # let (_found, record) = locked.find(b"1").ok_or("it has been put in")?;
+    /// let mut form = Vec::new();
+    /// record.form(&mut form);
+    /// assert_eq!(form, b"int"); // what came as `Key::form`
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn form(self, out: &mut Vec<u8>) {
         let lengths = self.lengths();
         self.memory.read(self.chunk, HEADER + lengths.key, lengths.form, out);
     }
 
     /// What the value's bytes are.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// # locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// # let (_found, record) = locked.find(b"1").ok_or("it has been put in")?;
+    /// assert_eq!(record.shape(), Shape::Plain);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn shape(self) -> Shape {
         self.lengths().shape
     }
 
     /// How many bytes the value has.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// # locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// # let (_found, record) = locked.find(b"1").ok_or("it has been put in")?;
+    /// assert_eq!(record.value_len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn value_len(self) -> usize {
         self.lengths().value
     }
 
     /// Appends the value.
+    ///
+    /// ```
+    /// # use phalanx_shm::{containers::{Key, Map, Record, Shape, Staged}, family::Family, object::Shared, patience::Patience};
+    /// # type Draft = Staged<'static, Family>;
+    /// # let dict = Shared::new(Family::get()?, |map: &Map| map.prepare([1, 2], 3))?;
+    /// # let mut locked = dict.lock(dict.family(), &Patience::forever())?;
+    /// # let apples = Key { identity: b"apples", form: b"" };
+    /// # locked.put(Draft::entry(dict.family(), Key { identity: b"1", form: b"int" }, b"one")?)?;
+    /// # let (_found, record) = locked.find(b"1").ok_or("it has been put in")?;
+    /// let mut value = b"number ".to_vec();
+    /// record.value(&mut value);
+    /// assert_eq!(value, b"number one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn value(self, out: &mut Vec<u8>) {
         let lengths = self.lengths();
@@ -212,6 +393,7 @@ impl<M: Cells> Record<'_, M> {
     }
 
     /// Where the value lies in its chunk, and the chunk.
+    #[doc(hidden)]
     #[must_use]
     pub fn place(self) -> (u64, usize) {
         let lengths = self.lengths();

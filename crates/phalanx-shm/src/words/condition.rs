@@ -82,6 +82,17 @@ pub struct Condition<'a> {
 
 /// How a wait for a condition ended; the lock is held again in each case unless `relock` said
 /// otherwise.
+///
+/// ```
+/// use phalanx_shm::patience::GaveUp;
+/// use phalanx_shm::words::condition::Waited;
+///
+/// /// Whether to look again at what was waited for.
+/// fn came<R>(waited: &Waited<R>) -> bool {
+///     waited.end.is_ok()
+/// }
+/// assert!(!came(&Waited { end: Err(GaveUp::TimedOut), relocked: () }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited<R> {
     /// Whether a notification came, or what ended the wait instead.

@@ -26,6 +26,20 @@ const VALUE: u32 = LEFT - 1;
 const GHOST: u32 = 0xffff;
 
 /// Who holds a lock or a permit.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::words as sync; }
+/// use phalanx::sync::Holder;
+///
+/// /// What `holder()` of a lock says, for a log.
+/// fn line(holder: Holder) -> String {
+///     match holder {
+///         Holder::Ended { pid, .. } => format!("process {pid} has died with the lock"),
+///         other => other.to_string(),
+///     }
+/// }
+/// assert_eq!(line(Holder::Nobody), "free");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// It is free.
@@ -64,6 +78,15 @@ pub enum End {
 }
 
 /// What becomes of a thing whose holder has ended without a release.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::words as sync; }
+/// use phalanx::sync::Policy;
+///
+/// // What is a mere count is whole whatever happened; anything else has to be looked at.
+/// let policy_of = |is_count: bool| if is_count { Policy::Release } else { Policy::Raise };
+/// assert_eq!(policy_of(false), Policy::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// The next to acquire gets it and is told ([`Acquired::OwnerDied`]). The default.
@@ -94,6 +117,17 @@ impl Policy {
 }
 
 /// How an acquisition succeeded.
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::words as sync; }
+/// use phalanx::sync::Acquired;
+///
+/// /// Whether what the lock protects has to be mended first.
+/// fn is_doubtful(how: Acquired) -> bool {
+///     matches!(how, Acquired::OwnerDied { .. })
+/// }
+/// assert!(is_doubtful(Acquired::OwnerDied { pid: 4711 }) && !is_doubtful(Acquired::Clean));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Acquired {
@@ -108,6 +142,17 @@ pub enum Acquired {
 }
 
 /// A release of what nobody holds (or, for a re-entrant lock, of what the caller does not hold).
+///
+/// ```
+/// # mod phalanx { pub use phalanx_shm::words as sync; }
+/// use phalanx::sync::NotHeld;
+///
+/// /// Releases twice are no matter here.
+/// fn released(by: Result<(), NotHeld>) -> bool {
+///     by.is_ok()
+/// }
+/// assert!(!released(Err(NotHeld)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotHeld;
 

@@ -49,6 +49,24 @@ pub struct Claim {
 
 impl Claim {
     /// The damage for which an earlier entry of this key was removed.
+    ///
+    /// ```
+    /// # use phalanx::Patience;
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-claim-damage-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use phalanx::cache::Lookup;
+    ///
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// let path = cache.get("totals", key)?.expect("stored").path().to_owned();
+    /// std::fs::write(&path, b"something else")?;
+    /// match cache.get_or_claim("totals", key, None, &Patience::forever())? {
+    ///     Lookup::Claimed(claim) => assert_eq!(claim.damage().expect("it was damaged").path(), path),
+    ///     Lookup::Found(_) => panic!("it is not what was stored"),
+    /// }
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()

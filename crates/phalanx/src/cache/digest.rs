@@ -30,6 +30,13 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of `bytes`. Several threads share the work where there are many bytes and several
     /// processors; they have ended when this returns.
+    ///
+    /// ```
+    /// use phalanx::cache::Digest;
+    ///
+    /// assert_eq!(Digest::of(b"width 3"), Digest::of(b"width 3"));
+    /// assert_ne!(Digest::of(b"width 3"), Digest::of(b"width 4"));
+    /// ```
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         if bytes.len() <= PIECE {
@@ -48,12 +55,27 @@ impl Digest {
     }
 
     /// The digest that these bytes are.
+    ///
+    /// ```
+    /// use phalanx::cache::Digest;
+    ///
+    /// let digest = Digest::of(b"words");
+    /// let kept: [u8; 32] = *digest.as_bytes(); // as in a file of one's own
+    /// assert_eq!(Digest::from_bytes(kept), digest);
+    /// ```
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// Its bytes.
+    ///
+    /// ```
+    /// use phalanx::cache::Digest;
+    ///
+    /// let digest = Digest::of(b"words");
+    /// assert!(digest.to_string().starts_with(&format!("{:02x}", digest.as_bytes()[0])));
+    /// ```
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -118,18 +140,43 @@ pub struct Digester(blake3::Hasher);
 
 impl Digester {
     /// Begins with nothing.
+    ///
+    /// ```
+    /// use phalanx::cache::{Digest, Digester};
+    ///
+    /// assert_eq!(Digester::new().finish(), Digest::of(b""));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds bytes. Where one ends and the next begins leaves no trace: write lengths where it matters.
+    ///
+    /// ```
+    /// use phalanx::cache::{Digest, Digester};
+    ///
+    /// let mut digester = Digester::new();
+    /// for line in ["one", "two"] {
+    ///     digester.update(line.as_bytes());
+    /// }
+    /// assert_eq!(digester.finish(), Digest::of(b"onetwo"));
+    /// ```
     pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update(bytes);
         self
     }
 
     /// The digest of all that was added.
+    ///
+    /// ```
+    /// use phalanx::cache::Digester;
+    ///
+    /// let mut digester = Digester::new();
+    /// let first = digester.update(b"one").finish();
+    /// let both = digester.update(b"two").finish(); // one may go on afterwards
+    /// assert_ne!(first, both);
+    /// ```
     #[must_use]
     pub fn finish(&self) -> Digest {
         Digest(self.0.finalize().into())

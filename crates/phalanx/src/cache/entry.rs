@@ -175,36 +175,105 @@ impl Entry {
     }
 
     /// What was stored with the value to describe it.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-notes-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"took 3 s", &[b"12"])?;
+    /// let entry = cache.get("totals", key)?.expect("stored");
+    /// assert_eq!(entry.notes(), b"took 3 s");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn notes(&self) -> &[u8] {
         &self.notes
     }
 
     /// The length of the value in bytes.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-len-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[b"one", b"two"])?;
+    /// assert_eq!(cache.get("totals", key)?.expect("stored").len(), 6);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether the value is no bytes at all.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-is-empty-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"notes alone", &[])?;
+    /// assert!(cache.get("totals", key)?.expect("stored").is_empty());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Where the file is, as long as the entry is not removed.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-path-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// assert!(cache.get("totals", key)?.expect("stored").path().is_file());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Where in the file the value begins: a multiple of 64 bytes. For those who map it.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-offset-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"notes", &[b"12"])?;
+    /// let entry = cache.get("totals", key)?.expect("stored");
+    /// let file = std::fs::read(entry.path())?;
+    /// assert_eq!(&file[entry.offset() as usize..], b"12");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Which file this is.
+    ///
+    /// ```
+    /// # use phalanx::Patience;
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-entry-stamp-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use phalanx::cache::Lookup;
+    ///
+    /// cache.claim_anew("totals", key).store(b"", &[b"no sense"])?;
+    /// let useless = cache.get("totals", key)?.expect("stored").stamp();
+    /// // That very one shall count as missing:
+    /// let again = cache.get_or_claim("totals", key, Some(useless), &Patience::forever())?;
+    /// assert!(matches!(again, Lookup::Claimed(_)));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub const fn stamp(&self) -> Stamp {
         self.stamp
@@ -214,6 +283,16 @@ impl Entry {
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if these are not the bytes that were stored; or the kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-read-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[b"one", b"two"])?;
+    /// assert_eq!(cache.get("totals", key)?.expect("stored").read()?, b"onetwo");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn read(&self) -> Result<Vec<u8>, CacheError> {
         let mut value = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX)];
         self.read_into(&mut value)?;
@@ -228,6 +307,18 @@ impl Entry {
     ///
     /// # Panics
     /// If `value` has another length.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-read-into-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[&7u64.to_le_bytes()])?;
+    /// let mut number = [0; 8];
+    /// cache.get("totals", key)?.expect("stored").read_into(&mut number)?;
+    /// assert_eq!(u64::from_le_bytes(number), 7);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn read_into(&self, value: &mut [u8]) -> Result<(), CacheError> {
         assert_eq!(value.len() as u64, self.len, "the value has {} bytes", self.len);
         if self.start.len() == value.len() {
@@ -246,6 +337,16 @@ impl Entry {
     ///
     /// # Errors
     /// As [`Entry::read`].
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-verify-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// assert!(cache.get("totals", key)?.expect("stored").verify().is_ok());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn verify(&self) -> Result<(), CacheError> {
         let len = usize::try_from(self.len).unwrap_or(usize::MAX);
         let pieces = (0..len.div_ceil(PIECE).max(1)).collect();

@@ -86,6 +86,21 @@ impl Damage {
     }
 
     /// The file.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-damage-path-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use phalanx::cache::CacheError;
+    ///
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// let path = cache.get("totals", key)?.expect("stored").path().to_owned();
+    /// std::fs::write(&path, b"something else")?;
+    /// let Err(CacheError::Damaged(damage)) = cache.get("totals", key) else { panic!("it is damaged") };
+    /// assert_eq!(damage.path(), path);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

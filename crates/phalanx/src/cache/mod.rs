@@ -40,6 +40,7 @@ mod claim;
 mod digest;
 mod entry;
 mod error;
+mod housekeeping;
 mod layout;
 mod lock;
 mod room;
@@ -132,6 +133,16 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Version`] if there is a cache that this program does not understand; or the kernel's
     /// refusal.
+    ///
+    /// ```
+    /// use phalanx::cache::Cache;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-open-{}", std::process::id()));
+    /// let cache = Cache::open(&folder)?; // the folder need not be there
+    /// assert!(cache.items()?.is_empty());
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn open(location: impl AsRef<Path>) -> Result<Self, CacheError> {
         let layout = Layout::make(location.as_ref())?;
         Ok(Self(Arc::new(Inner { layout, limit: None, swept: AtomicBool::new(false) })))
@@ -139,6 +150,19 @@ impl Cache {
 
     /// The same cache with at most so many bytes in its entries: before one is stored that does not fit,
     /// the least recently used are removed. Entries of other programs count as well.
+    ///
+    /// ```
+    /// use phalanx::cache::{Cache, Digest};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-limit-{}", std::process::id()));
+    /// let cache = Cache::open(&folder)?.with_limit(2000);
+    /// for number in 0..10u8 {
+    ///     cache.get_or_compute("blanks", Digest::of(&[number]), || vec![0; 500])?;
+    /// }
+    /// assert!(cache.items()?.iter().map(|item| item.size).sum::<u64>() <= 2000);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
         let layout = Layout::clone(&self.0.layout);
@@ -146,6 +170,16 @@ impl Cache {
     }
 
     /// The folder of the cache inside the one that it was opened in.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-folder-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.get_or_compute("totals", key, || b"12".to_vec())?;
+    /// assert!(cache.items()?[0].path.starts_with(cache.folder()));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.0.layout.root()
@@ -155,6 +189,18 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if it is not what was stored; or the kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-get-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// assert!(cache.get("totals", key)?.is_none());
+    /// cache.claim_anew("totals", key).store(b"notes", &[b"12"])?;
+    /// let entry = cache.get("totals", key)?.expect("stored");
+    /// assert_eq!(entry.read()?, b"12");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get(&self, shelf: &str, key: Digest) -> Result<Option<Entry>, CacheError> {
         Entry::open(&self.0.layout.entry(shelf, key), key)
     }
@@ -171,6 +217,23 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::GaveUp`] when `patience` ends; or the kernel's refusal.
+    ///
+    /// ```
+    /// # use phalanx::Patience;
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-claims-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// use phalanx::cache::Lookup;
+    ///
+    /// let Lookup::Claimed(claim) = cache.get_or_claim("totals", key, None, &Patience::forever())? else {
+    ///     panic!("nobody has stored it");
+    /// };
+    /// claim.store(b"", &[b"12"])?; // others who want it wait until then
+    /// let found = cache.get_or_claim("totals", key, None, &Patience::forever())?;
+    /// assert!(matches!(found, Lookup::Found(entry) if entry.len() == 2));
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get_or_claim(
         &self,
         shelf: &str,
@@ -231,6 +294,23 @@ impl Cache {
     ///
     /// # Errors
     /// The kernel's refusal to lock.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-computes-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// let mut calls = 0;
+    /// for _ in 0..3 {
+    ///     let value = cache.get_or_compute("totals", key, || {
+    ///         calls += 1;
+    ///         b"12".to_vec()
+    ///     })?;
+    ///     assert_eq!(value, b"12");
+    /// }
+    /// assert_eq!(calls, 1);
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     pub fn get_or_compute(
         &self,
         shelf: &str,
@@ -254,97 +334,21 @@ impl Cache {
     }
 
     /// The right to store a value whether there is one or not, without waiting for others who compute it.
+    ///
+    /// ```
+    /// # use phalanx::cache::{Cache, Digest};
+    /// # let folder = std::env::temp_dir().join(format!("phalanx-doc-anew-{}", std::process::id()));
+    /// # let (cache, key) = (Cache::open(&folder)?, Digest::of(b"arguments"));
+    /// cache.claim_anew("totals", key).store(b"", &[b"12"])?;
+    /// cache.claim_anew("totals", key).store(b"", &[b"13"])?; // in place of the first
+    /// assert_eq!(cache.get("totals", key)?.expect("stored").read()?, b"13");
+    /// # std::fs::remove_dir_all(folder).expect("the folder");
+    /// # Ok::<(), phalanx::cache::CacheError>(())
+    /// ```
     #[must_use]
     pub fn claim_anew(&self, shelf: &str, key: Digest) -> Claim {
         let (cache, shelf) = (Arc::clone(&self.0), shelf.to_owned());
         Claim { cache, shelf, key, lock: None, damage: None }
-    }
-
-    /// Removes an entry, if there is one.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn remove(&self, shelf: &str, key: Digest) -> Result<(), CacheError> {
-        let path = self.0.layout.entry(shelf, key);
-        match fs::remove_file(&path) {
-            Err(e) if !entry::is_missing(&e) => Err(CacheError::io("cannot remove", &path)(e)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Where the entries of a shelf are.
-    #[must_use]
-    pub fn shelf_folder(&self, shelf: &str) -> std::path::PathBuf {
-        self.0.layout.shelf(shelf)
-    }
-
-    /// Removes all entries of a shelf. What is stored meanwhile may stay.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn clear_shelf(&self, shelf: &str) -> Result<(), CacheError> {
-        remove_all(&self.0.layout.shelf(shelf))
-    }
-
-    /// Removes everything; who computes a value meanwhile stores it afterwards.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn clear(&self) -> Result<(), CacheError> {
-        self.sweep();
-        let root = self.0.layout.root();
-        let files = match fs::read_dir(root) {
-            Ok(files) => files,
-            Err(e) if entry::is_missing(&e) => return Ok(()),
-            Err(e) => return Err(CacheError::io("cannot list", root)(e)),
-        };
-        for file in files.flatten() {
-            let path = file.path();
-            // Locks of those who compute just now stay.
-            if path == self.0.layout.work() {
-                let _ = fs::remove_dir(path);
-            } else {
-                remove_all(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What is in the cache, in no order. Entries that come or go meanwhile may be there or not.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn items(&self) -> Result<Vec<Item>, CacheError> {
-        room::list(self.0.layout.root())
-    }
-
-    /// Removes entries, the least recently used first, until the limits hold; returns how many it removed.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn reduce(&self, limits: Limits) -> Result<usize, CacheError> {
-        self.sweep();
-        self.0.layout.prepare()?;
-        room::reduce(&self.0.layout, limits)
-    }
-
-    /// Removes what killed processes left behind; returns of how many keys.
-    pub fn sweep(&self) -> usize {
-        sweep::sweep(&self.0.layout)
-    }
-}
-
-/// A file, or a folder with all that is in it; what is gone already is no error.
-fn remove_all(path: &Path) -> Result<(), CacheError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        // Others may store something in it at the same time.
-        Err(e) if entry::is_missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        removed => removed.map_err(CacheError::io("cannot remove", path)),
     }
 }
 

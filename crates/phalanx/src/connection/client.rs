@@ -51,6 +51,22 @@ pub fn connect(address: &Address, patience: &Patience<'_>) -> Result<Stream, Con
 ///
 /// # Errors
 /// [`ConnectError::Handshake`] if one side does not believe the other; or the connection's failure.
+///
+/// ```
+/// # use phalanx::Patience;
+/// use phalanx::connection::{Address, ConnectError, Key, Listener, Peers, connect, introduce};
+///
+/// let name = Address::Abstract(format!("doc-introduce-{}", std::process::id()).into_bytes());
+/// let listener = Listener::bind(&name, 16)?;
+/// let client = std::thread::spawn(move || -> Result<(), ConnectError> {
+///     let stream = connect(&name, &Patience::forever())?;
+///     introduce(&stream, &Key::new(b"a guess"), Peers::OwnUser, &Patience::forever())
+/// });
+/// let known = listener.accept_known(&Key::new(b"secret"), Peers::OwnUser, &Patience::forever());
+/// assert!(known.is_err());
+/// assert!(matches!(client.join().expect("no panic"), Err(ConnectError::Handshake(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn introduce(
     stream: &Stream,
     key: &Key,

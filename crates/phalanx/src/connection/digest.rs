@@ -18,6 +18,14 @@ pub struct Key(Arc<[u8]>);
 
 impl Key {
     /// A key of the given bytes.
+    ///
+    /// ```
+    /// use phalanx::connection::{Digest, Key};
+    ///
+    /// let (ours, theirs) = (Key::new(b"secret"), Key::new(b"secret"));
+    /// let prove = |key| Digest::Sha256.prove(key, b"a challenge");
+    /// assert_eq!(prove(&ours), prove(&theirs));
+    /// ```
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self(bytes.into())
@@ -87,6 +95,12 @@ impl Digest {
         [Self::Md5, Self::Sha256, Self::Sha384, Self::Sha3256, Self::Sha3384];
 
     /// The name by which messages call the digest.
+    ///
+    /// ```
+    /// use phalanx::connection::Digest;
+    ///
+    /// assert_eq!(Digest::Sha3256.name(), "sha3_256");
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -102,12 +116,27 @@ impl Digest {
     ///
     /// # Errors
     /// [`UnsupportedDigest`].
+    ///
+    /// ```
+    /// use phalanx::connection::Digest;
+    ///
+    /// assert_eq!(Digest::of_name(b"md5")?, Digest::Md5);
+    /// assert!(Digest::of_name(b"crc32").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of_name(name: &[u8]) -> Result<Self, UnsupportedDigest> {
         let found = Self::ALL.into_iter().find(|digest| digest.name().as_bytes() == name);
         found.ok_or_else(|| UnsupportedDigest(String::from_utf8_lossy(name).into_owned()))
     }
 
     /// The proof for a message.
+    ///
+    /// ```
+    /// use phalanx::connection::{Digest, Key};
+    ///
+    /// let key = Key::new(b"secret");
+    /// assert_eq!(Digest::Sha384.prove(&key, b"a challenge").len(), 48);
+    /// ```
     #[must_use]
     pub fn prove(self, key: &Key, message: &[u8]) -> Vec<u8> {
         match self {
@@ -120,6 +149,15 @@ impl Digest {
     }
 
     /// Whether that is the proof for a message; takes as long for wrong ones as for right ones.
+    ///
+    /// ```
+    /// use phalanx::connection::{Digest, Key};
+    ///
+    /// let key = Key::new(b"secret");
+    /// let proof = Digest::Sha256.prove(&key, b"a challenge");
+    /// assert!(Digest::Sha256.is_proved(&key, b"a challenge", &proof));
+    /// assert!(!Digest::Sha256.is_proved(&key, b"another one", &proof));
+    /// ```
     #[must_use]
     pub fn is_proved(self, key: &Key, message: &[u8], proof: &[u8]) -> bool {
         match self {

@@ -93,12 +93,28 @@ impl Handshake {
     ///
     /// # Errors
     /// When the kernel refuses randomness.
+    ///
+    /// ```
+    /// use phalanx::connection::{Handshake, Key};
+    ///
+    /// let (_listener, first) = Handshake::listener(Key::new(b"secret"))?;
+    /// assert!(first.starts_with(b"#CHALLENGE#{sha256}"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn listener(key: Key) -> std::io::Result<(Self, Vec<u8>)> {
         let (stage, message) = challenge_anew()?;
         Ok((Self { key, stage, is_listener: true }, message))
     }
 
     /// The part of who connects.
+    ///
+    /// ```
+    /// use phalanx::connection::{Handshake, HandshakeError, Key};
+    ///
+    /// let mut client = Handshake::client(Key::new(b"secret"));
+    /// // The listener speaks first, and that is no challenge:
+    /// assert!(matches!(client.receive(b"hello"), Err(HandshakeError::Unexpected(_))));
+    /// ```
     #[must_use]
     pub const fn client(key: Key) -> Self {
         Self { key, stage: Stage::Challenge, is_listener: false }
@@ -108,6 +124,16 @@ impl Handshake {
     ///
     /// # Errors
     /// [`HandshakeError`]: the connection is to be closed, after [`farewell`] was sent.
+    ///
+    /// ```
+    /// use phalanx::connection::{Handshake, HandshakeError, Key};
+    ///
+    /// let (mut listener, first) = Handshake::listener(Key::new(b"secret"))?;
+    /// let mut client = Handshake::client(Key::new(b"a guess"));
+    /// let proof = client.receive(&first)?.reply.remove(0);
+    /// assert!(matches!(listener.receive(&proof), Err(HandshakeError::WrongProof)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive(&mut self, message: &[u8]) -> Result<Progress, HandshakeError> {
         let mut reply = Vec::new();
         match &self.stage {

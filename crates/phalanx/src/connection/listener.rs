@@ -15,7 +15,8 @@ use phalanx_shm::sync::Deadline;
 use super::digest::Key;
 use super::error::{ConnectError, HandshakeError};
 use super::handshake::{Handshake, MESSAGE_MAX, farewell};
-use super::stream::{Partial, Stream, StreamError};
+use super::partial::Partial;
+use super::stream::{Stream, StreamError};
 
 /// How long somebody who has connected may take to prove that it knows the key. The time in which
 /// nobody accepts does not count.
@@ -54,6 +55,18 @@ impl Peers {
     ///
     /// # Errors
     /// [`HandshakeError::OtherUser`], or the kernel's refusal.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use phalanx::connection::Peers;
+    ///
+    /// // The kernel knows who has the other end; on sockets of the network it is not asked.
+    /// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
+    /// assert!(Peers::OwnUser.check(one.as_fd()).is_ok());
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// assert!(Peers::OwnUser.check(listener.as_fd()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check(self, fd: BorrowedFd<'_>) -> Result<(), ConnectError> {
         if self == Self::Anybody || !net::address_of(fd)?.is_local() {
             return Ok(());
@@ -133,11 +146,30 @@ impl Listener {
     ///
     /// # Errors
     /// `AddrInUse` when somebody has the address, `PermissionDenied`, or the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::connection::{Address, Listener};
+    ///
+    /// let any_port = Address::Inet(([127, 0, 0, 1], 0).into());
+    /// let listener = Listener::bind(&any_port, 16)?;
+    /// let taken = Listener::bind(&listener.address()?, 16).unwrap_err();
+    /// assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn bind(address: &Address, backlog: i32) -> io::Result<Self> {
         Ok(Self::of(net::listen(address, backlog)?))
     }
 
     /// A listener of a socket that listens already.
+    ///
+    /// ```
+    /// use phalanx::connection::{Address, Listener};
+    ///
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let listener = Listener::of(socket.into());
+    /// assert!(matches!(listener.address()?, Address::Inet(_)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn of(socket: OwnedFd) -> Self {
         Self { socket, candidates: Mutex::default(), closed: AtomicBool::new(false) }
@@ -147,11 +179,32 @@ impl Listener {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::connection::{Address, Listener};
+    ///
+    /// let listener = Listener::bind(&Address::Inet(([127, 0, 0, 1], 0).into()), 16)?;
+    /// let Address::Inet(address) = listener.address()? else { panic!("it is of the network") };
+    /// assert_ne!(address.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn address(&self) -> io::Result<Address> {
         net::address_of(&self.socket)
     }
 
     /// The socket, which is readable when somebody has connected.
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::wait_readable};
+    /// use phalanx::connection::{Address, Listener, connect};
+    ///
+    /// let name = Address::Abstract(format!("doc-fd-{}", std::process::id()).into_bytes());
+    /// let listener = Listener::bind(&name, 16)?;
+    /// assert!(wait_readable(listener.fd(), Patience::none()).is_err());
+    /// let _client = connect(&name, &Patience::forever())?;
+    /// wait_readable(listener.fd(), Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -159,6 +212,16 @@ impl Listener {
 
     /// Makes the calls that wait for others fail: at once those to come, within two seconds those that
     /// wait already.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::connection::{Address, Listener};
+    ///
+    /// let listener = Listener::bind(&Address::Inet(([127, 0, 0, 1], 0).into()), 16)?;
+    /// listener.close(); // by any thread
+    /// assert!(listener.accept(&Patience::forever()).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.shelf().1.clear();
@@ -181,6 +244,20 @@ impl Listener {
     ///
     /// # Errors
     /// [`ConnectError::GaveUp`], or the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::connection::{Address, Listener, connect};
+    ///
+    /// let name = Address::Abstract(format!("doc-accept-{}", std::process::id()).into_bytes());
+    /// let listener = Listener::bind(&name, 16)?;
+    /// assert!(listener.accept(&Patience::none()).is_err(), "nobody has come");
+    /// let client = connect(&name, &Patience::forever())?;
+    /// let guest = listener.accept(&Patience::forever())?;
+    /// client.send(b"no key was asked for", &Patience::forever())?;
+    /// guest.stream.recv(&mut Vec::new(), None, &Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accept(&self, patience: &Patience<'_>) -> Result<Guest, ConnectError> {
         let mut slices = self.begin()?;
         loop {
@@ -211,6 +288,21 @@ impl Listener {
     /// [`ConnectError::Handshake`] when somebody came who does not know the key;
     /// [`ConnectError::GaveUp`]; the kernel's refusal. The others who have connected are not lost:
     /// the next call goes on with them.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::connection::{Address, Key, Listener, Peers, connect, introduce};
+    ///
+    /// let name = Address::Abstract(format!("doc-known-{}", std::process::id()).into_bytes());
+    /// let (listener, key) = (Listener::bind(&name, 16)?, Key::new(b"secret"));
+    /// let stream = connect(&name, &Patience::forever())?;
+    /// let guest = std::thread::scope(|scope| {
+    ///     scope.spawn(|| introduce(&stream, &key, Peers::OwnUser, &Patience::forever()).is_ok());
+    ///     listener.accept_known(&key, Peers::OwnUser, &Patience::forever())
+    /// })?;
+    /// assert!(matches!(guest.from, Address::Unnamed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accept_known(
         &self,
         key: &Key,

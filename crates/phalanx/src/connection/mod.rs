@@ -42,6 +42,7 @@ mod digest;
 mod error;
 mod handshake;
 mod listener;
+mod partial;
 mod stream;
 
 pub use client::{connect, introduce};
@@ -49,5 +50,6 @@ pub use digest::{Digest, Key, UnsupportedDigest};
 pub use error::{ConnectError, HandshakeError};
 pub use handshake::{Handshake, MESSAGE_MAX, Progress, answer, challenge, farewell, verify};
 pub use listener::{Guest, Listener, PATIENCE, Peers};
+pub use partial::Partial;
 pub use phalanx_os::net::{Address, inet};
-pub use stream::{Partial, Stream, StreamError};
+pub use stream::{Stream, StreamError};

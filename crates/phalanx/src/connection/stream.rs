@@ -16,11 +16,11 @@ use phalanx_os::poll::{self, Interest};
 use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
+use super::partial::{Header, Partial};
+
 /// How far a buffer may grow before the bytes that it is for have come: the other side can announce
 /// any length.
 const STEP: usize = 256 * 1024;
-const SHORT: usize = 4;
-const LONG: usize = 12;
 
 static ARRIVAL: Spin = Spin::new();
 
@@ -97,58 +97,20 @@ impl std::fmt::Display for StreamError {
 
 impl std::error::Error for StreamError {}
 
-/// A message of which some may have come.
-///
-/// ```
-/// use std::os::unix::net::UnixStream;
-/// use phalanx::Patience;
-/// use phalanx::connection::{Partial, Stream};
-///
-/// let (one, other) = UnixStream::pair()?;
-/// let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
-/// let (mut partial, mut message) = (Partial::default(), Vec::new());
-/// assert!(!other.advance(&mut partial, &mut message, None)?, "nothing has come");
-/// one.send(b"hello", &Patience::forever())?;
-/// assert!(other.advance(&mut partial, &mut message, None)?);
-/// assert_eq!(message, b"hello");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Default)]
-pub struct Partial {
-    header: [u8; LONG],
-    header_len: usize,
-    /// The message's length, once it is known, and how much of it has come.
-    body: Option<(usize, usize)>,
-    /// Where the message begins in the buffer.
-    start: usize,
-}
-
-impl Partial {
-    fn is_untouched(&self) -> bool {
-        self.header_len == 0
-    }
-
-    /// The message's length, if all of the header has come.
-    fn announced(&self) -> Option<u64> {
-        let short = i32::from_be_bytes(*self.header.first_chunk()?);
-        match u64::try_from(short) {
-            Ok(len) if self.header_len >= SHORT => Some(len),
-            Err(_) if self.header_len == LONG => {
-                self.header.last_chunk().map(|long| u64::from_be_bytes(*long))
-            }
-            _ => None,
-        }
-    }
-
-    /// The part of the header that has to come next.
-    fn rest_of_header(&mut self) -> &mut [u8] {
-        let end = if self.header_len < SHORT { SHORT } else { LONG };
-        &mut self.header[self.header_len..end]
-    }
-}
-
 impl Stream {
     /// Messages on the given descriptor, which is closed with the stream.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::connection::Stream;
+    ///
+    /// // Pipes will do as well; each of their ends goes one way.
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = (Stream::new(reader.into()), Stream::new(writer.into()));
+    /// writer.send(b"hello", &Patience::forever())?;
+    /// reader.recv(&mut Vec::new(), None, &Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
         let is_socket = net::is_socket(&fd);
@@ -159,6 +121,21 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::StreamError;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// drop(other);
+    /// let lost = one.send(b"is anybody there?", &Patience::forever());
+    /// assert!(matches!(lost, Err(StreamError::Io(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&self, message: &[u8], patience: &Patience<'_>) -> Result<(), StreamError> {
         let done = self.send_some(message)?;
         self.send_rest(message, done, patience)
@@ -169,6 +146,19 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// assert_eq!(one.send_some(b"hello")?, 9, "all of it, with its length in front");
+    /// let sent = one.send_some(&[0; 16 << 20])?;
+    /// assert!(sent < 16 << 20, "as much as there was room for");
+    /// # drop(other);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_some(&self, message: &[u8]) -> Result<usize, StreamError> {
         if !self.is_socket {
             return Ok(0);
@@ -184,6 +174,23 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// let message = vec![7; 16 << 20];
+    /// let sent = one.send_some(&message)?;
+    /// let mut received = Vec::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| one.send_rest(&message, sent, &Patience::forever()).is_ok());
+    ///     other.recv(&mut received, None, &Patience::forever())
+    /// })?;
+    /// assert_eq!(received, message);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_rest(
         &self,
         message: &[u8],
@@ -227,6 +234,24 @@ impl Stream {
     /// # Errors
     /// [`StreamError`]; [`StreamError::TooLong`] before any of it is read if it has more than `max`
     /// bytes.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::StreamError;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let mut message = Vec::new();
+    /// other.recv(&mut message, None, &Patience::forever())?;
+    /// assert_eq!(message, b"hello");
+    /// drop(one);
+    /// let end = other.recv(&mut message, None, &Patience::forever());
+    /// assert!(matches!(end, Err(StreamError::EndOfFile)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(
         &self,
         out: &mut Vec<u8>,
@@ -240,6 +265,23 @@ impl Stream {
     ///
     /// # Errors
     /// As for [`Stream::recv`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::Partial;
+    ///
+    /// let (mut partial, mut message) = (Partial::default(), Vec::new());
+    /// // A wait that is given up loses nothing of what has come:
+    /// assert!(other.recv_rest(&mut partial, &mut message, None, &Patience::none()).is_err());
+    /// one.send(b"hello", &Patience::forever())?;
+    /// other.recv_rest(&mut partial, &mut message, None, &Patience::forever())?;
+    /// assert_eq!(message, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_rest(
         &self,
         partial: &mut Partial,
@@ -273,6 +315,21 @@ impl Stream {
     ///
     /// # Errors
     /// As for [`Stream::recv`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use phalanx::connection::Partial;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let mut message = b"so far: ".to_vec();
+    /// assert!(other.advance(&mut Partial::default(), &mut message, None)?);
+    /// assert_eq!(message, b"so far: hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(
         &self,
         partial: &mut Partial,
@@ -343,6 +400,18 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError::GaveUp`], or the kernel's refusal.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// assert!(other.wait_for_message(&Patience::none()).is_err());
+    /// drop(one);
+    /// other.wait_for_message(&Patience::forever())?; // the end can be read
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), StreamError> {
         self.wait(Interest::read(self.fd.as_fd()), patience)
     }
@@ -365,12 +434,39 @@ impl Stream {
     }
 
     /// The descriptor.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// one.send(b"hello", &Patience::forever())?;
+    /// // With other descriptors, as in an event loop:
+    /// phalanx::process::wait_readable(other.fd(), Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
     /// The descriptor, which is no longer closed with the stream.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::Patience;
+    /// # use phalanx::connection::Stream;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// use std::io::Read;
+    ///
+    /// one.send(b"hello", &Patience::forever())?;
+    /// let (mut bytes, mut socket) = ([0; 9], UnixStream::from(other.into_fd()));
+    /// socket.read_exact(&mut bytes)?;
+    /// assert_eq!(&bytes, b"\0\0\0\x05hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd
@@ -380,26 +476,6 @@ impl Stream {
 /// Nothing is wrong: there is nothing to be read or no room to write, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-/// The length of a message as it is sent.
-struct Header([u8; LONG], usize);
-
-impl Header {
-    fn of(len: usize) -> Self {
-        let mut bytes = [0; LONG];
-        if let Ok(short) = i32::try_from(len) {
-            bytes[..SHORT].copy_from_slice(&short.to_be_bytes());
-            return Self(bytes, SHORT);
-        }
-        bytes[..SHORT].copy_from_slice(&(-1i32).to_be_bytes());
-        bytes[SHORT..].copy_from_slice(&(len as u64).to_be_bytes());
-        Self(bytes, LONG)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.0[..self.1]
-    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,13 @@ impl Error {
     }
 
     /// What sort of thing went wrong.
+    ///
+    /// ```
+    /// use phalanx::{Error, ErrorKind, Queue};
+    ///
+    /// let empty: Error = Queue::<u64>::bounded(0).unwrap_err().into();
+    /// assert_eq!(empty.kind(), ErrorKind::InvalidInput);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

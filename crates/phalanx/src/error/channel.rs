@@ -71,6 +71,13 @@ impl<T> SendError<T> {
     }
 
     /// Whether another try may succeed without anybody changing anything but time.
+    ///
+    /// ```
+    /// let queue = phalanx::Queue::bounded(1)?;
+    /// queue.put(1)?;
+    /// assert!(queue.try_put(2).is_err_and(|error| error.is_full()));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
@@ -174,6 +181,13 @@ pub enum RecvError {
 
 impl RecvError {
     /// Whether the senders have gone and everything has been received.
+    ///
+    /// ```
+    /// let (sender, receiver) = phalanx::channel::<u64>()?;
+    /// drop(sender);
+    /// assert!(receiver.recv().is_err_and(|error| error.is_disconnected()));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
         matches!(self, Self::Disconnected)

@@ -56,14 +56,82 @@ pub trait Feed {
     ///
     /// # Errors
     /// What is in the way of reading more jobs; it ends the run.
+    ///
+    /// ```
+    /// # use phalanx::jobs::{Feed, Job, Next};
+    /// # struct Countdown(u32);
+    /// # impl Feed for Countdown {
+    /// fn next(&mut self) -> std::io::Result<Next> {
+    ///     let Some(left) = self.0.checked_sub(1) else { return Ok(Next::End) };
+    ///     self.0 = left;
+    ///     Ok(Next::Job(Job::new("echo").arg(left.to_string())))
+    /// }
+    /// # }
+    /// # let mut feed = Countdown(1);
+    /// # assert!(matches!((feed.next()?, feed.next()?), (Next::Job(_), Next::End)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn next(&mut self) -> io::Result<Next>;
 
     /// How many more there will be, if that is known.
+    ///
+    /// ```
+    /// # use phalanx::jobs::{Feed, Job, Next};
+    /// # struct List(Vec<Job>);
+    /// # impl Feed for List {
+    /// #     fn next(&mut self) -> std::io::Result<Next> {
+    /// #         Ok(self.0.pop().map_or(Next::End, Next::Job))
+    /// #     }
+    /// fn remaining(&self) -> Option<usize> {
+    ///     Some(self.0.len())
+    /// }
+    /// # }
+    /// # assert_eq!(List(vec![Job::new("true")]).remaining(), Some(1));
+    /// ```
     fn remaining(&self) -> Option<usize> {
         None
     }
 
     /// What to wait for after [`Next::Later`].
+    ///
+    /// ```
+    /// # use std::io::{BufRead, BufReader, PipeReader, Write};
+    /// # use std::os::fd::{AsFd, BorrowedFd};
+    /// # use phalanx::jobs::{Feed, Job, Next, Outcome, Runner, Watch};
+    /// # struct Piped(BufReader<PipeReader>);
+    /// # impl Feed for Piped {
+    /// fn next(&mut self) -> std::io::Result<Next> {
+    /// #     if self.0.buffer().is_empty()
+    /// #         && phalanx::process::wait_readable(self.0.get_ref().as_fd(), phalanx::Patience::none()).is_err()
+    /// #     {
+    /// #         return Ok(Next::Later);
+    /// #     }
+    ///     // ... `Next::Later` if no line has come
+    /// #     let mut line = String::new();
+    /// #     let len = self.0.read_line(&mut line)?;
+    /// #     Ok(if len == 0 { Next::End } else { Next::Job(Job::shell(line.trim_end())) })
+    /// }
+    ///
+    /// fn source(&self) -> Option<BorrowedFd<'_>> {
+    ///     Some(self.0.get_ref().as_fd()) // asked again when more can be read
+    /// }
+    /// # }
+    /// # struct Count(usize);
+    /// # impl Watch for Count {
+    /// #     fn ended(&mut self, outcome: Outcome) {
+    /// #         self.0 += usize::from(outcome.ending.is_success());
+    /// #     }
+    /// # }
+    /// # let (reader, mut writer) = std::io::pipe()?;
+    /// # std::thread::spawn(move || {
+    /// #     std::thread::sleep(std::time::Duration::from_millis(20));
+    /// #     writer.write_all(b"true\ntrue\n")
+    /// # });
+    /// # let mut count = Count(0);
+    /// # Runner::new().run_watched(&mut Piped(BufReader::new(reader)), &mut count)?;
+    /// # assert_eq!(count.0, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn source(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -26,6 +26,14 @@ pub struct Job {
 
 impl Job {
     /// A program: a path, or a name that is looked for along `PATH`.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::new("true"), Job::new("/bin/false")])?;
+    /// assert!(outcomes[0].ending.is_success() && !outcomes[1].ending.is_success());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -51,42 +59,95 @@ impl Job {
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::new("echo").arg("*").arg("a  b")])?;
+    /// assert_eq!(outcomes[0].stdout.to_vec()?, b"* a  b\n"); // no shell looks at them
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// Adds arguments.
+    ///
+    /// ```
+    /// use phalanx::jobs::Job;
+    ///
+    /// let job = Job::new("tar").arg("-cf").args(["all.tar", "one", "two"]);
+    /// assert_eq!(job.name(), "tar -cf all.tar one two");
+    /// ```
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable of its environment.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("echo $PLACE").env("PLACE", "here")])?;
+    /// assert_eq!(outcomes[0].stdout.to_vec()?, b"here\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.changes.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
     /// Removes a variable from its environment.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let jobs = [Job::shell("echo ${HOME-none}").env_remove("HOME")];
+    /// assert_eq!(Runner::new().run(jobs)?[0].stdout.to_vec()?, b"none\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.changes.push((name.as_ref().to_owned(), None));
         self
     }
 
     /// Sets its working directory.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::new("pwd").directory("/")])?;
+    /// assert_eq!(outcomes[0].stdout.to_vec()?, b"/\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
     /// What it is called in logs and messages, in place of its command line.
+    ///
+    /// ```
+    /// use phalanx::jobs::Job;
+    ///
+    /// let job = Job::new("curl").arg("-H").arg("Authorization: secret").named("fetch");
+    /// assert_eq!(job.to_string(), "fetch", "nothing of the secret");
+    /// ```
     pub fn named(mut self, name: impl AsRef<OsStr>) -> Self {
         self.name = Some(name.as_ref().to_owned());
         self
     }
 
     /// Its name, or else its command line with what the shell would need quoted.
+    ///
+    /// ```
+    /// use phalanx::jobs::Job;
+    ///
+    /// assert_eq!(Job::new("cat").arg("a file").name(), "cat 'a file'");
+    /// assert_eq!(Job::shell("cat *").name(), "cat *");
+    /// ```
     #[must_use]
     pub fn name(&self) -> OsString {
         if let Some(name) = &self.name {

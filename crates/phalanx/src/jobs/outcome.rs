@@ -71,12 +71,30 @@ pub enum Ending {
 
 impl Ending {
     /// Whether the job has done what it should: it ended with the code 0, in this run or an earlier one.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run(["exit 0", "exit 1", "kill $$"].map(Job::shell))?;
+    /// let good: Vec<bool> = outcomes.iter().map(|outcome| outcome.ending.is_success()).collect();
+    /// assert_eq!(good, [true, false, false]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Ended(ExitStatus::Code(0)) | Self::Skipped)
     }
 
     /// The status that the kernel gave it; `None` if it was not run.
+    ///
+    /// ```
+    /// use phalanx::jobs::{ExitStatus, Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("kill -9 $$"), Job::new("no-such-program")])?;
+    /// assert_eq!(outcomes[0].ending.status(), Some(ExitStatus::Signal(9)));
+    /// assert_eq!(outcomes[1].ending.status(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         match self {
@@ -87,6 +105,15 @@ impl Ending {
 
     /// The exit code, or the negative number of the signal; -1 of a job whose code does not tell how it
     /// ended. `None` if it was not run.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run(["exit 3", "kill -9 $$"].map(Job::shell))?;
+    /// let codes: Vec<Option<i32>> = outcomes.iter().map(|outcome| outcome.ending.code()).collect();
+    /// assert_eq!(codes, [Some(3), Some(-9)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         match self {

@@ -83,42 +83,105 @@ impl Default for Runner {
 
 impl Runner {
     /// A runner of as many jobs at a time as there are processors for this process.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run((0..10).map(|n| Job::new("echo").arg(n.to_string())))?;
+    /// assert_eq!(outcomes[9].stdout.to_vec()?, b"9\n"); // in the order of the jobs
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Sets how many jobs run at a time; none counts as one. While the kernel refuses so many processes
     /// or descriptors, there are fewer.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let begun = Instant::now();
+    /// Runner::new().limit(1).run([Job::shell("sleep 0.02"), Job::shell("sleep 0.02")])?;
+    /// assert!(begun.elapsed() >= Duration::from_millis(40), "one after the other");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
     }
 
     /// Sets how long a job may take; then its whole process group gets `SIGTERM`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::jobs::{Ending, Job, Runner};
+    ///
+    /// let runner = Runner::new().timeout(Duration::from_millis(50));
+    /// let outcomes = runner.run([Job::shell("sleep 600")])?;
+    /// assert!(matches!(outcomes[0].ending, Ending::TimedOut(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
     /// Sets how long after `SIGTERM` a group that has not ended gets `SIGKILL`: five seconds if not set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::jobs::{Ending, Job, Runner};
+    ///
+    /// let runner = Runner::new().timeout(Duration::from_millis(50)).grace(Duration::from_millis(50));
+    /// let stubborn = Job::shell("trap '' TERM; sleep 600");
+    /// assert!(matches!(runner.run([stubborn])?[0].ending, Ending::TimedOut(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
     /// Sets how often a job that has failed is run again.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().retries(2).run(["false", "true"].map(Job::new))?;
+    /// assert_eq!((outcomes[0].attempts, outcomes[1].attempts), (3, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
     /// Sets what failed jobs do to the rest.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Ending, Halt, Job, Limit, Runner};
+    ///
+    /// let runner = Runner::new().limit(1).halt(Halt::Soon(Limit::Count(1)));
+    /// let outcomes = runner.run(["false", "true"].map(Job::new))?;
+    /// assert_eq!(outcomes[1].ending, Ending::NotRun);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn halt(mut self, halt: Halt) -> Self {
         self.halt = halt;
         self
     }
 
     /// Sets what becomes of what jobs write.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Output, Runner};
+    ///
+    /// let outcomes = Runner::new().output(Output::Discarded).run([Job::shell("echo lots of it")])?;
+    /// assert!(outcomes[0].stdout.is_empty() && outcomes[0].ending.is_success());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
@@ -149,12 +212,30 @@ impl Runner {
 
     /// Sets that nothing is started or written: each job's outcome is [`NotRun`](super::Ending::NotRun), or
     /// [`Skipped`](super::Ending::Skipped) if the log says so.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Ending, Job, Runner};
+    ///
+    /// let outcomes = Runner::new().dry_run(true).run([Job::shell("rm -rf all")])?;
+    /// println!("would run: {}", outcomes[0].job);
+    /// assert_eq!(outcomes[0].ending, Ending::NotRun);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dry_run(mut self, dry: bool) -> Self {
         self.dry = dry;
         self
     }
 
     /// Sets the whole environment of the jobs, in place of this process's.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let runner = Runner::new().environment([("PLACE", "here")]);
+    /// let outcomes = runner.run([Job::shell("echo $PLACE ${HOME-nowhere}")])?;
+    /// assert_eq!(outcomes[0].stdout.to_vec()?, b"here nowhere\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn environment<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: AsRef<OsStr>,

@@ -78,18 +78,44 @@ impl Captured {
     }
 
     /// How many bytes there are.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("printf hello")])?;
+    /// assert_eq!((outcomes[0].stdout.len(), outcomes[0].stderr.len()), (5, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> u64 {
         self.memory.len() as u64 + self.extents.iter().map(|extent| extent.length).sum::<u64>()
     }
 
     /// Whether there is nothing.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run(["true", "echo oh >&2"].map(Job::shell))?;
+    /// let complain: Vec<bool> = outcomes.iter().map(|outcome| !outcome.stderr.is_empty()).collect();
+    /// assert_eq!(complain, [false, true]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many bytes the job wrote that could not be kept, because there was no room on the disk.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("seq 1000")])?;
+    /// let output = &outcomes[0].stdout;
+    /// assert_eq!(output.lost(), 0, "the disk is full: {} bytes are all there is", output.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
@@ -99,6 +125,15 @@ impl Captured {
     ///
     /// # Errors
     /// When the file cannot be read.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// let outcomes = Runner::new().run([Job::shell("seq 3")])?;
+    /// let text = String::from_utf8(outcomes[0].stdout.to_vec()?)?;
+    /// assert_eq!(text.lines().map(str::parse::<u64>).sum::<Result<u64, _>>()?, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_vec(&self) -> io::Result<Vec<u8>> {
         let mut all = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
         self.write_to(&mut all)?;
@@ -109,6 +144,17 @@ impl Captured {
     ///
     /// # Errors
     /// When the file cannot be read, or what `writer` answers.
+    ///
+    /// ```
+    /// use phalanx::jobs::{Job, Runner};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("phalanx-doc-write-to-{}", std::process::id()));
+    /// let outcomes = Runner::new().run([Job::shell("seq 100000")])?;
+    /// outcomes[0].stdout.write_to(&mut std::fs::File::create(&path)?)?;
+    /// assert_eq!(std::fs::metadata(&path)?.len(), outcomes[0].stdout.len());
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_to(&self, writer: &mut impl Write) -> io::Result<()> {
         writer.write_all(&self.memory)?;
         if self.extents.is_empty() {

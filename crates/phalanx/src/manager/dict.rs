@@ -89,6 +89,12 @@ impl<K, V> Dict<K, V> {
     }
 
     /// The dictionary without its types, if it lies in this process's shared memory.
+    ///
+    /// ```
+    /// let dict = phalanx::manager::Dict::<String, u64>::new()?;
+    /// assert!(dict.raw().is_some(), "it lies in memory of this process, and nobody serves it");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn raw(&self) -> Option<&RawDict> {
         match &self.place {
@@ -109,6 +115,15 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let ages = Dict::<String, u32>::new()?;
+    /// Process::fork(|| ages.insert("Ada", &36).is_ok())?.join()?;
+    /// assert_eq!(ages.get("Ada")?, Some(36));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Result<Self, CreateError> {
         RawDict::new().map(Self::from)
     }
@@ -139,6 +154,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Ada", &36)?;
+    /// assert_eq!((ages.get("Ada")?, ages.get("Grace")?), (Some(36), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn get<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<Option<V>, AccessError> {
         Ok(self.fetch(&encoded(key)?)?.map(|bytes| wire::decode(&bytes)).transpose()?)
     }
@@ -147,6 +169,13 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let seen = phalanx::manager::Dict::<(u32, u32), ()>::new()?;
+    /// seen.insert(&(3, 4), &())?;
+    /// assert!(seen.contains_key(&(3, 4))? && !seen.contains_key(&(4, 3))?);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn contains_key<Q: KeyOf<K> + ?Sized>(&self, key: &Q) -> Result<bool, AccessError> {
         match self.run(DictOperation::Contains(&encoded(key)?))? {
             Answer::Flag(there) => Ok(there),
@@ -308,6 +337,14 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Ada", &35)?;
+    /// ages.insert("Ada", &36)?; // the same key
+    /// assert_eq!(ages.len()?, 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn len(&self) -> Result<usize, AccessError> {
         match self.run(DictOperation::Len)? {
             Answer::Count(count) => Ok(count as usize),
@@ -319,6 +356,14 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// assert!(ages.is_empty()?);
+    /// ages.insert("Ada", &36)?;
+    /// assert!(!ages.is_empty()?);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn is_empty(&self) -> Result<bool, AccessError> {
         Ok(self.len()? == 0)
     }
@@ -327,6 +372,14 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let squares = phalanx::manager::Dict::<u64, u64>::new()?;
+    /// squares.extend((0..100).map(|n| (n, n * n)))?;
+    /// squares.clear()?;
+    /// assert_eq!(squares.len()?, 0);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<(), AccessError> {
         done(self.run(DictOperation::Clear)?)
     }
@@ -335,6 +388,15 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Grace", &85)?;
+    /// ages.insert("Ada", &36)?;
+    /// ages.insert("Grace", &86)?; // stays where it is
+    /// assert_eq!(ages.keys()?, ["Grace", "Ada"]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn keys(&self) -> Result<Vec<K>, AccessError> {
         let entries = self.copies(true, false)?;
         let keys = entries.iter().map(|(key, _)| wire::decode(key));
@@ -345,6 +407,14 @@ impl<K: Message, V: Message> Dict<K, V> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let ages = phalanx::manager::Dict::<String, u32>::new()?;
+    /// ages.insert("Grace", &85)?;
+    /// ages.insert("Ada", &36)?;
+    /// assert_eq!(ages.values()?.iter().max(), Some(&85));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn values(&self) -> Result<Vec<V>, AccessError> {
         let entries = self.copies(false, true)?;
         let values = entries.iter().map(|(_, value)| wire::decode(value));

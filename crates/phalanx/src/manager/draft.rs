@@ -8,9 +8,37 @@ use crate::message::{Arrived, Incoming, ParcelPlan};
 
 /// A value, with its key if it has one, in memory of its own: ready to be put into a container.
 /// Freed when dropped.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::manager::{Draft, RawList};
+///
+/// let list = RawList::new()?;
+/// // In shared memory already, before anything is locked:
+/// let draft: Draft = Draft::item(list.family(), b"an item")?;
+/// list.lock(&Patience::forever())?.push(draft)?;
+/// assert_eq!(list.lock(&Patience::forever())?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Draft = Staged<'static, Family>;
 
 /// An entry of a container, readable while that is locked.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::manager::{Draft, RawList, Stored};
+///
+/// fn text(stored: Stored<'_>) -> String {
+///     let mut bytes = Vec::new();
+///     stored.value(&mut bytes);
+///     String::from_utf8_lossy(&bytes).into_owned()
+/// }
+///
+/// let list = RawList::new()?;
+/// list.lock(&Patience::forever())?.push(Draft::item(list.family(), b"an item")?)?;
+/// assert_eq!(list.lock(&Patience::forever())?.get(0).map(text).as_deref(), Some("an item"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Stored<'a> = Record<'a, Family>;
 
 /// A value that refers to large buffers: the frame, and behind it the buffers, which

@@ -66,12 +66,21 @@ impl Line {
         Ok(reply)
     }
 
-    /// Sends a request that is not answered.
+    /// Sends a request that is answered by the end of the connection, and waits for that.
     pub(super) fn tell(&self, request: &Request<'_>) -> Result<(), AccessError> {
         let message = postcard::to_allocvec(request)
             .map_err(|why| AccessError::Disconnected(why.to_string()))?;
-        let stream = self.connect()?;
-        stream.send(&message, &Patience::forever()).map_err(|why| self.broken(&why))
+        let mut stream = self.connect()?;
+        let forever = Patience::forever();
+        stream.send(&message, &forever).map_err(|why| self.broken(&why))?;
+        match stream.receive(ANSWER_MAX, &forever) {
+            Err(StreamError::Closed) => Ok(()),
+            Err(why) => Err(self.broken(&why)),
+            Ok(answer) => match postcard::from_bytes(answer) {
+                Ok(Reply::Failed(why)) => Err(AccessError::Refused(why)),
+                _ => Err(unexpected()),
+            },
+        }
     }
 
     fn connect(&self) -> Result<Stream, AccessError> {

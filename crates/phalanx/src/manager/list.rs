@@ -72,6 +72,12 @@ impl<T> List<T> {
     }
 
     /// The list without its type, if it lies in this process's shared memory.
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// assert!(list.raw().is_some(), "it lies in memory of this process, and nobody serves it");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn raw(&self) -> Option<&RawList> {
         match &self.place {
@@ -92,6 +98,15 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let log = List::<String>::new()?;
+    /// Process::fork(|| log.push(&"from the child".to_owned()).is_ok())?.join()?;
+    /// assert_eq!(log.to_vec()?, ["from the child"]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Result<Self, CreateError> {
         RawList::new().map(Self::from)
     }
@@ -127,6 +142,13 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<char>::new()?;
+    /// list.extend("ab".chars())?;
+    /// assert_eq!((list.get(1)?, list.get(2)?), (Some('b'), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn get(&self, index: usize) -> Result<Option<T>, AccessError> {
         self.value(ListOperation::Get(index))
     }
@@ -187,6 +209,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.push(&7)?;
+    /// list.push(&8)?;
+    /// assert_eq!(list.to_vec()?, [7, 8]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn push(&self, value: &T) -> Result<(), AccessError> {
         done(self.run(ListOperation::Push(&encoded(value)?))?)
     }
@@ -195,6 +225,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.push(&0)?;
+    /// list.extend(1..4)?; // others see all three or none
+    /// assert_eq!(list.to_vec()?, [0, 1, 2, 3]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn extend(&self, values: impl IntoIterator<Item = T>) -> Result<(), AccessError> {
         let items: Vec<_> =
             values.into_iter().map(|value| encoded(&value)).collect::<Result<_, _>>()?;
@@ -223,6 +261,13 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`]. An item that does not decode is removed.
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend([1, 2])?;
+    /// assert_eq!((list.pop()?, list.pop()?, list.pop()?), (Some(2), Some(1), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn pop(&self) -> Result<Option<T>, AccessError> {
         self.value(ListOperation::RemoveLast)
     }
@@ -247,6 +292,13 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend(0..100)?;
+    /// assert_eq!(list.len()?, 100);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn len(&self) -> Result<usize, AccessError> {
         match self.run(ListOperation::Len)? {
             Answer::Count(count) => Ok(count as usize),
@@ -258,6 +310,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// assert!(list.is_empty()?);
+    /// list.push(&7)?;
+    /// assert!(!list.is_empty()?);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn is_empty(&self) -> Result<bool, AccessError> {
         Ok(self.len()? == 0)
     }
@@ -266,6 +326,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend(0..100)?;
+    /// list.clear()?;
+    /// assert_eq!(list.pop()?, None);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<(), AccessError> {
         done(self.run(ListOperation::Clear)?)
     }
@@ -274,6 +342,14 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend(0..3)?;
+    /// list.reverse()?;
+    /// assert_eq!(list.to_vec()?, [2, 1, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn reverse(&self) -> Result<(), AccessError> {
         done(self.run(ListOperation::Reverse)?)
     }
@@ -309,6 +385,15 @@ impl<T: Message> List<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// let list = phalanx::manager::List::<u64>::new()?;
+    /// list.extend(0..3)?;
+    /// let copy = list.to_vec()?;
+    /// list.clear()?;
+    /// assert_eq!(copy, [0, 1, 2]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn to_vec(&self) -> Result<Vec<T>, AccessError> {
         Ok(self.copies()?.1)
     }

@@ -44,9 +44,13 @@ mod raw;
 mod server;
 
 pub use dict::{Dict, KeyOf};
-pub use draft::{Draft, Stored, draft_parcel, fetch};
+pub use draft::{Draft, Stored};
+#[doc(hidden)]
+pub use draft::{draft_parcel, fetch};
 pub use error::AccessError;
 pub use list::List;
 pub use named::{Manager, Variable};
-pub use phalanx_shm::containers::{Found, Glimpse, Key, LockFailed, Shape, Version};
+#[doc(hidden)]
+pub use phalanx_shm::containers::Glimpse;
+pub use phalanx_shm::containers::{Found, Key, LockFailed, Shape, Version};
 pub use raw::{LockedDict, LockedList, RawDict, RawList};

@@ -101,12 +101,32 @@ impl Manager {
 
     /// What other processes of the same user [connect](Manager::connect) to. It has no meaning for
     /// other machines, and vanishes with the manager.
+    ///
+    /// ```
+    /// use phalanx::manager::Manager;
+    ///
+    /// let manager = Manager::start()?;
+    /// let address: String = manager.address(); // to be told to the others, as by an environment variable
+    /// assert!(Manager::connect(&address).is_ok());
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn address(&self) -> String {
         self.line.address().to_owned()
     }
 
     /// The process that keeps the containers, if this handle started it.
+    ///
+    /// ```
+    /// use phalanx::manager::Manager;
+    ///
+    /// let manager = Manager::start()?;
+    /// assert!(manager.pid().is_some_and(|pid| pid != std::process::id()));
+    /// assert_eq!(Manager::connect(&manager.address())?.pid(), None, "somebody else's");
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.pid())
@@ -202,6 +222,15 @@ impl Manager {
     ///
     /// # Errors
     /// [`AccessError::Disconnected`] when the manager has ended.
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// manager.list::<String>("log")?;
+    /// manager.dict::<String, u32>("ages")?;
+    /// assert_eq!(manager.names()?, ["ages", "log"]);
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn names(&self) -> Result<Vec<String>, AccessError> {
         match self.line.ask(&Request::Names)? {
             Reply::Names(names) => Ok(names),
@@ -209,10 +238,11 @@ impl Manager {
         }
     }
 
-    /// Ends the manager. Only processes of its family can.
+    /// Ends the manager, which answers nobody any more when this returns. Only processes of its family can.
     ///
     /// # Errors
-    /// [`AccessError::Disconnected`] when it has ended already.
+    /// [`AccessError::Disconnected`] when it has ended already, [`AccessError::Refused`] when this process
+    /// is of another family.
     ///
     /// ```
     /// let manager = phalanx::manager::Manager::start()?;
@@ -274,6 +304,14 @@ impl<T: Message> Variable<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// let title = manager.value("title", "none".to_owned())?;
+    /// assert_eq!(title.get()?, "none");
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn get(&self) -> Result<T, AccessError> {
         self.cell.get(&())?.ok_or(AccessError::Retired)
     }
@@ -282,6 +320,15 @@ impl<T: Message> Variable<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// # let manager = phalanx::manager::Manager::start()?;
+    /// let (mine, yours) = (manager.value("best", 0u64)?, manager.value("best", 0u64)?);
+    /// mine.set(&7)?;
+    /// assert_eq!(yours.get()?, 7, "they have one name");
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn set(&self, value: &T) -> Result<(), AccessError> {
         self.cell.insert(&(), value).map(drop)
     }
@@ -292,6 +339,22 @@ impl<T: Message> Variable<T> {
     ///
     /// # Errors
     /// [`AccessError`].
+    ///
+    /// ```
+    /// # use phalanx::prelude::*;
+    /// # let manager = Manager::start()?;
+    /// let words = manager.value("words", Vec::<String>::new())?;
+    /// let add = |word: &str| words.update(|mut words| {
+    ///     words.push(word.to_owned());
+    ///     words
+    /// });
+    /// let other = Process::fork(|| add("one").is_ok())?;
+    /// add("two")?;
+    /// assert!(other.join()?);
+    /// assert_eq!(words.get()?.len(), 2, "none has overwritten the other");
+    /// # manager.stop()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<(), AccessError> {
         self.cell.update(&(), |value| value.map(&mut change))
     }

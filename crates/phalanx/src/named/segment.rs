@@ -71,11 +71,30 @@ impl Segment {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`, `InvalidInput` when it is empty, or the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let made = Segment::create(None, 100)?;
+    /// let opened = Segment::open(made.name())?; // in any process
+    /// assert_eq!(opened.len(), made.len());
+    /// remove(made.name())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn open(name: &str) -> io::Result<Self> {
         Ok(Self { region: NamedRegion::open(name)?, name: name.to_owned() })
     }
 
     /// The name, with its leading slash.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// assert!(segment.name().starts_with('/'));
+    /// remove(segment.name())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -85,23 +104,62 @@ impl Segment {
     ///
     /// # Errors
     /// `OutOfMemory`, or the kernel's refusal, when the memory is not mapped yet and cannot be.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// let first: *mut u8 = segment.base()?; // mapped now, and at the same place until it is dropped
+    /// assert_eq!(segment.base()?, first);
+    /// remove(segment.name())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn base(&self) -> io::Result<*mut u8> {
         self.region.base()
     }
 
     /// The number of bytes.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// assert_eq!(segment.len(), 100);
+    /// remove(segment.name())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub const fn len(&self) -> usize {
         self.region.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// assert!(!segment.is_empty());
+    /// remove(segment.name())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.region.is_empty()
     }
 
     /// The descriptor.
+    ///
+    /// ```
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// remove(segment.name())?;
+    /// // Without a name it can still be handed to others, and read as a file.
+    /// let file = std::fs::File::from(segment.fd().try_clone_to_owned()?);
+    /// assert_eq!(file.metadata()?.len(), 100);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.region.fd()

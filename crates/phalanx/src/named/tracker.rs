@@ -91,6 +91,15 @@ impl Book {
     ///
     /// # Errors
     /// [`BadLine`].
+    ///
+    /// ```
+    /// let mut book = phalanx::named::tracker::Book::default();
+    /// let knows = |kind: &str| kind == "semaphore";
+    /// book.note("REGISTER:/mine:semaphore", knows)?;
+    /// assert!(book.note("REGISTER:/mine:carpet", knows).is_err());
+    /// assert_eq!(book.left_behind().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn note(&mut self, line: &str, knows: impl Fn(&str) -> bool) -> Result<(), BadLine> {
         let bad = || BadLine(line.to_owned());
         let (command, rest) = line.split_once(':').ok_or_else(bad)?;
@@ -112,6 +121,19 @@ impl Book {
     }
 
     /// Finds out what the names stand for that are new.
+    ///
+    /// ```
+    /// use phalanx::named::tracker::{Book, SHARED_MEMORY};
+    /// use phalanx::named::{Segment, remove};
+    ///
+    /// let segment = Segment::create(None, 100)?;
+    /// let mut book = Book::default();
+    /// book.note(&format!("REGISTER:{}:{SHARED_MEMORY}", segment.name()), |_| true)?;
+    /// book.look(); // remembers what the name stands for
+    /// remove(segment.name())?;
+    /// assert!(book.left_behind().is_empty(), "somebody has removed it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn look(&mut self) {
         for ((kind, name), stood_for) in &mut self.0 {
             if kind == SHARED_MEMORY && *stood_for == StoodFor::NotAsked {
@@ -121,6 +143,14 @@ impl Book {
     }
 
     /// What is left that still is what was registered, by kind.
+    ///
+    /// ```
+    /// let mut book = phalanx::named::tracker::Book::default();
+    /// book.note("REGISTER:/one:semaphore", |_| true)?;
+    /// book.note("REGISTER:/two:semaphore", |_| true)?;
+    /// assert_eq!(book.left_behind()["semaphore"], ["/one", "/two"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn left_behind(&self) -> BTreeMap<String, Vec<String>> {
         let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -49,6 +49,7 @@ pub struct End {
 /// assert!(parts.incoming.is_some() && parts.outgoing.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndParts {
     /// The incoming direction, if it has one.
@@ -100,6 +101,7 @@ impl End {
     ///
     /// # Errors
     /// [`NotHeld`] when this process was given no hold on the parts.
+    #[doc(hidden)]
     pub fn from_parts(
         family: &'static Family,
         parts: EndParts,
@@ -110,6 +112,7 @@ impl End {
     }
 
     /// What [`End::from_parts`] needs beside a copy of the descriptor.
+    #[doc(hidden)]
     #[must_use]
     pub fn parts(&self) -> EndParts {
         EndParts {
@@ -119,6 +122,7 @@ impl End {
     }
 
     /// Gives another process a hold on the parts, before they are sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         for half in [&self.incoming, &self.outgoing].into_iter().flatten() {
             half.hold_for(slot);
@@ -126,6 +130,16 @@ impl End {
     }
 
     /// The family of processes that can share the end.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let (one, _other) = phalanx::pipe::duplex()?;
+    /// // Where the memory of a long message comes from:
+    /// let family = one.family().ok_or("an end has a direction")?;
+    /// assert!(matches!(Outgoing::new(family, &[7; 10_000])?, Outgoing::Parcel(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn family(&self) -> Option<&'static Family> {
         let half = self.incoming.as_ref().or(self.outgoing.as_ref());
@@ -133,12 +147,24 @@ impl End {
     }
 
     /// Whether the end receives.
+    ///
+    /// ```
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// assert!(receiver.is_readable() && !sender.is_readable());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.incoming.is_some()
     }
 
     /// Whether the end sends.
+    ///
+    /// ```
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// assert!(sender.is_writable() && !receiver.is_writable());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.outgoing.is_some()
@@ -153,6 +179,21 @@ impl End {
     ///
     /// # Panics
     /// When `message` is `None`.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    /// use phalanx::pipe::{SendError, one_way};
+    ///
+    /// let (receiver, sender) = one_way()?;
+    /// let mut message = Some(Outgoing::Inline(b"hello"));
+    /// sender.send(&mut message, &Patience::forever())?;
+    /// assert!(message.is_none(), "it has been sent");
+    /// drop(receiver);
+    /// let lost = sender.send(&mut Some(Outgoing::Inline(b"hello?")), &Patience::forever());
+    /// assert_eq!(lost, Err(SendError::Broken));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(
         &self,
         message: &mut Option<Outgoing<'_>>,
@@ -200,6 +241,20 @@ impl End {
     ///
     /// # Errors
     /// [`RecvError`].
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::{Incoming, Outgoing};
+    ///
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// sender.send(&mut Some(Outgoing::Inline(b"hello")), &Patience::forever())?;
+    /// let mut frame = Vec::new();
+    /// match receiver.recv(&mut frame, &Patience::forever())? {
+    ///     Incoming::Inline => assert_eq!(frame, b"hello"),
+    ///     Incoming::Parcel(long) => long.read_frame(&mut frame)?,
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(
         &self,
         frame: &mut Vec<u8>,
@@ -219,6 +274,14 @@ impl End {
     ///
     /// # Errors
     /// [`RecvError::SendOnly`].
+    ///
+    /// ```
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// assert!(receiver.try_recv(&mut Vec::new())?.is_none());
+    /// drop(sender);
+    /// assert!(receiver.try_recv(&mut Vec::new())?.is_none(), "the end is for `recv` to notice");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_recv(&self, frame: &mut Vec<u8>) -> Result<Option<Incoming>, RecvError> {
         let half = self.half()?;
@@ -254,6 +317,19 @@ impl End {
     ///
     /// # Errors
     /// [`RecvError`], but not for the end of file.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// sender.send(&mut Some(Outgoing::Inline(b"hello")), &Patience::forever())?;
+    /// assert!(receiver.wait_for_message(&Patience::forever())?);
+    /// receiver.try_recv(&mut Vec::new())?;
+    /// drop(sender);
+    /// assert!(!receiver.wait_for_message(&Patience::forever())?, "it is the end");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<bool, RecvError> {
         let half = self.half()?;
         let socket = self.socket.as_fd();
@@ -296,6 +372,14 @@ impl End {
     ///
     /// # Errors
     /// [`RecvError`].
+    ///
+    /// ```
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// assert!(!receiver.is_ready()?);
+    /// drop(sender);
+    /// assert!(receiver.is_ready()?, "who receives need not wait for the end");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_ready(&self) -> Result<bool, RecvError> {
         match self.wait_for_message(&Patience::none()) {
             Ok(_) => Ok(true),
@@ -305,6 +389,17 @@ impl End {
     }
 
     /// Whether there is a message.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// assert!(!receiver.has_message());
+    /// sender.send(&mut Some(Outgoing::Inline(b"hello")), &Patience::forever())?;
+    /// assert!(receiver.has_message());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn has_message(&self) -> bool {
         self.incoming.as_ref().is_some_and(|half| !half.is_empty())
@@ -320,6 +415,7 @@ impl End {
 
     /// Prepares for a sleep on [`End::socket`], which from then on becomes readable when a message
     /// comes. Returns whether there is one already.
+    #[doc(hidden)]
     #[must_use]
     pub fn prepare_to_sleep(&self) -> bool {
         self.incoming.as_ref().is_some_and(|half| {
@@ -330,6 +426,7 @@ impl End {
 
     /// The socket, for waiting after [`End::prepare_to_sleep`] and for passing the end on. Reading or
     /// writing it is not for users.
+    #[doc(hidden)]
     #[must_use]
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -340,6 +437,18 @@ impl End {
     ///
     /// # Errors
     /// When the kernel refuses the descriptors that it is made of.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use phalanx::{Patience, process::wait_readable};
+    ///
+    /// let (receiver, sender) = phalanx::pipe::one_way()?;
+    /// let bell = receiver.doorbell()?;
+    /// assert!(wait_readable(bell.as_fd(), Patience::none()).is_err());
+    /// drop(sender);
+    /// wait_readable(bell.as_fd(), Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
         let watch = self.watch.get_or_make(self.socket.as_fd())?;
         if let Some(half) = &self.incoming {
@@ -353,6 +462,14 @@ impl End {
     ///
     /// # Errors
     /// As for [`End::doorbell`].
+    ///
+    /// ```
+    /// let (receiver, _sender) = phalanx::pipe::one_way()?;
+    /// let number = receiver.fileno()?; // for what takes numbers, as C libraries do
+    /// assert!(number > 2);
+    /// assert_eq!(receiver.fileno()?, number);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fileno(&self) -> io::Result<RawFd> {
         Ok(self.doorbell()?.as_fd().as_raw_fd())
     }

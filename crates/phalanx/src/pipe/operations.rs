@@ -192,6 +192,16 @@ macro_rules! receives {
         ///
         /// # Errors
         /// [`RecvError::Empty`], [`RecvError::Interrupted`], or as for `recv`.
+        ///
+        /// ```
+        /// # use phalanx::prelude::*;
+        /// let (sender, receiver) = channel::<u64>()?;
+        /// let pressed = || true; // asked now and then: has the user pressed the button?
+        /// let patience = Patience::forever().interruptible(&pressed);
+        /// assert!(matches!(receiver.recv_with(&patience), Err(RecvError::Interrupted)));
+        /// # drop(sender);
+        /// # Ok::<(), phalanx::Error>(())
+        /// ```
         #[inline]
         pub fn recv_with(&self, patience: &Patience<'_>) -> Result<$type, RecvError> {
             self.0.recv::<$type, C>(patience)
@@ -220,6 +230,18 @@ macro_rules! receives {
         ///
         /// # Errors
         /// When the kernel refuses the descriptors that it is made of.
+        ///
+        /// ```
+        /// # use phalanx::prelude::*;
+        /// use std::os::fd::AsFd;
+        ///
+        /// let (sender, receiver) = channel::<u64>()?;
+        /// let bell = receiver.doorbell()?; // for `select`, `poll` and the event loops of other crates
+        /// sender.send(7)?;
+        /// phalanx::process::wait_readable(bell.as_fd(), Patience::forever()).expect("there is one");
+        /// assert_eq!(receiver.try_recv()?, Some(7));
+        /// # Ok::<(), phalanx::Error>(())
+        /// ```
         pub fn doorbell(&self) -> std::io::Result<crate::wait::Doorbell> {
             self.0.end().doorbell().map(crate::wait::Doorbell::new)
         }

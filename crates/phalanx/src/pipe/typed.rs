@@ -109,6 +109,16 @@ impl<S, R, C: Codec<R>> PipeEnd<S, R, C> {
 
 impl<S, R> PipeEnd<S, R> {
     /// The same end with messages of another format, which the other end has to have too.
+    ///
+    /// ```
+    /// use phalanx::plain::PlainFormat;
+    ///
+    /// let (here, there) = phalanx::pipe::<(u64, String)>()?;
+    /// let (here, there) = (here.with_codec::<PlainFormat>(), there.with_codec::<PlainFormat>());
+    /// here.send((7, "seven".to_owned()))?;
+    /// assert_eq!(there.recv()?, (7, "seven".to_owned()));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn with_codec<C>(self) -> PipeEnd<S, R, C> {
         PipeEnd(self.0, PhantomData)
@@ -121,11 +131,36 @@ impl<S, R, C> PipeEnd<S, R, C> {
     ///
     /// Dropping it does the same; this is for a forked child, which has copies also of what belongs to its
     /// parent.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (here, there) = pipe::<u64>()?;
+    /// let child = Process::fork(|| {
+    ///     here.close(); // the child's copy, or it would wait for itself
+    ///     there.iter().flatten().sum::<u64>()
+    /// })?;
+    /// (1..=4).try_for_each(|n| here.send(n))?;
+    /// drop(here);
+    /// assert_eq!(child.join()?, 10);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn close(&self) {
         self.0.close();
     }
 
     /// The messages' end of the pipe, for [`wait_any`](crate::wait::wait_any) and the like.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::wait::wait_any;
+    ///
+    /// let ((_here, there), queue) = (pipe::<u64>()?, Queue::<u64>::unbounded()?);
+    /// queue.put(7)?;
+    /// let ready = wait_any(&[there.raw().into(), queue.raw().into()], &Patience::forever())?;
+    /// assert_eq!(ready, [false, true]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn raw(&self) -> &End {
         self.0.end()

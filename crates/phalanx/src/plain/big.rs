@@ -16,6 +16,13 @@ pub struct BigInt(Vec<u8>);
 
 impl BigInt {
     /// The integer with these bytes: two's complement, the low byte first. No bytes are zero.
+    ///
+    /// ```
+    /// use phalanx::plain::BigInt;
+    ///
+    /// assert_eq!(BigInt::from_le_bytes(&[0, 1]), BigInt::from(256i128));
+    /// assert_eq!(BigInt::from_le_bytes(&[0xff, 0xff]), BigInt::from(-1i128));
+    /// ```
     #[must_use]
     pub fn from_le_bytes(bytes: &[u8]) -> Self {
         let mut bytes = bytes.to_vec();
@@ -32,12 +39,25 @@ impl BigInt {
     }
 
     /// Its bytes: two's complement, the low byte first, as few as keep the sign.
+    ///
+    /// ```
+    /// use phalanx::plain::BigInt;
+    ///
+    /// assert_eq!(BigInt::from(256i128).as_le_bytes(), [0, 1]);
+    /// assert_eq!(BigInt::from(200i128).as_le_bytes(), [200, 0], "without the zero it were negative");
+    /// ```
     #[must_use]
     pub fn as_le_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Whether it is below zero.
+    ///
+    /// ```
+    /// use phalanx::plain::BigInt;
+    ///
+    /// assert!(BigInt::from(-1i128).is_negative() && !BigInt::from(0i128).is_negative());
+    /// ```
     #[must_use]
     pub fn is_negative(&self) -> bool {
         self.0.last().is_some_and(|last| *last >= 0x80)
@@ -50,12 +70,26 @@ impl BigInt {
     }
 
     /// The integer, if 128 bits with a sign hold it.
+    ///
+    /// ```
+    /// use phalanx::plain::BigInt;
+    ///
+    /// assert_eq!(BigInt::from(-7i128).to_i128(), Some(-7));
+    /// assert_eq!(BigInt::from(u128::MAX).to_i128(), None);
+    /// ```
     #[must_use]
     pub fn to_i128(&self) -> Option<i128> {
         self.wide().map(i128::from_le_bytes)
     }
 
     /// The integer, if 128 bits without a sign hold it.
+    ///
+    /// ```
+    /// use phalanx::plain::BigInt;
+    ///
+    /// assert_eq!(BigInt::from(u128::MAX).to_u128(), Some(u128::MAX));
+    /// assert_eq!(BigInt::from(-7i128).to_u128(), None);
+    /// ```
     #[must_use]
     pub fn to_u128(&self) -> Option<u128> {
         match self.0.split_last() {

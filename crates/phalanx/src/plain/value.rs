@@ -50,6 +50,14 @@ pub enum Plain {
 impl Plain {
     /// The value that a dictionary has for a key that is a string; `None` for anything else than a
     /// dictionary.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// let person = Plain::Dict(vec![("name".into(), "Ada".into()), ("age".into(), 36.into())]);
+    /// assert_eq!(person.get("age"), Some(&Plain::Int(36)));
+    /// assert_eq!(Plain::from("Ada").get("age"), None);
+    /// ```
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         let Self::Dict(entries) = self else { return None };
@@ -58,6 +66,14 @@ impl Plain {
     }
 
     /// The items of a list or tuple; none for anything else.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// let scores: Plain = [7, 9].into_iter().collect();
+    /// assert_eq!(scores.items().iter().filter_map(Plain::as_int).sum::<i64>(), 16);
+    /// assert!(Plain::from(7).items().is_empty());
+    /// ```
     #[must_use]
     pub fn items(&self) -> &[Self] {
         match self {
@@ -67,12 +83,25 @@ impl Plain {
     }
 
     /// The integer, if it is one of 64 bits.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// assert_eq!(Plain::from(7).as_int(), Some(7));
+    /// assert_eq!(Plain::from(7.0).as_int(), None);
+    /// ```
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {
         if let Self::Int(number) = self { Some(*number) } else { None }
     }
 
     /// The number as a float, if it is one of at most 64 bits.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// assert_eq!((Plain::from(1.5).as_float(), Plain::from(7).as_float()), (Some(1.5), Some(7.0)));
+    /// ```
     #[must_use]
     pub fn as_float(&self) -> Option<f64> {
         match self {
@@ -83,18 +112,38 @@ impl Plain {
     }
 
     /// The string, if it is one.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// assert_eq!((Plain::from("Ada").as_str(), Plain::from(7).as_str()), (Some("Ada"), None));
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::Str(text) = self { Some(text) } else { None }
     }
 
     /// The bytes, if it is any.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// assert_eq!(Plain::from(&b"\0\x01"[..]).as_bytes(), Some(&b"\0\x01"[..]));
+    /// assert_eq!(Plain::from("text").as_bytes(), None);
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         if let Self::Bytes(bytes) = self { Some(bytes) } else { None }
     }
 
     /// What kind of value it is, in a word.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    ///
+    /// assert_eq!(Plain::from(7).kind(), "an integer");
+    /// assert_eq!(Plain::from(()).kind(), "nothing");
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

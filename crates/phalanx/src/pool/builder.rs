@@ -59,6 +59,17 @@ impl Default for Builder {
 impl Builder {
     /// One worker for each processor that this process may use, started by the
     /// [default method](StartMethod).
+    ///
+    /// ```
+    /// use phalanx::pool::Builder;
+    ///
+    /// let mut builder = Builder::new();
+    /// let double = builder.closure(|n: u64| 2 * n);
+    /// let pool = builder.start()?;
+    /// println!("{} workers", pool.workers()); // as many as there are processors for us
+    /// assert_eq!(pool.map(double, [1, 2])?, [2, 4]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Self {
         static BUILDERS: AtomicU64 = AtomicU64::new(1);
         let builder = BUILDERS.fetch_add(1, Ordering::Relaxed);

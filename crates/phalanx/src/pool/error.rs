@@ -173,6 +173,14 @@ pub struct TimedOut {
 
 impl PoolError {
     /// The index, in its call, of the task that failed, where one task is to blame.
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, half) = Pool::fork(2, |x: u64| if x % 2 == 0 { x / 2 } else { panic!("odd") })?;
+    /// let error = pool.map(half, [2, 4, 5]).unwrap_err();
+    /// assert_eq!(error.task(), Some(2)); // that of the 5
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     #[must_use]
     pub fn task(&self) -> Option<u64> {
         match self {
@@ -308,18 +316,53 @@ impl<A> SubmitError<A> {
     }
 
     /// Whether there was only no room for the task.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let gate = Event::new()?;
+    /// let mut builder = Pool::builder().workers(1).queue(1);
+    /// let opened = gate.clone();
+    /// let wait = builder.closure(move |()| opened.wait());
+    /// let pool = builder.start()?;
+    /// let task = pool.submit(wait, ())?;
+    /// match pool.try_submit(wait, ()) {
+    ///     Err(error) => assert!(error.is_full(), "one may try again later"),
+    ///     Ok(_) => panic!("there is room for one"),
+    /// }
+    /// gate.set();
+    /// task.wait()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self.error, PoolError::Full)
     }
 
     /// Why it was not sent.
+    ///
+    /// ```
+    /// # use phalanx::pool::{Pool, PoolError};
+    /// let (pool, square) = Pool::fork(1, |x: u64| x * x)?;
+    /// pool.close();
+    /// assert!(matches!(pool.submit(square, 7).unwrap_err().error(), PoolError::Closed));
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     #[must_use]
     pub const fn error(&self) -> &PoolError {
         &self.error
     }
 
     /// The task's argument.
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, length) = Pool::fork(1, |text: String| text.len())?;
+    /// pool.close();
+    /// let text = pool.submit(length, "precious".to_owned()).unwrap_err().into_argument();
+    /// assert_eq!(text, "precious");
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     #[must_use]
     pub fn into_argument(self) -> A {
         self.argument

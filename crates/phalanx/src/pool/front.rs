@@ -96,6 +96,15 @@ impl Pool {
     }
 
     /// How to start a pool that is to be other than [`Pool::new`] makes it.
+    ///
+    /// ```
+    /// use phalanx::Pool;
+    ///
+    /// let mut builder = Pool::builder().workers(2).retries(1);
+    /// let square = builder.closure(|x: u64| x * x);
+    /// assert_eq!(builder.start()?.map(square, [2, 3])?, [4, 9]);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -215,12 +224,25 @@ impl Pool {
     }
 
     /// How many workers the pool has.
+    ///
+    /// ```
+    /// assert_eq!(phalanx::Pool::new(3)?.workers(), 3);
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     #[must_use]
     pub fn workers(&self) -> usize {
         self.team.seats()
     }
 
     /// The process ids of the workers that run at present.
+    ///
+    /// ```
+    /// # use phalanx::pool::Pool;
+    /// let (pool, pid) = Pool::fork(2, |()| std::process::id())?;
+    /// let worker = pool.submit(pid, ())?.wait()?;
+    /// assert!(pool.pids().contains(&worker));
+    /// # Ok::<(), phalanx::pool::PoolError>(())
+    /// ```
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         self.team.pids()

@@ -9,12 +9,8 @@
 //! (see [`pacer`]). What it takes it signs for on the [lease board](phalanx_shm::leases), so that its
 //! death costs exactly the task that was running.
 //!
-//! Two layers:
-//!
-//! * [`Pool`], for Rust: typed; its workers run any [task](mod@crate::task) of the program, and, if they
-//!   are forked, the closures that their [`Builder`] was given.
-//! * [`Crew`] and [`Bench`], for bindings: they move bytes. What these mean, how a worker is started
-//!   and how a function is called is the business of the layer above.
+//! The workers of a [`Pool`] run any [task](mod@crate::task) of the program, and, if they are forked, the
+//! closures that their [`Builder`] was given.
 //!
 //! ```
 //! use phalanx::pool::{Pool, PoolError};
@@ -55,10 +51,16 @@ mod worker;
 
 pub use builder::Builder;
 pub use callee::{Callable, Closure};
+// The layer below, for the front doors of other languages: it moves bytes. What these mean, how a worker is
+// started and how a function is called is the business of the layer above.
+#[doc(hidden)]
 pub use crew::{Crew, Ended, News};
 pub use error::{Panicked, PoolError, SubmitError, TimedOut, WorkerDied};
 pub use front::Pool;
-pub use phalanx_shm::leases::{MAX_SEATS, Span};
+pub use phalanx_shm::leases::MAX_SEATS;
+#[doc(hidden)]
+pub use phalanx_shm::leases::Span;
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
+#[doc(hidden)]
 pub use worker::{Bench, Leased};

@@ -32,6 +32,13 @@ pub fn guided(total: usize, workers: usize) -> impl Iterator<Item = (usize, usiz
 }
 
 /// The same with at most `most` tasks in a batch.
+///
+/// ```
+/// // No more than ten at a time, for the liveliness of what comes out:
+/// let batches: Vec<(usize, usize)> = phalanx::pool::pacer::guided_up_to(10, 100, 2).collect();
+/// assert_eq!(batches[..2], [(0, 10), (10, 10)]);
+/// assert_eq!(batches.last(), Some(&(99, 1)));
+/// ```
 pub fn guided_up_to(
     most: usize,
     total: usize,
@@ -62,6 +69,14 @@ pub fn even(total: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// The number of tasks in the next batch of a stream, given what all tasks so far took.
+///
+/// ```
+/// use phalanx::pool::pacer::stream_batch;
+///
+/// assert_eq!(stream_batch(0, 0), 1, "nothing is known yet");
+/// assert_eq!(stream_batch(10_000, 10), 50, "tasks of a microsecond");
+/// assert_eq!(stream_batch(3_000_000_000, 3), 1, "tasks of a second");
+/// ```
 #[must_use]
 pub fn stream_batch(busy_ns: u64, tasks: u64) -> usize {
     if tasks == 0 {
@@ -72,6 +87,11 @@ pub fn stream_batch(busy_ns: u64, tasks: u64) -> usize {
 }
 
 /// How many tasks of a stream may be on their way at a time.
+///
+/// ```
+/// // Two workers: three batches of 50 for each, and one that is being made.
+/// assert_eq!(phalanx::pool::pacer::stream_window(50, 2), 350);
+/// ```
 #[must_use]
 pub fn stream_window(batch: usize, workers: usize) -> usize {
     workers.max(1).saturating_mul(AHEAD).saturating_mul(batch.max(1)).saturating_add(batch)
@@ -79,6 +99,12 @@ pub fn stream_window(batch: usize, workers: usize) -> usize {
 
 /// How many tasks of a stream may be sent and not fetched while the next result in order is not there:
 /// far more than are on their way, because one long task must not stop the others.
+///
+/// ```
+/// use phalanx::pool::pacer::{stream_held, stream_window};
+///
+/// assert!(stream_held(50, 2) > stream_window(50, 2));
+/// ```
 #[must_use]
 pub fn stream_held(batch: usize, workers: usize) -> usize {
     workers.max(1).saturating_mul(HELD).saturating_mul(batch.max(1))

@@ -188,6 +188,19 @@ macro_rules! lazy {
             ///
             /// Unless this is called, that is as many as keep all workers busy while one task takes
             /// long: some hundreds for costly tasks, some thousands for tiny ones.
+            ///
+            /// ```
+            /// # use phalanx::pool::Pool;
+            /// use std::cell::Cell;
+            ///
+            /// let (read, items) = (Cell::new(0u64), 0u64..1_000_000);
+            /// let items = items.inspect(|_| read.set(read.get() + 1)); // as from a slow or endless source
+            /// let (pool, square) = Pool::fork(2, |x: u64| x * x)?;
+            /// let results = pool.imap(square, items).look_ahead(10); // or `imap_unordered`
+            /// assert_eq!(results.take(3).count(), 3);
+            /// assert!(read.get() <= 13, "{} items have been read", read.get());
+            /// # Ok::<(), phalanx::pool::PoolError>(())
+            /// ```
             pub fn look_ahead(mut self, items: usize) -> Self {
                 self.0.look_ahead = Some(items.max(1));
                 self

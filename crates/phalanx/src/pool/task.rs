@@ -38,6 +38,22 @@ impl<R> Task<R> {
 
     /// Whether the task has been answered: by a result, by an error, or because it was cancelled. Takes
     /// in what has arrived; does not wait.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let gate = Event::new()?;
+    /// let opened = gate.clone();
+    /// let (pool, wait) = Pool::fork(1, move |()| opened.wait())?;
+    /// let task = pool.submit(wait, ())?;
+    /// assert!(!task.is_done());
+    /// gate.set();
+    /// while !task.is_done() {
+    ///     std::thread::yield_now(); // or do something useful
+    /// }
+    /// task.wait()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_done(&self) -> bool {
         let id = self.job.id;

@@ -58,18 +58,50 @@ pub struct Builder {
 
 impl Builder {
     /// A process by the default method, with the standard streams of this one.
+    ///
+    /// ```
+    /// use phalanx::process::Builder;
+    ///
+    /// let process = Builder::new().fork(|| 6 * 7)?;
+    /// assert_eq!(process.join()?, 42);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The process's name, for errors and for `ps`, which shows the first 15 bytes. If it is not given
     /// there is one with a number.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().name("counter").fork(|| -> u64 { panic!("no luck") })?;
+    /// assert!(process.join().unwrap_err().to_string().contains("counter"));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.surroundings.name = name.into();
         self
     }
 
     /// How it begins; see [`StartMethod`] for the default.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// #[phalanx::task]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// #[phalanx::main]
+    /// fn main() -> Result<(), phalanx::Error> {
+    ///     let process = Process::builder().method(StartMethod::Spawn).start(square::task(), 7)?;
+    ///     assert_eq!(process.join()?, 49);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn method(mut self, method: StartMethod) -> Self {
         self.method = Some(method);
         self
@@ -99,18 +131,52 @@ impl Builder {
     }
 
     /// What its standard input is.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// // There is nothing to be read:
+    /// let process = Process::builder().stdin(Stdio::null()).fork(|| {
+    ///     let mut line = String::new();
+    ///     std::io::stdin().read_line(&mut line).ok()
+    /// })?;
+    /// assert_eq!(process.join()?, Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdin(mut self, stdio: Stdio) -> Self {
         self.streams[0] = stdio;
         self
     }
 
     /// Where its standard output goes.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("phalanx-doc-stdout-{}", std::process::id()));
+    /// let file = std::fs::File::create(&path)?;
+    /// Process::builder().stdout(file.into()).fork(|| println!("hello"))?.join()?;
+    /// assert_eq!(std::fs::read(&path)?, b"hello\n");
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdout(mut self, stdio: Stdio) -> Self {
         self.streams[1] = stdio;
         self
     }
 
     /// Where its standard error goes.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use phalanx::prelude::*;
+    ///
+    /// let mut process = Process::builder().stderr(Stdio::piped()).fork(|| eprintln!("oh"))?;
+    /// let mut text = String::new();
+    /// process.take_stderr().expect("it is piped").read_to_string(&mut text)?;
+    /// assert_eq!(text, "oh\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stderr(mut self, stdio: Stdio) -> Self {
         self.streams[2] = stdio;
         self
@@ -120,6 +186,14 @@ impl Builder {
     ///
     /// The environment is changed before the task begins, but after the process has: what reads
     /// variables earlier, as the dynamic loader does, sees those of this process.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().env("PLACE", "here").fork(|| std::env::var("PLACE").ok())?;
+    /// assert_eq!(process.join()?.as_deref(), Some("here"));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let variable = (name.as_ref().to_owned(), Some(value.as_ref().to_owned()));
         self.surroundings.variables.push(variable);
@@ -127,12 +201,28 @@ impl Builder {
     }
 
     /// Removes a variable from its environment.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().env_remove("PATH").fork(|| std::env::var("PATH").is_err())?;
+    /// assert!(process.join()? && std::env::var("PATH").is_ok());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.surroundings.variables.push((name.as_ref().to_owned(), None));
         self
     }
 
     /// Begins with an empty environment instead of this process's. What was set before is forgotten.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().env_clear().env("ONE", "1").fork(|| std::env::vars().count())?;
+    /// assert_eq!(process.join()?, 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.surroundings.clear = true;
         self.surroundings.variables.clear();
@@ -140,6 +230,14 @@ impl Builder {
     }
 
     /// The directory that it works in; this process's if it is not given.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().current_dir("/").fork(|| std::env::current_dir().ok())?;
+    /// assert_eq!(process.join()?.as_deref(), Some("/".as_ref()));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.surroundings.directory = Some(directory.as_ref().as_os_str().to_owned());
         self
@@ -154,6 +252,21 @@ impl Builder {
     /// # Errors
     /// [`StartError`]: the argument cannot be encoded, the method needs
     /// [`phalanx::init`](crate::init), or the kernel refuses another process, memory or a descriptor.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// #[phalanx::task]
+    /// fn fill(results: Queue<u64>, count: u64) -> bool {
+    ///     (0..count).all(|n| results.put(n * n).is_ok())
+    /// }
+    ///
+    /// let results = Queue::unbounded()?;
+    /// let process = Process::builder().name("filler").start(fill::task(), (results.clone(), 3))?;
+    /// assert!(process.join()?);
+    /// assert_eq!(results.drain().flatten().collect::<Vec<u64>>(), [0, 1, 4]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn start<A, R>(
         self,
         function: Function<A, R>,

@@ -149,18 +149,37 @@ impl Child {
     }
 
     /// The process id.
+    ///
+    /// ```
+    /// # use phalanx::Patience;
+    /// let child = phalanx::process::fork::run(|| 0)?;
+    /// assert_ne!(child.pid(), std::process::id());
+    /// # child.wait(Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.pid
     }
 
     /// The process's place in the process table; somebody else's once it has exited.
+    #[doc(hidden)]
     #[must_use]
     pub const fn slot(&self) -> SlotId {
         self.slot
     }
 
     /// A descriptor that is readable once the process has ended.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::process::{fork, wait_readable};
+    ///
+    /// let child = fork::run(|| 0)?;
+    /// wait_readable(child.sentinel(), Patience::forever())?; // or in an event loop, with others
+    /// assert!(child.try_status()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn sentinel(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
@@ -171,6 +190,20 @@ impl Child {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::process::{ExitStatus, fork};
+    ///
+    /// let child = fork::run(|| 7)?;
+    /// let status = loop {
+    ///     match child.try_status()? {
+    ///         Some(status) => break status,
+    ///         None => std::thread::yield_now(), // or do something useful
+    ///     }
+    /// };
+    /// assert_eq!(status, ExitStatus::Code(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_status(&self) -> io::Result<Option<ExitStatus>> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if end.is_none() {
@@ -197,6 +230,17 @@ impl Child {
     /// What is known of the memory of the process, once its end has been learnt of by
     /// [`Child::try_status`] or [`Child::wait`]; nothing before. Its peak is not known if somebody else has
     /// collected its status, or if it is a fresh program that used less than its parent did.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::process::{Shortage, fork};
+    ///
+    /// let child = fork::run(|| i32::from(vec![1u8; 8 << 20].contains(&2)))?;
+    /// child.wait(Patience::forever())?;
+    /// assert!(child.footprint().peak.is_some_and(|bytes| bytes > 8 << 20));
+    /// assert_eq!(child.footprint().shortage, Shortage::Unlikely);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,6 +252,17 @@ impl Child {
     /// # Errors
     /// [`WaitError::GaveUp`] when the patience is at its end, [`WaitError::Io`] when the kernel
     /// refuses.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::Patience;
+    /// use phalanx::process::{ExitStatus, fork};
+    ///
+    /// let child = fork::run(|| 7)?;
+    /// let a_minute = Patience::timeout(Some(Duration::from_secs(60)));
+    /// assert_eq!(child.wait(a_minute)?, ExitStatus::Code(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait(&self, patience: Patience<'_>) -> Result<ExitStatus, WaitError> {
         loop {
             if let Some(status) = self.try_status().map_err(WaitError::Io)? {
@@ -222,6 +277,17 @@ impl Child {
     /// # Errors
     /// `PermissionDenied` when it runs as another user by now, `InvalidInput` for a number that
     /// is no signal.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::process::{ExitStatus, fork};
+    ///
+    /// let child = fork::run(|| loop { std::thread::park() })?;
+    /// child.send_signal(1)?; // SIGHUP
+    /// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Signal(1));
+    /// child.send_signal(1)?; // it has ended, which is no error
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_signal(&self, signal: i32) -> io::Result<()> {
         if signal == SIGKILL {
             self.was_killed.store(true, Ordering::Relaxed);
@@ -236,6 +302,16 @@ impl Child {
     ///
     /// # Errors
     /// As for [`Child::send_signal`].
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::process::{ExitStatus, fork};
+    ///
+    /// let child = fork::run(|| loop { std::thread::park() })?;
+    /// child.terminate()?;
+    /// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Signal(15));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn terminate(&self) -> io::Result<()> {
         self.send_signal(SIGTERM)
     }
@@ -244,6 +320,16 @@ impl Child {
     ///
     /// # Errors
     /// As for [`Child::send_signal`].
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::process::{ExitStatus, fork};
+    ///
+    /// let child = fork::run(|| loop { std::thread::park() })?;
+    /// child.kill()?;
+    /// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Signal(9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&self) -> io::Result<()> {
         self.send_signal(SIGKILL)
     }

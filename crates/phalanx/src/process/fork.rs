@@ -16,6 +16,7 @@ use super::{Child, table};
 use crate::trace::event;
 
 /// What has to be known before a fork to do the right things on both sides after it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Forking {
     on_main_thread: bool,

@@ -74,6 +74,19 @@ static DESK: PerProcess<Mutex<Option<Arc<Desk>>>> = PerProcess::new();
 ///
 /// # Errors
 /// When the kernel refuses a socket, a thread, or randomness.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::process::passing;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let tickets = Queue::<Vec<u8>>::unbounded()?;
+/// let ticket = passing::deposit(reader.into(), |_slot| println!("somebody has come for it"))?;
+/// tickets.put(ticket.to_vec())?; // however the ticket travels
+/// # let ticket: [u8; passing::TICKET] = tickets.take()?.try_into().map_err(|_| "no ticket")?;
+/// # assert!(passing::collect(&ticket, Patience::forever()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn deposit(
     fd: OwnedFd,
     granted: impl FnOnce(SlotId) + Send + 'static,
@@ -94,6 +107,16 @@ pub fn deposit(
 }
 
 /// Closes everything that is laid out: its tickets are good for nothing from now on.
+///
+/// ```
+/// use phalanx::{Patience, process::passing};
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let ticket = passing::deposit(reader.into(), |_slot| {})?;
+/// passing::clear(); // the descriptor is closed
+/// assert!(passing::collect(&ticket, Patience::forever()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn clear() {
     let place = DESK.get_or_make(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(desk) = place.as_ref() {
@@ -116,6 +139,18 @@ pub(crate) fn withdraw(ticket: &[u8; TICKET]) {
 /// # Errors
 /// [`WaitError::GaveUp`] when the patience is at its end; `ConnectionRefused` or `NotFound` (as
 /// [`WaitError::Io`]) when the sender has ended or the descriptor was collected before.
+///
+/// ```
+/// use phalanx::prelude::*;
+/// use phalanx::process::passing;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let ticket = passing::deposit(reader.into(), |_slot| {})?;
+/// let other = Process::fork(|| passing::collect(&ticket, Patience::forever()).is_ok())?;
+/// assert!(other.join()?);
+/// assert!(passing::collect(&ticket, Patience::forever()).is_err(), "a ticket is good for one");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn collect(ticket: &[u8; TICKET], patience: Patience<'_>) -> Result<OwnedFd, WaitError> {
     let _span = span!("collect");
     let (name, rest) = ticket.split_at(NAME);

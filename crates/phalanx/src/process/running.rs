@@ -61,6 +61,15 @@ pub struct Process<R> {
 
 impl Process<()> {
     /// How to start a process that is to be other than [`Process::start`] makes it.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().name("adder").env("LANG", "C").fork(|| 1 + 1)?;
+    /// assert_eq!(process.name(), "adder");
+    /// assert_eq!(process.join()?, 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -126,18 +135,45 @@ impl<R> Process<R> {
     }
 
     /// The process id.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::fork(|| std::process::id())?;
+    /// let pid = process.pid();
+    /// assert_eq!(process.join()?, pid);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child().pid()
     }
 
     /// The process's name.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().name("counter").fork(|| 0)?;
+    /// assert_eq!(process.name(), "counter");
+    /// # process.join()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Whether it is a [daemon](Builder::daemon).
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::fork(|| 0)?;
+    /// let daemon = Process::builder().daemon(true).fork(|| 0)?;
+    /// assert!(daemon.is_daemon() && !process.is_daemon());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_daemon(&self) -> bool {
         self.daemon
@@ -147,11 +183,33 @@ impl<R> Process<R> {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use phalanx::prelude::*;
+    /// use phalanx::process::wait_readable;
+    ///
+    /// let process = Process::fork(|| -> u64 { std::process::exit(3) })?;
+    /// wait_readable(process.as_fd(), Patience::forever())?; // its end, however it comes
+    /// assert_eq!(process.exit_status()?, Some(ExitStatus::Code(3)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
         self.child().try_status()
     }
 
     /// Whether it has not ended yet.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let gate = Event::new()?;
+    /// let process = Process::fork(|| gate.wait())?;
+    /// assert!(process.is_running());
+    /// gate.set();
+    /// process.join()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.exit_status(), Ok(None))
@@ -161,6 +219,16 @@ impl<R> Process<R> {
     ///
     /// # Errors
     /// `PermissionDenied` when it runs as another user by now.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::fork(|| std::thread::sleep(std::time::Duration::from_secs(600)))?;
+    /// process.terminate()?;
+    /// let died = process.join();
+    /// assert!(matches!(died, Err(ProcessError::Died { status: ExitStatus::Signal(15), .. })));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn terminate(&self) -> io::Result<()> {
         self.child().terminate()
     }
@@ -169,6 +237,16 @@ impl<R> Process<R> {
     ///
     /// # Errors
     /// As for [`Process::terminate`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::fork(|| std::thread::sleep(std::time::Duration::from_secs(600)))?;
+    /// process.kill()?;
+    /// let died = process.join();
+    /// assert!(matches!(died, Err(ProcessError::Died { status: ExitStatus::Signal(9), .. })));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn kill(&self) -> io::Result<()> {
         self.child().kill()
     }
@@ -192,11 +270,34 @@ impl<R> Process<R> {
     }
 
     /// Our end of its standard output, if that is [piped](super::Stdio::piped) and was not taken before.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use phalanx::prelude::*;
+    ///
+    /// let mut process = Process::builder().stdout(Stdio::piped()).fork(|| println!("hello"))?;
+    /// let mut text = String::new();
+    /// process.take_stdout().expect("it is piped").read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello\n");
+    /// assert!(process.take_stdout().is_none(), "it was taken before");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stdout(&mut self) -> Option<PipeReader> {
         self.ends.output.take()
     }
 
     /// Our end of its standard error, if that is [piped](super::Stdio::piped) and was not taken before.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use phalanx::prelude::*;
+    ///
+    /// let mut process = Process::builder().stderr(Stdio::piped()).fork(|| eprintln!("oh"))?;
+    /// let mut text = String::new();
+    /// process.take_stderr().expect("it is piped").read_to_string(&mut text)?;
+    /// assert_eq!(text, "oh\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stderr(&mut self) -> Option<PipeReader> {
         self.ends.error.take()
     }

@@ -8,12 +8,16 @@ use phalanx_os::surroundings::Stream;
 
 /// What a standard stream of a new process is connected to.
 ///
-/// ```no_run
+/// ```
 /// use std::fs::File;
-/// use phalanx::process::Stdio;
+/// use phalanx::process::{Process, Stdio};
 ///
-/// let to_file = Stdio::from(File::create("log")?);
-/// # Ok::<(), std::io::Error>(())
+/// # let log = std::env::temp_dir().join(format!("phalanx-doc-stdio-{}", std::process::id()));
+/// let to_file = Stdio::from(File::create(&log)?);
+/// Process::builder().stdout(to_file).fork(|| println!("begun"))?.join()?;
+/// assert_eq!(std::fs::read_to_string(&log)?, "begun\n");
+/// # std::fs::remove_file(log)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Stdio(pub(super) Kind);
@@ -29,18 +33,49 @@ pub(super) enum Kind {
 
 impl Stdio {
     /// The same as the stream of the calling process.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// // What it prints goes where this process prints; so it is if nothing is said.
+    /// let process = Process::builder().stdout(Stdio::inherit()).fork(|| println!("hello"))?;
+    /// assert!(process.join().is_ok());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn inherit() -> Self {
         Self(Kind::Inherit)
     }
 
     /// Nothing: reading gives the end of file, and what is written is gone.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let process = Process::builder().stdout(Stdio::null()).fork(|| println!("to nobody"))?;
+    /// assert!(process.join().is_ok());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn null() -> Self {
         Self(Kind::Null)
     }
 
     /// A pipe, whose other end the [`Process`](super::Process) has.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use phalanx::prelude::*;
+    ///
+    /// let echo = || std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).ok();
+    /// let builder = Process::builder().stdin(Stdio::piped()).stdout(Stdio::piped());
+    /// let mut process = builder.fork(echo)?;
+    /// process.take_stdin().expect("it is piped").write_all(b"hello")?; // and closed
+    /// let mut text = String::new();
+    /// process.take_stdout().expect("it is piped").read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn piped() -> Self {
         Self(Kind::Piped)

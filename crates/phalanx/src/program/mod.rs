@@ -4,26 +4,49 @@
 //! is started with objects by name: queues, locks, semaphores, events, barriers, values and arrays, and
 //! [plain values](crate::plain). In the child, [`inherited()`] has them under the same names.
 //!
-//! ```no_run
+//! ```
 //! use phalanx::program::{Program, Synchronized};
 //! use phalanx::plain::{Plain, PlainFormat};
 //! use phalanx::{Patience, Queue};
 //!
-//! // In the parent:
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if let Ok(inherited) = phalanx::inherited() {
+//! #     let (number, _name) = inherited.queue::<(u32, String)>("jobs")?.take()?;
+//! #     inherited.value::<i64>("total")?.update(|total| total + i64::from(number));
+//! #     return Ok(());
+//! # }
+//! # let worker = std::env::current_exe()?;
+//! // In the parent, which knows the path of the worker's file:
 //! let jobs = Queue::<(u32, String)>::unbounded()?.with_codec::<PlainFormat>();
 //! let total = Synchronized::new(0i64)?;
-//! let mut program = Program::new("./worker");
+//! let mut program = Program::new(worker);
 //! program.arg("--verbose").pass("jobs", &jobs).pass("total", &total);
 //! let child = program.pass("limit", &Plain::from(1.5)).start()?;
 //! jobs.put((1, "one".to_owned()))?;
-//! let status = child.wait(Patience::forever());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! child.wait(Patience::forever())?;
+//! assert_eq!(total.get(), 1);
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! ```no_run
+//! ```
 //! // In the child:
 //! #[phalanx::main]
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     # let Ok(inherited) = phalanx::inherited() else {
+//!     #     use phalanx::plain::{Plain, PlainFormat};
+//!     #     let jobs = phalanx::Queue::<(u32, String)>::unbounded()?.with_codec::<PlainFormat>();
+//!     #     jobs.put((1, "one".to_owned()))?;
+//!     #     let total = phalanx::program::Synchronized::new(0i64)?;
+//!     #     let limit = Plain::from(1.5);
+//!     #     let mut program = phalanx::program::Program::new(std::env::current_exe()?);
+//!     #     program.pass("jobs", &jobs);
+//!     #     program.pass("total", &total);
+//!     #     program.pass("limit", &limit);
+//!     #     let status = program.start()?.wait(phalanx::Patience::forever())?;
+//!     #     assert_eq!(status, phalanx::process::ExitStatus::Code(0));
+//!     #     return Ok(());
+//!     # };
 //!     let inherited = phalanx::inherited()?;
 //!     let jobs = inherited.queue::<(u32, String)>("jobs")?;
 //!     let total = inherited.value::<i64>("total")?;
@@ -44,6 +67,7 @@
 //! | the child, before it has joined the family | its sentinel; its share of the objects is given up |
 //! | the child, later | what every object of this crate promises for the death of a process |
 
+mod error;
 mod inherited;
 mod number;
 mod passed;
@@ -57,7 +81,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use inherited::{InheritError, Inherited, inherited};
+pub use error::InheritError;
+pub use inherited::{Inherited, inherited};
 pub use number::Number;
 pub use passed::{Pass, Passed};
 pub use synchronized::{AnyGuard, AnyLock, Synchronized, SynchronizedArray};
@@ -88,17 +113,45 @@ pub struct Program<'a> {
 
 impl<'a> Program<'a> {
     /// The program in the file `path`; a name without a slash is looked for along `PATH`.
+    ///
+    /// ```
+    /// use phalanx::program::Program;
+    ///
+    /// assert!(Program::new("true").start().is_ok());
+    /// let error = Program::new("/no/such/program").start().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// ```
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { path: path.as_ref().to_owned(), arguments: Vec::new(), passed: Vec::new() }
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let mut program = Program::new("sh");
+    /// program.arg("-c").arg("exit 7");
+    /// assert_eq!(program.start()?.wait(Patience::forever())?, ExitStatus::Code(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// Passes an object under a name. Of several objects with one name the last counts.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::program::{Program, Synchronized};
+    ///
+    /// let (jobs, total) = (Queue::<String>::unbounded()?, Synchronized::new(0i64)?);
+    /// let mut program = Program::new("true"); // one that knows phalanx asks for them by these names
+    /// program.pass("jobs", &jobs).pass("total", &total);
+    /// assert!(program.start().is_ok());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn pass(&mut self, name: impl Into<String>, object: &'a dyn Pass) -> &mut Self {
         self.passed.push((name.into(), object));
         self
@@ -111,6 +164,16 @@ impl<'a> Program<'a> {
     /// # Errors
     /// When the file cannot be executed, an argument contains a zero byte, an object cannot be passed,
     /// or the kernel refuses another process, memory or a descriptor.
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let program = Program::new("false");
+    /// let (one, other) = (program.start()?, program.start()?); // as often as one likes
+    /// assert_eq!(one.wait(Patience::forever())?, ExitStatus::Code(1));
+    /// assert_eq!(other.wait(Patience::forever())?, ExitStatus::Code(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(&self) -> io::Result<Child> {
         self.pack()?.start()
     }
@@ -119,6 +182,16 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     /// As for [`Program::start`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, prelude::*, program::Program};
+    ///
+    /// let (jobs, mut program) = (Queue::<u64>::unbounded()?, Program::new("true"));
+    /// let packed = program.pass("jobs", &jobs).pack()?;
+    /// drop(jobs); // the program has its own share of it by now
+    /// packed.start()?.wait(Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pack(&self) -> io::Result<Packed> {
         let path = zeroless(found(&self.path)?.as_os_str())?;
         let name = zeroless(self.path.as_os_str())?;
@@ -165,6 +238,16 @@ impl Packed {
     ///
     /// # Errors
     /// As for [`Program::start`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, process::ExitStatus, program::Program};
+    ///
+    /// let packed = Program::new("true").pack()?;
+    /// // Without a look at the passed objects, as in another thread:
+    /// let child = std::thread::spawn(move || packed.start()).join().expect("no panic")?;
+    /// assert_eq!(child.wait(Patience::forever())?, ExitStatus::Code(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(self) -> io::Result<Child> {
         let arguments = |fd: RawFd| {
             let mut all = self.arguments.clone();

@@ -13,14 +13,25 @@ use crate::sync::{Barrier, Event, RLock, RawLock, Semaphore};
 
 /// What another program is told of an object: its kind, and where it lies in shared memory.
 ///
-/// ```no_run
+/// ```
 /// use phalanx::program::Passed;
 ///
+/// # fn main() -> Result<(), phalanx::Error> {
+/// # let Ok(inherited) = phalanx::inherited() else {
+/// #     let jobs = phalanx::Queue::<u64>::unbounded()?;
+/// #     let mut program = phalanx::program::Program::new(std::env::current_exe()?);
+/// #     program.pass("jobs", &jobs);
+/// #     let status = program.start()?.wait(phalanx::Patience::forever())?;
+/// #     assert_eq!(status, phalanx::process::ExitStatus::Code(0));
+/// #     return Ok(());
+/// # };
 /// match phalanx::inherited()?.named("jobs")? {
 ///     Passed::Queue(_) => println!("a queue"),
-///     other => println!("{other}"),
+///     other => panic!("{other} was passed"),
 /// }
-/// # Ok::<(), phalanx::program::InheritError>(())
+/// # assert!(matches!(inherited.named("jobs")?, Passed::Queue(_)));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -95,6 +106,22 @@ pub trait Pass {
     ///
     /// # Errors
     /// When it cannot be passed.
+    ///
+    /// ```
+    /// use phalanx::plain::Plain;
+    /// use phalanx::program::{Pass, Passed};
+    ///
+    /// /// A type of one's own is passed as what it is made of.
+    /// struct Settings { limit: f64 }
+    ///
+    /// impl Pass for Settings {
+    ///     fn passed(&self) -> std::io::Result<Passed> {
+    ///         Plain::from(self.limit).passed()
+    ///     }
+    /// }
+    /// assert_eq!(Settings { limit: 1.5 }.passed()?, Passed::Plain(Plain::Float(1.5)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn passed(&self) -> io::Result<Passed>;
 }
 

@@ -54,6 +54,19 @@ impl AnyLock {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`], with the guard within, if the last holder ended holding it.
+    ///
+    /// ```
+    /// use phalanx::program::Synchronized;
+    ///
+    /// let (from, to) = (Synchronized::new(5i64)?, Synchronized::new(0i64)?);
+    /// let lock = from.lock().expect("it has one");
+    /// let held = lock.lock()?;
+    /// to.set(from.get());
+    /// from.set(0);
+    /// drop(held);
+    /// assert_eq!((from.get(), to.get()), (0, 5));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn lock(&self) -> Result<AnyGuard<'_>, LockError<AnyGuard<'_>>> {
         match self {
             Self::Lock(lock) => {
@@ -111,6 +124,13 @@ impl<T: Number> Synchronized<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::program::Synchronized;
+    ///
+    /// assert_eq!(Synchronized::new(1.5f64)?.get(), 1.5);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(number: T) -> Result<Self, CreateError> {
         let value = Self { cells: Array::zeroed(1)?, lock: Some(AnyLock::RLock(RLock::new()?)) };
         value.cells.store(0, number);
@@ -126,18 +146,48 @@ impl<T: Number> Synchronized<T> {
     }
 
     /// The number.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::program::Synchronized;
+    ///
+    /// let total = Synchronized::new(0i64)?;
+    /// Process::fork(|| total.set(7))?.join()?;
+    /// assert_eq!(total.get(), 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self) -> T {
         locked(self.lock.as_ref(), || self.cells.load(0))
     }
 
     /// Sets the number.
+    ///
+    /// ```
+    /// let total = phalanx::program::Synchronized::new(7i64)?;
+    /// total.set(8);
+    /// assert_eq!(total.get(), 8);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn set(&self, number: T) {
         locked(self.lock.as_ref(), || self.cells.store(0, number));
     }
 
     /// Sets the number to what `change` makes of it, while nobody else does; returns the new one.
     /// Without a lock somebody else may change it between.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::program::Synchronized;
+    ///
+    /// let total = Synchronized::new(0i64)?;
+    /// let count = || for _ in 0..1000 { total.update(|total| total + 1); };
+    /// let other = Process::fork(count)?;
+    /// count();
+    /// other.join()?;
+    /// assert_eq!(total.get(), 2000, "none has overwritten the other");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn update(&self, change: impl FnOnce(T) -> T) -> T {
         locked(self.lock.as_ref(), || {
             let new = change(self.cells.load(0));
@@ -147,6 +197,16 @@ impl<T: Number> Synchronized<T> {
     }
 
     /// The lock, if it has one.
+    ///
+    /// ```
+    /// let total = phalanx::program::Synchronized::new(0i64)?;
+    /// if let Some(lock) = total.lock() {
+    ///     let _held = lock.lock()?;
+    ///     (0..10).for_each(|n| total.set(total.get() + n)); // nobody sees a part of it
+    /// }
+    /// assert_eq!(total.get(), 45);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn lock(&self) -> Option<&AnyLock> {
         self.lock.as_ref()
@@ -185,6 +245,13 @@ impl<T: Number> SynchronizedArray<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// use phalanx::program::SynchronizedArray;
+    ///
+    /// assert_eq!(SynchronizedArray::<i32>::new(3)?.to_vec(), [0, 0, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(len: usize) -> Result<Self, CreateError> {
         Ok(Self { cells: Array::zeroed(len)?, lock: Some(AnyLock::RLock(RLock::new()?)) })
     }
@@ -202,29 +269,61 @@ impl<T: Number> SynchronizedArray<T> {
     }
 
     /// How many numbers there are.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<u8>::new(1000)?;
+    /// assert_eq!(cells.len(), 1000);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// assert!(phalanx::program::SynchronizedArray::<u8>::new(0)?.is_empty());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// A number, if there is one at `index`.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<f64>::new(2)?;
+    /// assert_eq!((cells.get(1), cells.get(2)), (Some(0.0), None));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self, index: usize) -> Option<T> {
         locked(self.lock.as_ref(), || self.cells.get(index))
     }
 
     /// Sets a number; false if there is none at `index`.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<f64>::new(2)?;
+    /// assert!(cells.set(1, 2.5) && !cells.set(2, 3.5));
+    /// assert_eq!(cells.to_vec(), [0.0, 2.5]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn set(&self, index: usize, number: T) -> bool {
         self.write(index, &[number])
     }
 
     /// Writes numbers from `first` on under one lock; false, and nothing written, if they do not fit.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<i32>::new(4)?;
+    /// assert!(cells.write(1, &[7, 8]));
+    /// assert!(!cells.write(3, &[9, 9]), "there is room for one of them only");
+    /// assert_eq!(cells.to_vec(), [0, 7, 8, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn write(&self, first: usize, numbers: &[T]) -> bool {
         let fits = first.checked_add(numbers.len()).is_some_and(|end| end <= self.len());
         if fits {
@@ -234,12 +333,32 @@ impl<T: Number> SynchronizedArray<T> {
     }
 
     /// A copy of all numbers, read under one lock.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<i32>::new(2)?;
+    /// let copy = cells.to_vec();
+    /// cells.set(0, 7);
+    /// assert_eq!(copy, [0, 0]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn to_vec(&self) -> Vec<T> {
         locked(self.lock.as_ref(), || self.cells.to_vec())
     }
 
     /// The lock, if it has one.
+    ///
+    /// ```
+    /// let cells = phalanx::program::SynchronizedArray::<i32>::new(2)?;
+    /// if let Some(lock) = cells.lock() {
+    ///     let _held = lock.lock()?;
+    ///     for index in 0..cells.len() {
+    ///         cells.set(index, 7); // others see none or both
+    ///     }
+    /// }
+    /// assert_eq!(cells.to_vec(), [7, 7]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn lock(&self) -> Option<&AnyLock> {
         self.lock.as_ref()

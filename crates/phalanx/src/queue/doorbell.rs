@@ -1,7 +1,7 @@
 //! A queue's doorbell in this process: made when somebody first asks for a descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -10,6 +10,7 @@ use phalanx_os::per_process::PerProcess;
 use phalanx_shm::object::Shared;
 use phalanx_shm::ring::Ring;
 
+use super::RawQueue;
 use super::bridge::Bridge;
 
 static BRIDGE: PerProcess<Bridge> = PerProcess::new();
@@ -111,5 +112,49 @@ impl Drop for Bell {
         {
             bridge.forget(self.id);
         }
+    }
+}
+
+impl RawQueue {
+    /// A descriptor of this process that is readable while there is something to take, for `select`
+    /// and the like. It may be readable although somebody else has taken the last message, until
+    /// this process looks at the queue; it is never unreadable for longer than a moment while there is
+    /// a message. It belongs to the queue's handles in this process and is closed with the last.
+    ///
+    /// The first call starts a thread that watches the queues of this process that were asked for
+    /// descriptors; it ends with the last of them.
+    ///
+    /// # Errors
+    /// When the kernel refuses the descriptor or the thread.
+    ///
+    /// ```
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// let number = queue.fileno()?; // for what takes numbers, as C libraries do
+    /// assert!(number > 2);
+    /// assert_eq!(queue.clone().fileno()?, number, "one for all handles of this process");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fileno(&self) -> io::Result<RawFd> {
+        Ok(self.bell.watch()?.as_fd().as_raw_fd())
+    }
+
+    /// The descriptor of [`RawQueue::fileno`], kept open as long as the result lives.
+    ///
+    /// # Errors
+    /// As for [`RawQueue::fileno`].
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// let bell = queue.doorbell()?;
+    /// queue.try_put(&mut Some(Outgoing::Inline(b"hello")))?;
+    /// phalanx::process::wait_readable(bell.as_fd(), Patience::forever())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
+        self.bell.watch()
     }
 }

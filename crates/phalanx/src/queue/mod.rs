@@ -26,8 +26,11 @@
 mod batch;
 mod bridge;
 mod doorbell;
+mod iter;
 mod raw;
+mod state;
 mod typed;
 
+pub use iter::{Drain, Iter};
 pub use raw::{NewQueueError, RawQueue};
-pub use typed::{Drain, Iter, Queue};
+pub use typed::Queue;

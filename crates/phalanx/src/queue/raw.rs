@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use phalanx_shm::spin::Spin;
 use super::doorbell::Bell;
 use crate::message::{Incoming, Outgoing};
 
-static SPIN: Spin = Spin::new();
+pub(super) static SPIN: Spin = Spin::new();
 
 /// How long a process that others preempt may stay in the middle of a put or take, which themselves
 /// need less than a microsecond; longer only if it was stopped.
@@ -43,8 +43,8 @@ const PREEMPTED: Duration = Duration::from_millis(200);
 /// ```
 #[derive(Clone)]
 pub struct RawQueue {
-    ring: Shared<Ring>,
-    bell: Arc<Bell>,
+    pub(super) ring: Shared<Ring>,
+    pub(super) bell: Arc<Bell>,
 }
 
 impl RawQueue {
@@ -52,6 +52,16 @@ impl RawQueue {
     ///
     /// # Errors
     /// [`NewQueueError`] when the arena cannot be made or has no memory.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let unbounded = RawQueue::new(None)?;
+    /// let bounded = RawQueue::new(NonZeroU32::new(10))?;
+    /// assert_eq!((unbounded.limit(), bounded.limit()), (None, NonZeroU32::new(10)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(limit: Option<NonZeroU32>) -> Result<Self, NewQueueError> {
         let family = Family::get().map_err(NewQueueError::NoArena)?;
         let ring = Shared::<Ring>::new(family, |_| {}).map_err(NewQueueError::OutOfMemory)?;
@@ -64,6 +74,7 @@ impl RawQueue {
     ///
     /// # Errors
     /// [`NotHeld`] when it was not, or there is no queue there.
+    #[doc(hidden)]
     pub fn from_offset(family: &'static Family, offset: u64) -> Result<Self, NotHeld> {
         Shared::from_offset(family, offset).map(Self::of)
     }
@@ -74,17 +85,29 @@ impl RawQueue {
     }
 
     /// Where the queue lies in the arena: what another process of the family makes a handle of.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.ring.offset()
     }
 
     /// Gives another process a hold, before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.ring.hold_for(slot);
     }
 
     /// The family of processes that can share the queue.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// // Where the memory of a long message comes from:
+    /// let message = Outgoing::new(queue.family(), &[7; 10_000])?;
+    /// assert!(message.len() >= 10_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn family(&self) -> &'static Family {
         self.ring.family()
@@ -98,6 +121,18 @@ impl RawQueue {
     ///
     /// # Panics
     /// When `message` is `None`.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(std::num::NonZeroU32::new(1))?;
+    /// let (mut first, mut second) = (Some(Outgoing::Inline(b"1")), Some(Outgoing::Inline(b"2")));
+    /// queue.put(&mut first, &Patience::forever())?;
+    /// assert!(queue.put(&mut second, &Patience::none()).is_err());
+    /// assert!(first.is_none() && second.is_some(), "the second has still to be sent");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn put(
         &self,
@@ -116,6 +151,20 @@ impl RawQueue {
     ///
     /// # Errors
     /// [`GaveUp`]; nothing has been taken then.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::{Incoming, Outgoing};
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// queue.put(&mut Some(Outgoing::Inline(b"hello")), &Patience::forever())?;
+    /// let mut frame = Vec::new();
+    /// match queue.take(&mut frame, &Patience::forever())? {
+    ///     Incoming::Inline => assert_eq!(frame, b"hello"),
+    ///     Incoming::Parcel(long) => long.read_frame(&mut frame)?,
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn take(&self, frame: &mut Vec<u8>, patience: &Patience<'_>) -> Result<Incoming, GaveUp> {
         let taken = self.ring.take(self.family(), frame, patience)?;
@@ -153,6 +202,16 @@ impl RawQueue {
     ///
     /// # Panics
     /// When there is none, one is too long for [`Outgoing::Inline`], or the bounds are not in order.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(std::num::NonZeroU32::new(2))?;
+    /// // Three frames, for two of which there is room:
+    /// let put = queue.put_several(b"onetwothree", &[0, 3, 6, 11], &Patience::forever())?;
+    /// assert_eq!((put, queue.len()), (2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_several(
         &self,
         frames: &[u8],
@@ -168,6 +227,18 @@ impl RawQueue {
     ///
     /// # Errors
     /// [`GaveUp`] when another process was in the middle of taking for as long as `patience` allowed.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// queue.put_several(b"onethree", &[0, 3, 8], &Patience::forever())?;
+    /// let mut frames = Vec::new();
+    /// let taken = queue.take_several(&mut frames, 10, &Patience::forever())?;
+    /// let ends: Vec<usize> = taken.iter().map(|(_, end)| *end).collect();
+    /// assert_eq!((frames.as_slice(), ends), (&b"onethree"[..], vec![3, 8]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_several(
         &self,
         frames: &mut Vec<u8>,
@@ -190,6 +261,15 @@ impl RawQueue {
     ///
     /// # Errors
     /// As for [`RawQueue::put`].
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(std::num::NonZeroU32::new(1))?;
+    /// assert!(queue.try_put(&mut Some(Outgoing::Inline(b"1"))).is_ok());
+    /// assert!(queue.try_put(&mut Some(Outgoing::Inline(b"2"))).is_err(), "it is full");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_put(&self, message: &mut Option<Outgoing<'_>>) -> Result<(), PutError> {
         let first = self.put(message, &Patience::none());
@@ -205,6 +285,14 @@ impl RawQueue {
     ///
     /// # Errors
     /// As for [`RawQueue::take`].
+    ///
+    /// ```
+    /// use phalanx::GaveUp;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// assert!(matches!(queue.try_take(&mut Vec::new()), Err(GaveUp::TimedOut)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_take(&self, frame: &mut Vec<u8>) -> Result<Incoming, GaveUp> {
         let first = self.take(frame, &Patience::none());
@@ -218,6 +306,17 @@ impl RawQueue {
     ///
     /// # Errors
     /// [`GaveUp`].
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::message::Outgoing;
+    ///
+    /// let queue = phalanx::queue::RawQueue::new(None)?;
+    /// queue.try_put(&mut Some(Outgoing::Inline(b"hello")))?;
+    /// queue.wait_for_message(&Patience::forever())?;
+    /// assert_eq!(queue.len(), 1, "it has not been taken");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_for_message(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
         let arrived = || (!self.is_empty() || self.is_shut_down()).then_some(());
         if arrived().is_some() {
@@ -244,101 +343,6 @@ impl RawQueue {
             }
             patience.check()?;
         }
-    }
-
-    /// The number of messages at some instant during the call.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ring.len(self.family())
-    }
-
-    /// Whether the queue was empty at some instant during the call.
-    #[must_use]
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty(self.family())
-    }
-
-    /// Whether a bounded queue was full at some instant during the call.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.ring.is_full(self.family())
-    }
-
-    /// The limit in messages, if the queue has one.
-    #[must_use]
-    pub fn limit(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(self.ring.limit())
-    }
-
-    /// Shuts the queue down: what is in it can still be taken, nothing more can be put. A take from a queue
-    /// that is shut down and empty gives up at once. With `now` what is in it is thrown away too, and
-    /// counted as dealt with.
-    ///
-    /// # Errors
-    /// [`GaveUp`] when another process was in the middle of a put for as long as `patience` allowed.
-    pub fn shut_down(&self, now: bool, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        self.ring.close(self.family(), patience)?;
-        while now && self.try_take(&mut Vec::new()).is_ok() {
-            let _ = self.task_done();
-        }
-        Ok(())
-    }
-
-    /// Whether the queue has been shut down.
-    #[must_use]
-    pub fn is_shut_down(&self) -> bool {
-        self.ring.is_closed()
-    }
-
-    /// Counts one taken message as dealt with. False if as many have been counted as were put.
-    #[must_use]
-    pub fn task_done(&self) -> bool {
-        self.ring.task_done(self.family())
-    }
-
-    /// Waits until every message ever put has been counted as dealt with.
-    ///
-    /// # Errors
-    /// [`GaveUp`].
-    pub fn join(&self, patience: &Patience<'_>) -> Result<(), GaveUp> {
-        let done = || self.ring.is_all_done(self.family()).then_some(());
-        if SPIN.until(done).is_some() {
-            return Ok(());
-        }
-        let mut slices = Slices::for_users();
-        loop {
-            let ticket = self.ring.all_done().register();
-            if done().is_none() {
-                let _ = self.ring.all_done().sleep(ticket, Some(slices.next_deadline(patience)));
-            }
-            if done().is_some() {
-                return Ok(());
-            }
-            patience.check()?;
-        }
-    }
-
-    /// A descriptor of this process that is readable while there is something to take, for `select`
-    /// and the like. It may be readable although somebody else has taken the last message, until
-    /// this process looks at the queue; it is never unreadable for longer than a moment while there is
-    /// a message. It belongs to the queue's handles in this process and is closed with the last.
-    ///
-    /// The first call starts a thread that watches the queues of this process that were asked for
-    /// descriptors; it ends with the last of them.
-    ///
-    /// # Errors
-    /// When the kernel refuses the descriptor or the thread.
-    pub fn fileno(&self) -> io::Result<RawFd> {
-        Ok(self.bell.watch()?.as_fd().as_raw_fd())
-    }
-
-    /// The descriptor of [`RawQueue::fileno`], kept open as long as the result lives.
-    ///
-    /// # Errors
-    /// As for [`RawQueue::fileno`].
-    pub fn doorbell(&self) -> io::Result<impl AsFd + Send + Sync + use<>> {
-        self.bell.watch()
     }
 
     /// The event count that is notified when a message arrives.

@@ -12,6 +12,7 @@ use phalanx_shm::peers::SlotId;
 
 use super::RawQueue;
 use super::batch::{Batch, take_many};
+use super::iter::{Drain, Iter};
 use crate::error::{CreateError, RecvError, SendError};
 use crate::wait::Doorbell;
 use crate::wire::handle::passed_by_offset;
@@ -101,12 +102,34 @@ impl<T> Queue<T> {
 
 impl<T, C> Queue<T, C> {
     /// The typed queue of messages that are all of this type and format.
+    ///
+    /// ```
+    /// use phalanx::Queue;
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let raw = RawQueue::new(None)?;
+    /// let numbers: Queue<u64> = Queue::from_raw(raw.clone());
+    /// numbers.put(7)?;
+    /// assert_eq!(raw.len(), 1);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn from_raw(raw: RawQueue) -> Self {
         Self { raw, format: PhantomData }
     }
 
     /// The messages that this queue consists of, for [`wait_any`](crate::wait::wait_any) and the like.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::wait::wait_any;
+    ///
+    /// let (texts, numbers) = (Queue::<String>::unbounded()?, Queue::<u64>::unbounded()?);
+    /// numbers.put(7)?;
+    /// let ready = wait_any(&[texts.raw().into(), numbers.raw().into()], &Patience::forever())?;
+    /// assert_eq!(ready, [false, true]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub const fn raw(&self) -> &RawQueue {
         &self.raw
@@ -116,86 +139,22 @@ impl<T, C> Queue<T, C> {
     ///
     /// # Errors
     /// [`CreateError`] when it was not, or there is no queue there.
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Ok(Self::from_raw(RawQueue::from_offset(Family::get()?, offset)?))
     }
 
     /// Where the queue lies: what names it to another process of the family.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.raw.offset()
     }
 
     /// Makes another process a holder, before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.raw.hold_for(slot);
-    }
-
-    /// The number of values at some instant during the call.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.raw.len()
-    }
-
-    /// Whether the queue was empty at some instant during the call.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.raw.is_empty()
-    }
-
-    /// Whether the queue is bounded and was full at some instant during the call.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.raw.is_full()
-    }
-
-    /// The limit in values, if the queue has one.
-    #[must_use]
-    pub fn limit(&self) -> Option<NonZeroU32> {
-        self.raw.limit()
-    }
-
-    /// Counts one taken value as dealt with, for those who wait in [`Queue::join`]. False if as many
-    /// have been counted as were put. A process that dies between the two leaves its value uncounted.
-    ///
-    /// ```
-    /// use phalanx::prelude::*;
-    ///
-    /// let jobs = Queue::<u64>::unbounded()?;
-    /// jobs.put_many(0..10)?;
-    /// let worker = Process::builder().daemon(true).fork(|| {
-    ///     while jobs.take().is_ok() {
-    ///         jobs.task_done();
-    ///     }
-    /// })?;
-    /// jobs.join(); // all ten have been dealt with
-    /// assert!(jobs.is_empty());
-    /// worker.kill()?;
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    pub fn task_done(&self) -> bool {
-        self.raw.task_done()
-    }
-
-    /// Waits until every value ever put has been counted by [`Queue::task_done`].
-    pub fn join(&self) {
-        while self.raw.join(&Patience::forever()).is_err() {}
-    }
-
-    /// The same, but not longer than `timeout`; whether all had been counted by then.
-    ///
-    /// ```
-    /// let jobs = phalanx::Queue::unbounded()?;
-    /// jobs.put(1)?;
-    /// assert!(!jobs.join_timeout(std::time::Duration::from_millis(1)));
-    /// jobs.take()?;
-    /// jobs.task_done();
-    /// assert!(jobs.join_timeout(std::time::Duration::ZERO));
-    /// # Ok::<(), phalanx::Error>(())
-    /// ```
-    #[must_use]
-    pub fn join_timeout(&self, timeout: Duration) -> bool {
-        self.raw.join(&Patience::timeout(Some(timeout))).is_ok()
     }
 
     /// A descriptor of this process that is readable while there is something to take; see
@@ -262,6 +221,17 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::put`], and [`SendError::Full`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::{Queue, SendError};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put_timeout(1, Duration::ZERO)?; // there is room
+    /// let late = queue.put_timeout(2, Duration::from_millis(1));
+    /// assert!(matches!(late, Err(SendError::Full(2))));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), SendError<T>> {
         self.put_with(value, &Patience::timeout(Some(timeout)))
     }
@@ -431,6 +401,16 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As for [`Queue::take`], [`RecvError::Empty`], and [`RecvError::Interrupted`].
+    ///
+    /// ```
+    /// use phalanx::{Patience, Queue, RecvError};
+    ///
+    /// let queue = Queue::<u64>::unbounded()?;
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// assert!(matches!(queue.take_with(&patience), Err(RecvError::Interrupted)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn take_with(&self, patience: &Patience<'_>) -> Result<T, RecvError> {
         if let Some(taken) = self.take_short() {
@@ -485,7 +465,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub const fn iter(&self) -> Iter<'_, T, C> {
-        Iter { queue: self }
+        Iter::new(self)
     }
 
     /// An iterator that takes the values which are there, and ends when there is none.
@@ -498,7 +478,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// # Ok::<(), phalanx::Error>(())
     /// ```
     pub const fn drain(&self) -> Drain<'_, T, C> {
-        Drain { queue: self }
+        Drain::new(self)
     }
 }
 
@@ -515,67 +495,3 @@ impl<T, C> fmt::Debug for Queue<T, C> {
 }
 
 passed_by_offset!([T, C] Queue<T, C>, "a queue");
-
-/// Takes values for ever; see [`Queue::iter`]. An item is an error if its message was put as another
-/// type.
-///
-/// ```
-/// let queue = phalanx::Queue::unbounded()?;
-/// queue.put_many(0..4u64)?;
-/// // Would wait for a fourth one.
-/// assert_eq!(queue.iter().take(3).flatten().sum::<u64>(), 3);
-/// # Ok::<(), phalanx::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Iter<'a, T, C = Postcard> {
-    queue: &'a Queue<T, C>,
-}
-
-impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
-    type Item = Result<T, DecodeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.queue.take() {
-                Ok(value) => return Some(Ok(value)),
-                Err(RecvError::Decode(e)) => return Some(Err(e)),
-                // Without a deadline there is no other end of a wait.
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-impl<'a, T, C: Codec<T>> IntoIterator for &'a Queue<T, C> {
-    type Item = Result<T, DecodeError>;
-    type IntoIter = Iter<'a, T, C>;
-
-    fn into_iter(self) -> Iter<'a, T, C> {
-        self.iter()
-    }
-}
-
-/// Takes values while there are any; see [`Queue::drain`]. An item is an error if its message was put
-/// as another type.
-///
-/// ```
-/// let queue = phalanx::Queue::<u64>::unbounded()?;
-/// assert!(queue.drain().next().is_none());
-/// # Ok::<(), phalanx::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Drain<'a, T, C = Postcard> {
-    queue: &'a Queue<T, C>,
-}
-
-impl<T, C: Codec<T>> Iterator for Drain<'_, T, C> {
-    type Item = Result<T, DecodeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.try_take() {
-            Ok(value) => value.map(Ok),
-            Err(RecvError::Decode(e)) => Some(Err(e)),
-            Err(_) => None,
-        }
-    }
-}

@@ -60,12 +60,18 @@ pub struct Connection<S, R = S, C = Postcard> {
 /// [`RemoteError::Io`] when nobody listens there, [`RemoteError::Handshake`] when one of the two sides
 /// does not believe the other, [`RemoteError::Disconnected`] when the listener hangs up.
 ///
-/// ```no_run
+/// ```
+/// # use phalanx::remote::Listener;
 /// use phalanx::remote::{Address, Key, connect};
 ///
-/// let address = Address::Inet("192.168.1.7:9000".parse().expect("an address"));
-/// let connection = connect::<String, u64>(&address, &Key::new(b"known to both"))?;
+/// let key = Key::new(b"known to both");
+/// # let address = Address::Inet(([127, 0, 0, 1], 0).into()); // or "192.168.1.7:9000".parse()
+/// # let listener = Listener::<u64, String>::bind(&address, &key)?;
+/// # let address = listener.address()?;
+/// # let server = std::thread::spawn(move || listener.accept()?.recv());
+/// let connection = connect::<String, u64>(&address, &key)?;
 /// connection.send(&"hello".to_owned())?;
+/// # assert_eq!(server.join().expect("no panic")?, "hello");
 /// # Ok::<(), phalanx::Error>(())
 /// ```
 pub fn connect<S, R>(address: &Address, key: &Key) -> Result<Connection<S, R>, RemoteError> {
@@ -106,6 +112,19 @@ fn connect_with<S, R>(
 
 impl<S, R, C> Connection<S, R, C> {
     /// A connection of messages over a stream on which both sides have introduced themselves.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use phalanx::connection::Stream;
+    /// use phalanx::remote::Connection;
+    ///
+    /// let (one, other) = UnixStream::pair()?;
+    /// let sender: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// let receiver: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// sender.send(&7)?;
+    /// assert_eq!(receiver.recv()?, 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn over(stream: Stream) -> Self {
         Self {
@@ -120,12 +139,41 @@ impl<S, R, C> Connection<S, R, C> {
 
     /// The stream, for messages of other types. What has come of a message that was not yet received as
     /// a whole is lost.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// one.send(&7)?;
+    /// let other: Connection<String> = Connection::over(other.into_stream());
+    /// assert!(other.recv().is_err(), "seven bytes of a text have not come");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn into_stream(self) -> Stream {
         self.stream
     }
 
     /// The same connection with messages of another format.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::plain::PlainFormat;
+    ///
+    /// // For a program in another language, which knows plain values and no postcard.
+    /// let (one, other) = (one.with_codec::<PlainFormat>(), other.with_codec::<PlainFormat>());
+    /// one.send(&7)?;
+    /// assert_eq!(other.recv()?, 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn with_codec<D>(self) -> Connection<S, R, D> {
         let over = Connection::over(self.stream);
@@ -133,6 +181,21 @@ impl<S, R, C> Connection<S, R, C> {
     }
 
     /// Sets the longest message, in bytes, that is received.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<Vec<u8>> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<Vec<u8>> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::remote::RemoteError;
+    ///
+    /// let other = other.with_longest(100);
+    /// one.send(&vec![0; 1000])?;
+    /// assert!(matches!(other.recv(), Err(RemoteError::TooLong(bytes)) if bytes > 1000));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn with_longest(mut self, bytes: u64) -> Self {
         self.longest = bytes;
@@ -145,6 +208,22 @@ impl<S, R, C: Codec<S>> Connection<S, R, C> {
     ///
     /// # Errors
     /// [`RemoteError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::remote::RemoteError;
+    ///
+    /// one.send(&7)?;
+    /// assert_eq!(other.recv()?, 7);
+    /// drop(other);
+    /// assert!(matches!(one.send(&8), Err(RemoteError::Disconnected)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn send(&self, value: &S) -> Result<(), RemoteError> {
         self.send_with(value, &Patience::forever())
     }
@@ -154,6 +233,24 @@ impl<S, R, C: Codec<S>> Connection<S, R, C> {
     /// # Errors
     /// As for [`Connection::send`], and [`RemoteError::TimedOut`]. If some of the message had been
     /// sent by then, the connection cannot be used to send any more.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<Vec<u8>> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<Vec<u8>> = Connection::over(Stream::new(other.into()));
+    /// use std::time::Duration;
+    /// use phalanx::remote::RemoteError;
+    ///
+    /// // More than there is room for while nobody reads:
+    /// let late = one.send_timeout(&vec![0; 16 << 20], Duration::from_millis(10));
+    /// assert!(matches!(late, Err(RemoteError::TimedOut)));
+    /// assert!(matches!(one.send(&vec![]), Err(RemoteError::CutShort)), "half a message is out");
+    /// # drop(other);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn send_timeout(&self, value: &S, timeout: Duration) -> Result<(), RemoteError> {
         self.send_with(value, &Patience::timeout(Some(timeout)))
     }
@@ -162,6 +259,23 @@ impl<S, R, C: Codec<S>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::send_timeout`], and [`RemoteError::Interrupted`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<Vec<u8>> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<Vec<u8>> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::{Patience, remote::RemoteError};
+    ///
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// let given_up = one.send_with(&vec![0; 16 << 20], &patience);
+    /// assert!(matches!(given_up, Err(RemoteError::Interrupted)));
+    /// # drop(other);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn send_with(&self, value: &S, patience: &Patience<'_>) -> Result<(), RemoteError> {
         let mut frame = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_broken.load(Ordering::Relaxed) {
@@ -183,6 +297,22 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// [`RemoteError`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::remote::RemoteError;
+    ///
+    /// one.send(&7)?;
+    /// drop(one);
+    /// assert_eq!(other.recv()?, 7);
+    /// assert!(matches!(other.recv(), Err(RemoteError::Disconnected)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn recv(&self) -> Result<R, RemoteError> {
         self.recv_with(&Patience::forever())
     }
@@ -191,6 +321,19 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// assert_eq!(other.try_recv()?, None);
+    /// one.send(&7)?;
+    /// assert_eq!(other.try_recv()?, Some(7));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn try_recv(&self) -> Result<Option<R>, RemoteError> {
         match self.recv_with(&Patience::none()) {
             Err(RemoteError::TimedOut) => Ok(None),
@@ -202,6 +345,23 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv`], and [`RemoteError::TimedOut`], after which one may try again.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use std::time::Duration;
+    /// use phalanx::remote::RemoteError;
+    ///
+    /// let nothing = other.recv_timeout(Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(RemoteError::TimedOut)));
+    /// one.send(&7)?;
+    /// assert_eq!(other.recv_timeout(Duration::from_secs(1))?, 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<R, RemoteError> {
         self.recv_with(&Patience::timeout(Some(timeout)))
     }
@@ -210,6 +370,23 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv_timeout`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use std::time::{Duration, Instant};
+    ///
+    /// (0..2).try_for_each(|n| one.send(&n))?;
+    /// let deadline = Instant::now() + Duration::from_millis(10);
+    /// // As many as come in these ten milliseconds:
+    /// let all: Vec<u64> = std::iter::from_fn(|| other.recv_deadline(deadline).ok()).collect();
+    /// assert_eq!(all, [0, 1]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn recv_deadline(&self, deadline: impl Into<Deadline>) -> Result<R, RemoteError> {
         self.recv_with(&Patience::until(Some(deadline.into())))
     }
@@ -218,6 +395,22 @@ impl<S, R, C: Codec<R>> Connection<S, R, C> {
     ///
     /// # Errors
     /// As for [`Connection::recv_timeout`], and [`RemoteError::Interrupted`].
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixStream;
+    /// # use phalanx::connection::Stream;
+    /// # use phalanx::remote::Connection;
+    /// # let (one, other) = UnixStream::pair()?;
+    /// # let one: Connection<u64> = Connection::over(Stream::new(one.into()));
+    /// # let other: Connection<u64> = Connection::over(Stream::new(other.into()));
+    /// use phalanx::{Patience, remote::RemoteError};
+    ///
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// assert!(matches!(other.recv_with(&patience), Err(RemoteError::Interrupted)));
+    /// # drop(one);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn recv_with(&self, patience: &Patience<'_>) -> Result<R, RemoteError> {
         let mut receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let (partial, frame) = &mut *receiving;

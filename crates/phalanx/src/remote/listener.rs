@@ -50,6 +50,17 @@ impl<S, R> Listener<S, R> {
     /// # Errors
     /// `AddrInUse` when somebody has the address, a socket of a killed listener in the file system
     /// included; `PermissionDenied`, or the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::remote::{Address, Key, Listener};
+    ///
+    /// let path = std::env::temp_dir().join(format!("phalanx-doc-bind-{}", std::process::id()));
+    /// let listener = Listener::<u64, String>::bind(&Address::Path(path.clone()), &Key::new(b"secret"))?;
+    /// assert!(path.exists());
+    /// drop(listener);
+    /// assert!(!path.exists());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn bind(address: &Address, key: &Key) -> io::Result<Self> {
         let inner = connection::Listener::bind(address, BACKLOG)?;
         let path = if let Address::Path(path) = address { Some(path.clone()) } else { None };
@@ -58,6 +69,17 @@ impl<S, R> Listener<S, R> {
     }
 
     /// Sets which users of this machine are let in by the key.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::remote::{Address, Key, Listener, Peers};
+    ///
+    /// let name = Address::Abstract(format!("doc-peers-{}", std::process::id()).into_bytes());
+    /// // The key alone decides, whoever has it:
+    /// let listener = Listener::<u64>::bind(&name, &Key::new(b"secret"))?.with_peers(Peers::Anybody);
+    /// assert!(listener.accept_timeout(Duration::ZERO).is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn with_peers(mut self, peers: Peers) -> Self {
         self.peers = peers;
@@ -68,6 +90,15 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// The kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::remote::{Address, Key, Listener};
+    ///
+    /// let any_port = Address::Inet(([127, 0, 0, 1], 0).into());
+    /// let listener = Listener::<u64>::bind(&any_port, &Key::new(b"secret"))?;
+    /// assert!(matches!(listener.address()?, Address::Inet(address) if address.port() != 0));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn address(&self) -> io::Result<Address> {
         self.inner.address()
     }
@@ -76,6 +107,18 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// [`RemoteError::Io`]: the kernel's refusal.
+    ///
+    /// ```
+    /// use phalanx::remote::{Address, Key, Listener, connect};
+    ///
+    /// let (address, key) = (Address::Inet(([127, 0, 0, 1], 0).into()), Key::new(b"secret"));
+    /// let listener = Listener::<String, u64>::bind(&address, &key)?;
+    /// let address = listener.address()?;
+    /// let client = std::thread::spawn(move || connect::<u64, String>(&address, &key)?.recv());
+    /// listener.accept()?.send(&"welcome".to_owned())?;
+    /// assert_eq!(client.join().expect("no panic")?, "welcome");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn accept(&self) -> Result<Connection<S, R>, RemoteError> {
         self.accept_with(&Patience::forever())
     }
@@ -84,6 +127,17 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::remote::{Address, Key, Listener, RemoteError};
+    ///
+    /// let name = Address::Abstract(format!("doc-timeout-{}", std::process::id()).into_bytes());
+    /// let listener = Listener::<u64>::bind(&name, &Key::new(b"secret"))?;
+    /// let nobody = listener.accept_timeout(Duration::from_millis(1));
+    /// assert!(matches!(nobody, Err(RemoteError::TimedOut)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn accept_timeout(&self, timeout: Duration) -> Result<Connection<S, R>, RemoteError> {
         self.accept_with(&Patience::timeout(Some(timeout)))
     }
@@ -92,6 +146,19 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// As for [`Listener::accept`], and [`RemoteError::TimedOut`].
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use phalanx::remote::{Address, Key, Listener};
+    ///
+    /// let name = Address::Abstract(format!("doc-deadline-{}", std::process::id()).into_bytes());
+    /// let listener = Listener::<u64>::bind(&name, &Key::new(b"secret"))?;
+    /// let deadline = Instant::now() + Duration::from_millis(10);
+    /// // All who come in these ten milliseconds:
+    /// let guests: Vec<_> = std::iter::from_fn(|| listener.accept_deadline(deadline).ok()).collect();
+    /// assert!(guests.is_empty());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn accept_deadline(
         &self,
         deadline: impl Into<Deadline>,
@@ -103,6 +170,18 @@ impl<S, R> Listener<S, R> {
     ///
     /// # Errors
     /// As for [`Listener::accept`], [`RemoteError::TimedOut`] and [`RemoteError::Interrupted`].
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::remote::{Address, Key, Listener, RemoteError};
+    ///
+    /// let name = Address::Abstract(format!("doc-with-{}", std::process::id()).into_bytes());
+    /// let listener = Listener::<u64>::bind(&name, &Key::new(b"secret"))?;
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let patience = Patience::forever().interruptible(&pressed);
+    /// assert!(matches!(listener.accept_with(&patience), Err(RemoteError::Interrupted)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn accept_with(&self, patience: &Patience<'_>) -> Result<Connection<S, R>, RemoteError> {
         loop {
             match self.inner.accept_known(&self.key, self.peers, patience) {

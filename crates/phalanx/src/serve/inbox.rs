@@ -99,6 +99,12 @@ pub struct Inbox {
 
 impl Inbox {
     /// Nothing yet.
+    ///
+    /// ```
+    /// use phalanx::serve::Inbox;
+    ///
+    /// assert_eq!(Inbox::new().message(100), Ok(None));
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { buffer: Vec::new(), held: 0..0, last: 0..0 }
@@ -109,6 +115,19 @@ impl Inbox {
     ///
     /// # Errors
     /// [`TooLong`], at once when the length is known.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use phalanx::serve::Inbox;
+    ///
+    /// let (mut one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// one.write_all(b"\0\0\0\x03one\0\0\0\x03two")?;
+    /// let mut inbox = Inbox::new();
+    /// inbox.fill(&other)?; // both came at once
+    /// assert_eq!(inbox.message(100)?, Some(&b"one"[..]));
+    /// assert_eq!(inbox.message(100)?, Some(&b"two"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn message(&mut self, limit: usize) -> Result<Option<&[u8]>, TooLong> {
         match self.front(limit)? {
             Front::Whole(range) => {
@@ -131,6 +150,18 @@ impl Inbox {
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there, or why it cannot be read.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use phalanx::serve::Inbox;
+    ///
+    /// let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut inbox = Inbox::new();
+    /// assert_eq!(inbox.fill(&other).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// drop(one);
+    /// assert_eq!(inbox.fill(&other)?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let missing = match self.front(usize::MAX) {
             Ok(Front::Missing(bytes)) => bytes,

@@ -63,8 +63,12 @@
 mod client;
 mod inbox;
 mod server;
+mod service;
+mod stopper;
 mod stream;
 
 pub use inbox::{Inbox, TooLong};
-pub use server::{Limits, Next, Server, Service, Stopper};
+pub use server::{Limits, Server};
+pub use service::{Next, Service};
+pub use stopper::Stopper;
 pub use stream::{Stream, StreamError};

@@ -2,58 +2,19 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use phalanx_os::clock::{Deadline, earlier};
 use phalanx_os::epoll::{Epoll, Event, Interests};
-use phalanx_os::eventfd::Doorbell;
 use phalanx_os::poll::Readiness;
 use phalanx_os::socket::accept;
 use phalanx_shm::patience::{GaveUp, Patience};
 
 use super::client::Client;
+use super::service::{Next, Service};
+use super::stopper::Stopper;
 use super::stream::Stream;
-
-/// What a service wants done after a message.
-#[derive(Debug)]
-pub enum Next {
-    /// Send this, and go on with the client's next message.
-    Send(Vec<u8>),
-    /// Nothing to send yet; go on with the next message.
-    Wait,
-    /// Give the connection and this message to [`Service::detached`].
-    Detach,
-    /// Send this, if there is anything, and close the connection.
-    Close(Option<Vec<u8>>),
-}
-
-/// What a server does for its clients. Its methods are called in the loop, which they hold up: they
-/// never wait for anything.
-pub trait Service {
-    /// What is remembered of each client.
-    type Client;
-
-    /// A client has connected: what is remembered of it, and what it is sent first. `None` turns it
-    /// away.
-    fn connected(&mut self, socket: BorrowedFd<'_>) -> Option<(Self::Client, Option<Vec<u8>>)>;
-
-    /// Whether the client has shown who it is. Until then it has a deadline.
-    fn is_known(&self, client: &Self::Client) -> bool;
-
-    /// The longest message that the client may send now, in bytes.
-    fn limit(&self, client: &Self::Client) -> usize;
-
-    /// A message has come.
-    fn message(&mut self, client: &mut Self::Client, message: &[u8]) -> Next;
-
-    /// Takes over a connection that `message` was answered with [`Next::Detach`] for.
-    fn detached(&mut self, client: Self::Client, stream: Stream, message: Vec<u8>) {
-        let _ = (client, stream, message);
-    }
-}
 
 /// What a server grants its clients.
 ///
@@ -81,29 +42,6 @@ impl Default for Limits {
     }
 }
 
-/// Ends a server from another thread.
-#[derive(Clone, Debug)]
-pub struct Stopper(Arc<(AtomicBool, Doorbell)>);
-
-impl Stopper {
-    /// Asks the server to return from [`Server::run`].
-    pub fn stop(&self) {
-        self.0.0.store(true, Ordering::Release);
-        self.0.1.ring();
-    }
-
-    /// Whether the server has been asked to.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.0.0.load(Ordering::Acquire)
-    }
-
-    /// Readable from then on.
-    pub(super) fn bell(&self) -> BorrowedFd<'_> {
-        self.0.1.as_fd()
-    }
-}
-
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
@@ -111,6 +49,42 @@ const FIRST_CLIENT: u64 = 2;
 const REST: Duration = Duration::from_millis(50);
 
 /// A listener and the clients that came to it.
+///
+/// ```
+/// # use std::net::TcpListener;
+/// # use std::os::fd::BorrowedFd;
+/// # use phalanx::serve::{Limits, Next, Server, Service};
+/// # struct Echo;
+/// # impl Service for Echo {
+/// #     type Client = ();
+/// #     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+/// #         Some(((), None))
+/// #     }
+/// #     fn is_known(&self, _client: &()) -> bool {
+/// #         true
+/// #     }
+/// #     fn limit(&self, _client: &()) -> usize {
+/// #         1 << 20
+/// #     }
+/// #     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+/// #         Next::Send(message.to_vec())
+/// #     }
+/// # }
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # listener.set_nonblocking(true)?;
+/// # use phalanx::{Patience, serve::Stream};
+/// let address = listener.local_addr()?;
+/// let mut server = Server::new(listener.into(), Echo, Limits::default())?;
+/// let stopper = server.stopper();
+/// let serving = std::thread::spawn(move || server.run(&Patience::forever()));
+///
+/// let mut client = Stream::new(std::net::TcpStream::connect(address)?.into());
+/// client.send(b"hello", &Patience::forever())?;
+/// assert_eq!(client.receive(100, &Patience::forever())?, b"hello");
+/// stopper.stop();
+/// # assert!(serving.join().expect("no panic")?.is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server<S: Service> {
     listener: OwnedFd,
@@ -128,11 +102,41 @@ impl<S: Service> Server<S> {
     ///
     /// # Errors
     /// When the kernel refuses descriptors.
+    ///
+    /// ```
+    /// # use std::net::TcpListener;
+    /// # use std::os::fd::BorrowedFd;
+    /// # use phalanx::serve::{Limits, Next, Server, Service};
+    /// # struct Echo;
+    /// # impl Service for Echo {
+    /// #     type Client = ();
+    /// #     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+    /// #         Some(((), None))
+    /// #     }
+    /// #     fn is_known(&self, _client: &()) -> bool {
+    /// #         true
+    /// #     }
+    /// #     fn limit(&self, _client: &()) -> usize {
+    /// #         1 << 20
+    /// #     }
+    /// #     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+    /// #         Next::Send(message.to_vec())
+    /// #     }
+    /// # }
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # listener.set_nonblocking(true)?;
+    /// use std::time::Duration;
+    ///
+    /// let limits = Limits { handshake: Duration::from_secs(1), ..Limits::default() };
+    /// let server = Server::new(listener.into(), Echo, limits)?;
+    /// assert!(!server.stopper().is_stopped());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(listener: OwnedFd, service: S, limits: Limits) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let stopper = Stopper(Arc::new((AtomicBool::new(false), Doorbell::new()?)));
+        let stopper = Stopper::new()?;
         epoll.add(&listener, LISTENER, Interests::READ)?;
-        epoll.add(&stopper.0.1, STOP, Interests::READ)?;
+        epoll.add(stopper.bell(), STOP, Interests::READ)?;
         let clients = HashMap::new();
         Ok(Self {
             listener,
@@ -147,12 +151,68 @@ impl<S: Service> Server<S> {
     }
 
     /// What ends [`Server::run`].
+    ///
+    /// ```
+    /// # use std::net::TcpListener;
+    /// # use std::os::fd::BorrowedFd;
+    /// # use phalanx::serve::{Limits, Next, Server, Service};
+    /// # struct Echo;
+    /// # impl Service for Echo {
+    /// #     type Client = ();
+    /// #     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+    /// #         Some(((), None))
+    /// #     }
+    /// #     fn is_known(&self, _client: &()) -> bool {
+    /// #         true
+    /// #     }
+    /// #     fn limit(&self, _client: &()) -> usize {
+    /// #         1 << 20
+    /// #     }
+    /// #     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+    /// #         Next::Send(message.to_vec())
+    /// #     }
+    /// # }
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # listener.set_nonblocking(true)?;
+    /// let server = Server::new(listener.into(), Echo, Limits::default())?;
+    /// server.stopper().stop();
+    /// assert!(server.stopper().is_stopped(), "all are for the same server");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
     /// What serves the clients.
+    ///
+    /// ```
+    /// # use std::net::TcpListener;
+    /// # use std::os::fd::BorrowedFd;
+    /// # use phalanx::serve::{Limits, Next, Server, Service};
+    /// # struct Echo;
+    /// # impl Service for Echo {
+    /// #     type Client = ();
+    /// #     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+    /// #         Some(((), None))
+    /// #     }
+    /// #     fn is_known(&self, _client: &()) -> bool {
+    /// #         true
+    /// #     }
+    /// #     fn limit(&self, _client: &()) -> usize {
+    /// #         1 << 20
+    /// #     }
+    /// #     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+    /// #         Next::Send(message.to_vec())
+    /// #     }
+    /// # }
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # listener.set_nonblocking(true)?;
+    /// let mut server = Server::new(listener.into(), Echo, Limits::default())?;
+    /// // Between two calls of `run`, or before the first:
+    /// assert_eq!(server.service().limit(&()), 1 << 20);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub const fn service(&mut self) -> &mut S {
         &mut self.service
     }
@@ -161,6 +221,38 @@ impl<S: Service> Server<S> {
     ///
     /// # Errors
     /// When the kernel refuses to wait. What goes wrong with one client closes its connection.
+    ///
+    /// ```
+    /// # use std::net::TcpListener;
+    /// # use std::os::fd::BorrowedFd;
+    /// # use phalanx::serve::{Limits, Next, Server, Service};
+    /// # struct Echo;
+    /// # impl Service for Echo {
+    /// #     type Client = ();
+    /// #     fn connected(&mut self, _socket: BorrowedFd<'_>) -> Option<((), Option<Vec<u8>>)> {
+    /// #         Some(((), None))
+    /// #     }
+    /// #     fn is_known(&self, _client: &()) -> bool {
+    /// #         true
+    /// #     }
+    /// #     fn limit(&self, _client: &()) -> usize {
+    /// #         1 << 20
+    /// #     }
+    /// #     fn message(&mut self, _client: &mut (), message: &[u8]) -> Next {
+    /// #         Next::Send(message.to_vec())
+    /// #     }
+    /// # }
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # listener.set_nonblocking(true)?;
+    /// use phalanx::{GaveUp, Patience};
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Server::new(listener.into(), Echo, Limits::default())?;
+    /// // Serves whoever comes in these ten milliseconds; then there is something else to do.
+    /// let served = server.run(&Patience::timeout(Some(Duration::from_millis(10))))?;
+    /// assert_eq!(served, Err(GaveUp::TimedOut));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn run(&mut self, patience: &Patience<'_>) -> io::Result<Result<(), GaveUp>> {
         let mut ready = Vec::new();
         while !self.stopper.is_stopped() {

@@ -9,7 +9,7 @@ use phalanx_shm::patience::{GaveUp, Patience, Slices};
 use phalanx_shm::spin::Spin;
 
 use super::inbox::{Inbox, TooLong, header};
-use super::server::Stopper;
+use super::stopper::Stopper;
 
 /// Answers come soon, or the other end is busy.
 static SPIN: Spin = Spin::new();
@@ -88,6 +88,16 @@ pub struct Stream {
 
 impl Stream {
     /// A stream over a connected socket.
+    ///
+    /// ```
+    /// use phalanx::{Patience, serve::Stream};
+    ///
+    /// let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// let (one, mut other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// one.send(b"hello", &Patience::forever())?;
+    /// assert_eq!(other.receive(100, &Patience::forever())?, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn new(socket: OwnedFd) -> Self {
         Self { socket, inbox: Inbox::new(), stopper: None }
@@ -100,6 +110,16 @@ impl Stream {
     }
 
     /// The message that was received last.
+    ///
+    /// ```
+    /// # use phalanx::{Patience, serve::Stream};
+    /// # let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// # let (one, mut other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// one.send(b"hello", &Patience::forever())?;
+    /// other.receive(100, &Patience::forever())?;
+    /// assert_eq!(other.last(), b"hello"); // where the stream was borrowed meanwhile
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn last(&self) -> &[u8] {
         self.inbox.last()
@@ -109,6 +129,18 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`]
+    ///
+    /// ```
+    /// # use phalanx::{Patience, serve::Stream};
+    /// use phalanx::serve::StreamError;
+    ///
+    /// # let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// # let (one, other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// one.send(b"hello", &Patience::forever())?;
+    /// drop(other);
+    /// assert!(matches!(one.send(b"hello?", &Patience::forever()), Err(StreamError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&self, body: &[u8], patience: &Patience<'_>) -> Result<(), StreamError> {
         let header = header(body.len());
         let mut sent = 0;
@@ -132,6 +164,19 @@ impl Stream {
     ///
     /// # Errors
     /// [`StreamError`]
+    ///
+    /// ```
+    /// # use phalanx::{Patience, serve::Stream};
+    /// use phalanx::serve::StreamError;
+    ///
+    /// # let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    /// # let (one, mut other) = (Stream::new(one.into()), Stream::new(other.into()));
+    /// one.send(b"one", &Patience::forever())?;
+    /// one.send(b"too long", &Patience::forever())?;
+    /// assert_eq!(other.receive(5, &Patience::forever())?, b"one");
+    /// assert!(matches!(other.receive(5, &Patience::forever()), Err(StreamError::TooLong(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive(&mut self, limit: usize, patience: &Patience<'_>) -> Result<&[u8], StreamError> {
         let mut spun = false;
         let mut slices = Slices::for_users();

@@ -59,6 +59,18 @@ impl std::fmt::Display for Unlocked {
 impl std::error::Error for Unlocked {}
 
 /// How the wait ended, and how the lock was taken again after it.
+///
+/// ```
+/// use phalanx::Patience;
+/// use phalanx::sync::{Acquired, Condition, RawLock, Wakened};
+///
+/// let (changed, lock) = (Condition::new()?, RawLock::new()?);
+/// lock.acquire(&Patience::forever())?;
+/// let wakened: Wakened = changed.wait_lock(&lock, &Patience::none()).expect("it is held");
+/// assert!(wakened.end.is_err(), "nobody has notified us");
+/// assert!(matches!(wakened.relocked, Ok(Acquired::Clean)));
+/// # Ok::<(), phalanx::Error>(())
+/// ```
 pub type Wakened = Waited<Result<Acquired, GaveUp>>;
 
 impl Condition {
@@ -66,6 +78,12 @@ impl Condition {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let changed = phalanx::sync::Condition::new()?;
+    /// assert_eq!(changed.waiting(), 0);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new() -> Result<Self, CreateError> {
         Ok(Self::wrap(Shared::new(Family::get()?, |_: &ConditionObject| ())?))
     }
@@ -79,6 +97,24 @@ impl Condition {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] if another process ended holding the lock meanwhile.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (ready, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let mut guard = ready.lock()?;
+    /// let other = Process::fork(|| {
+    ///     *ready.lock().expect("nobody died") = 1; // gets the lock when we wait
+    ///     changed.notify_all();
+    /// })?;
+    /// while *guard == 0 {
+    ///     guard = changed.wait(guard)?;
+    /// }
+    /// assert_eq!(*guard, 1);
+    /// other.join()?;
+    /// # drop(guard);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait<'a, T: Pod>(&self, guard: LockGuard<'a, T>) -> LockResult<'a, T> {
         self.wait_with(guard, &Patience::forever()).map(|(guard, _)| guard)
     }
@@ -88,6 +124,18 @@ impl Condition {
     ///
     /// # Errors
     /// As for [`Condition::wait`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::prelude::*;
+    ///
+    /// let (ready, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let (guard, notified) = changed.wait_timeout(ready.lock()?, Duration::from_millis(1))?;
+    /// assert_eq!((*guard, notified), (0, false));
+    /// assert!(ready.is_locked(), "it has been taken again");
+    /// # drop(guard);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_timeout<'a, T: Pod>(
         &self,
         guard: LockGuard<'a, T>,
@@ -101,6 +149,20 @@ impl Condition {
     /// # Errors
     /// As for [`Condition::wait`]; [`LockError::Interrupted`] if the wait for the lock was interrupted,
     /// which is not held then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::prelude::*;
+    ///
+    /// let (ready, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// // Two waits that together do not last longer than five milliseconds:
+    /// let patience = Patience::until(Some(Deadline::after(Duration::from_millis(5))));
+    /// let (guard, first) = changed.wait_with(ready.lock()?, &patience)?;
+    /// let (guard, second) = changed.wait_with(guard, &patience)?;
+    /// assert!(!first && !second);
+    /// # drop(guard);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_with<'a, T: Pod>(
         &self,
         guard: LockGuard<'a, T>,
@@ -115,6 +177,23 @@ impl Condition {
     ///
     /// # Errors
     /// As for [`Condition::wait`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (stock, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let supplier = Process::fork(|| {
+    ///     for _ in 0..3 {
+    ///         *stock.lock().expect("nobody died") += 1;
+    ///         changed.notify(1);
+    ///     }
+    /// })?;
+    /// let mut stock = changed.wait_while(stock.lock()?, |stock| *stock < 3)?;
+    /// *stock -= 3;
+    /// # drop(stock);
+    /// # supplier.join()?;
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_while<'a, T: Pod>(
         &self,
         mut guard: LockGuard<'a, T>,
@@ -167,6 +246,20 @@ impl Condition {
     ///
     /// # Errors
     /// [`Unlocked`] if the calling thread does not hold the lock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::Patience;
+    /// use phalanx::sync::{Condition, RawLock};
+    ///
+    /// let (changed, lock) = (Condition::new()?, RawLock::new()?);
+    /// let _held = lock.lock()?;
+    /// let patience = Patience::timeout(Some(Duration::from_millis(1)));
+    /// let wakened = changed.wait_lock(&lock, &patience).expect("it is held");
+    /// assert!(wakened.end.is_err(), "nobody has notified us");
+    /// assert!(lock.is_mine());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_lock(&self, lock: &RawLock, patience: &Patience<'_>) -> Result<Wakened, Unlocked> {
         if !lock.is_mine() {
             return Err(Unlocked);
@@ -183,6 +276,17 @@ impl Condition {
     ///
     /// # Errors
     /// [`Unlocked`] if the calling thread does not hold the lock.
+    ///
+    /// ```
+    /// use phalanx::Patience;
+    /// use phalanx::sync::{Condition, RLock};
+    ///
+    /// let (changed, lock) = (Condition::new()?, RLock::new()?);
+    /// let _held = (lock.lock()?, lock.lock()?);
+    /// changed.wait_rlock(&lock, &Patience::none()).expect("it is held");
+    /// assert_eq!(lock.depth(), 2, "as often as before");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_rlock(&self, lock: &RLock, patience: &Patience<'_>) -> Result<Wakened, Unlocked> {
         if !lock.is_mine() {
             return Err(Unlocked);
@@ -218,11 +322,42 @@ impl Condition {
     }
 
     /// Wakes all who wait; returns how many.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (open, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let wait = || changed.wait_while(open.lock().ok()?, |open| *open == 0).ok().map(|open| *open);
+    /// let waiting = [Process::fork(wait)?, Process::fork(wait)?];
+    /// *open.lock()? = 1;
+    /// changed.notify_all(); // or `notify(2)`
+    /// for process in waiting {
+    ///     assert_eq!(process.join()?, Some(1));
+    /// }
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn notify_all(&self) -> usize {
         self.object.view().notify_all()
     }
 
     /// How many wait at this moment.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (open, changed) = (Lock::new(0u32)?, Condition::new()?);
+    /// let waiter = Process::fork(|| {
+    ///     let open = open.lock().expect("nobody died");
+    ///     changed.wait_while(open, |open| *open == 0).is_ok()
+    /// })?;
+    /// while changed.waiting() == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// *open.lock()? = 1;
+    /// assert_eq!(changed.notify_all(), 1);
+    /// assert!(waiter.join()?);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.object.view().waiting()

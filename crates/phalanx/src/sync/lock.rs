@@ -74,6 +74,13 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had.
+    ///
+    /// ```
+    /// let limits = phalanx::Lock::new([0.0f64, 1.0])?;
+    /// limits.lock()?[1] = 2.5;
+    /// assert_eq!(*limits.lock()?, [0.0, 2.5]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(value: T) -> Result<Self, CreateError> {
         Self::with_policy(value, Policy::Raise)
     }
@@ -100,6 +107,7 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`CreateError`] when it was not, or what is there has data of another size.
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Ok(Self(Guarded::from_offset(Family::get()?, offset)?))
     }
@@ -149,6 +157,18 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Lock::lock`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::prelude::*;
+    ///
+    /// let lock = Lock::new(0u64)?;
+    /// let held = lock.lock()?;
+    /// let late = lock.lock_timeout(Duration::from_millis(1));
+    /// assert!(matches!(late, Err(LockError::TimedOut)));
+    /// # drop(held);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> LockResult<'_, T> {
         self.lock_with(&Patience::timeout(Some(timeout)))
     }
@@ -176,6 +196,18 @@ impl<T: Pod> Lock<T> {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], [`LockError::Interrupted`], or as [`Lock::lock`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let lock = Lock::new(0u64)?;
+    /// let held = lock.lock()?;
+    /// let pressed = || true; // asked now and then: has the user pressed the button?
+    /// let late = lock.lock_with(&Patience::forever().interruptible(&pressed));
+    /// assert!(matches!(late, Err(LockError::Interrupted)));
+    /// # drop(held);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn lock_with(&self, patience: &Patience<'_>) -> LockResult<'_, T> {
         guard(self.0.acquire(patience))
@@ -184,23 +216,45 @@ impl<T: Pod> Lock<T> {
 
 impl<T> Lock<T> {
     /// Where the lock lies: what names it to another process of the family.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.0.offset()
     }
 
     /// Makes another process a holder of the handle (not of the lock), before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.0.hold_for(slot);
     }
 
     /// Whether anybody holds the lock.
+    ///
+    /// ```
+    /// let lock = phalanx::Lock::new(0u64)?;
+    /// let guard = lock.lock()?;
+    /// assert!(lock.is_locked());
+    /// drop(guard);
+    /// assert!(!lock.is_locked());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.holder() != Holder::Nobody
     }
 
     /// Who holds the lock.
+    ///
+    /// ```
+    /// use phalanx::sync::{Holder, Lock};
+    ///
+    /// let lock = Lock::new(0u64)?;
+    /// assert_eq!(lock.holder(), Holder::Nobody);
+    /// let guard = lock.lock()?;
+    /// assert!(matches!(lock.holder(), Holder::Process(_)));
+    /// # drop(guard);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn holder(&self) -> Holder {
         self.0.holder()

@@ -53,7 +53,8 @@ pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use thread::ThreadToken;
 
-/// What all handles can do with the object they stand for.
+/// What all handles can do with the object they stand for. Their methods are for front doors of other languages:
+/// in Rust a handle is passed as it is.
 macro_rules! handle {
     ($handle:ident, $object:ty, $shared:ident) => {
         impl $handle {
@@ -62,6 +63,7 @@ macro_rules! handle {
             /// # Errors
             /// [`CreateError`](crate::sync::CreateError) when it was not, or the object is of
             /// another kind.
+            #[doc(hidden)]
             pub fn from_offset(offset: u64) -> Result<Self, crate::sync::CreateError> {
                 let family = phalanx_shm::family::Family::get()?;
                 Ok(Self::wrap(phalanx_shm::object::Shared::from_offset(family, offset)?))
@@ -69,6 +71,7 @@ macro_rules! handle {
 
             /// Names the object for a process that is being started, and makes it a holder:
             /// the one whose start this thread is preparing.
+            #[doc(hidden)]
             #[must_use]
             pub fn share(&self) -> u64 {
                 if let Some(slot) = crate::process::spawning_slot() {
@@ -78,12 +81,14 @@ macro_rules! handle {
             }
 
             /// Where the object lies: what names it to another process of the family.
+            #[doc(hidden)]
             #[must_use]
             pub fn offset(&self) -> u64 {
                 self.$shared.offset()
             }
 
             /// Makes another process a holder, before the offset is sent to it.
+            #[doc(hidden)]
             pub fn hold_for(&self, slot: phalanx_shm::peers::SlotId) {
                 self.$shared.hold_for(slot);
             }

@@ -66,6 +66,14 @@ impl Semaphore {
     /// # Errors
     /// [`CreateError`] when shared memory cannot be had, or `value` is above
     /// [`Semaphore::VALUE_MAX`].
+    ///
+    /// ```
+    /// use phalanx::sync::Semaphore;
+    ///
+    /// assert_eq!(Semaphore::new(3)?.value(), 3);
+    /// assert!(Semaphore::new(Semaphore::VALUE_MAX + 1).is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(value: u32) -> Result<Self, CreateError> {
         Self::create(value, false, Policy::Raise)
     }
@@ -74,6 +82,20 @@ impl Semaphore {
     ///
     /// # Errors
     /// As [`Semaphore::new`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::sync::Policy;
+    ///
+    /// let licences = Semaphore::with_policy(1, Policy::Release)?;
+    /// let dies = Process::fork(|| {
+    ///     std::mem::forget(licences.wait());
+    ///     std::process::abort()
+    /// })?;
+    /// let _: Result<(), _> = dies.join();
+    /// licences.wait()?; // as if it had been given back: nobody is told
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn with_policy(value: u32, policy: Policy) -> Result<Self, CreateError> {
         Self::create(value, false, policy)
     }
@@ -96,6 +118,17 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`], with the permit within, if its last holder ended holding it.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let (licences, used) = (Semaphore::new(1)?, Value::new(0u64)?);
+    /// let work = || licences.wait().map(|_permit| used.fetch_add(1)).is_ok();
+    /// let other = Process::fork(work)?;
+    /// assert!(work() && other.join()?); // one after the other
+    /// assert_eq!(used.load(), 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait(&self) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         self.permit(self.acquire(&Patience::forever()))
     }
@@ -104,6 +137,16 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::TimedOut`] if that needs waiting, or as [`Semaphore::wait`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let licences = Semaphore::new(1)?;
+    /// let permit = licences.try_wait()?;
+    /// assert!(matches!(licences.try_wait(), Err(LockError::TimedOut)));
+    /// # drop(permit);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn try_wait(&self) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         self.permit(self.acquire(&Patience::none()))
     }
@@ -112,6 +155,16 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phalanx::prelude::*;
+    ///
+    /// let none_left = Semaphore::new(0)?;
+    /// let late = none_left.wait_timeout(Duration::from_millis(1));
+    /// assert!(matches!(late, Err(LockError::TimedOut)));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Permit<'_>, LockError<Permit<'_>>> {
         self.permit(self.acquire(&Patience::timeout(Some(timeout))))
     }
@@ -120,6 +173,18 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], or as [`Semaphore::wait`].
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use phalanx::prelude::*;
+    ///
+    /// let licences = Semaphore::new(2)?;
+    /// let deadline = Instant::now() + Duration::from_millis(5);
+    /// // As many as can be had in these five milliseconds:
+    /// let permits: Vec<_> = std::iter::from_fn(|| licences.wait_deadline(deadline).ok()).collect();
+    /// assert_eq!(permits.len(), 2);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn wait_deadline(
         &self,
         deadline: impl Into<Deadline>,
@@ -131,18 +196,35 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`GaveUp`] if there was none for as long as `patience` allowed.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let licences = Semaphore::new(1)?;
+    /// licences.acquire(&Patience::forever())?; // given back where it suits, also by another process
+    /// assert!(licences.acquire(&Patience::none()).is_err());
+    /// licences.release().expect("there is room for one");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn acquire(&self, patience: &Patience<'_>) -> Result<Acquired, GaveUp> {
         objects::permits(&self.head).acquire(self.head.family(), patience)
     }
 
     /// Takes a permit if there is one now.
+    ///
+    /// ```
+    /// let licences = phalanx::sync::Semaphore::new(1)?;
+    /// assert!(licences.try_acquire().is_some() && licences.try_acquire().is_none());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn try_acquire(&self) -> Option<Acquired> {
         objects::permits(&self.head).try_acquire(self.head.family())
     }
 
     /// Takes a permit if there is one that no dead process held; returns whether it did.
+    #[doc(hidden)]
     #[inline]
     pub fn acquire_free(&self) -> bool {
         objects::permits(&self.head).acquire_free(self.head.family())
@@ -152,12 +234,27 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`NotHeld`] if the semaphore has [`Semaphore::VALUE_MAX`] (or is a bounded one and has all).
+    ///
+    /// ```
+    /// let items = phalanx::sync::Semaphore::new(0)?;
+    /// items.release().expect("there is room"); // who makes an item
+    /// items.wait()?; // who needs one
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn release(&self) -> Result<(), NotHeld> {
         objects::permits(&self.head).release(self.head.family())
     }
 
     /// The number of permits that can be taken now.
+    ///
+    /// ```
+    /// let licences = phalanx::sync::Semaphore::new(2)?;
+    /// let permit = licences.wait()?;
+    /// assert_eq!(licences.value(), 1);
+    /// # drop(permit);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn value(&self) -> u32 {
         objects::permits(&self.head).value()
@@ -179,6 +276,14 @@ impl Semaphore {
     }
 
     /// The number of permits the semaphore started with.
+    ///
+    /// ```
+    /// let licences = phalanx::sync::Semaphore::new(2)?;
+    /// let permit = licences.wait()?;
+    /// assert_eq!((licences.start(), licences.value()), (2, 1));
+    /// # drop(permit);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn start(&self) -> u32 {
         self.head.start()
@@ -215,6 +320,15 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     /// As [`Semaphore::new`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let licences = BoundedSemaphore::new(1)?;
+    /// assert_eq!(licences.value(), 1);
+    /// assert!(licences.release().is_err(), "never more than one");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn new(value: u32) -> Result<Self, CreateError> {
         Self::with_policy(value, Policy::Raise)
     }
@@ -223,6 +337,20 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     /// As [`Semaphore::new`].
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    /// use phalanx::sync::Policy;
+    ///
+    /// let licences = BoundedSemaphore::with_policy(1, Policy::Release)?;
+    /// let dies = Process::fork(|| {
+    ///     std::mem::forget(licences.wait());
+    ///     std::process::abort()
+    /// })?;
+    /// let _: Result<(), _> = dies.join();
+    /// licences.wait()?; // as if it had been given back: nobody is told
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn with_policy(value: u32, policy: Policy) -> Result<Self, CreateError> {
         Semaphore::create(value, true, policy).map(Self)
     }
@@ -231,11 +359,20 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     /// As [`Semaphore::from_offset`].
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Semaphore::from_offset(offset).map(Self)
     }
 
     /// The semaphore itself, which keeps its bound.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let licences: Semaphore = BoundedSemaphore::new(1)?.into_inner();
+    /// assert!(licences.release().is_err(), "it is still bounded");
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Semaphore {
         self.0

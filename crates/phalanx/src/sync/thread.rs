@@ -25,6 +25,12 @@ thread_local! {
 
 impl ThreadToken {
     /// The calling thread's.
+    ///
+    /// ```
+    /// use phalanx::sync::ThreadToken;
+    ///
+    /// assert_eq!(ThreadToken::current(), ThreadToken::current());
+    /// ```
     #[inline]
     #[must_use]
     pub fn current() -> Self {
@@ -35,6 +41,17 @@ impl ThreadToken {
     }
 
     /// The token as a number; never 0.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use phalanx::sync::ThreadToken;
+    ///
+    /// // Which thread has the job? 0 is none of them.
+    /// let owner = AtomicU64::new(0);
+    /// owner.store(ThreadToken::current().raw(), Ordering::Relaxed);
+    /// assert_eq!(owner.into_inner(), ThreadToken::current().raw());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub const fn raw(self) -> u64 {

@@ -3,7 +3,7 @@
 //! [`#[phalanx::task]`](macro@crate::task) leaves a function as it is and enters it into a list that the
 //! linker makes; `f::task()` gives a [`Function`], its handle. What travels to another process is the
 //! function's number in that list, which every process that runs the same program can look up: a forked
-//! one, a copy of the [zygote](crate::process::zygote), or the program started again. So a function that
+//! one, a copy of the [zygote](crate::process::StartMethod), or the program started again. So a function that
 //! is no task cannot be sent by mistake, and nothing depends on where code lies in memory.
 //!
 //! A task's arguments and result are any types that serde can serialize and deserialize
@@ -80,12 +80,30 @@ impl<A, R> Function<A, R> {
     }
 
     /// The function's name: `module::path::name`.
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn area(width: u64, height: u64) -> u64 {
+    ///     width * height
+    /// }
+    ///
+    /// assert!(area::task().name().ends_with("::area"));
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.registered.name()
     }
 
     /// Calls the function, here and now.
+    ///
+    /// ```
+    /// #[phalanx::task]
+    /// fn area(width: u64, height: u64) -> u64 {
+    ///     width * height
+    /// }
+    ///
+    /// assert_eq!(area::task().call((3, 4)), 12);
+    /// ```
     pub fn call(&self, argument: A) -> R {
         (self.call)(argument)
     }

@@ -32,12 +32,30 @@ impl Panic {
     }
 
     /// What it said.
+    ///
+    /// ```
+    /// use phalanx::process::{Process, ProcessError};
+    ///
+    /// let divided = Process::fork(|| 1 / "".len())?.join();
+    /// let Err(ProcessError::Panicked { panic, .. }) = divided else { panic!("it panics") };
+    /// assert_eq!(panic.message(), "attempt to divide by zero");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// The file, line and column.
+    ///
+    /// ```
+    /// # use phalanx::process::{Process, ProcessError};
+    /// let panics = Process::fork(|| -> u64 { panic!("no luck") })?.join();
+    /// let Err(ProcessError::Panicked { panic, .. }) = panics else { panic!("it panics") };
+    /// let location = panic.location().expect("it is known");
+    /// assert_eq!(location.rsplit(':').count(), 3, "file:line:column");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
@@ -45,6 +63,15 @@ impl Panic {
 
     /// The calls that led there, innermost first. There are none if the variable `RUST_BACKTRACE` or
     /// `RUST_LIB_BACKTRACE` of that process's environment was `0`.
+    ///
+    /// ```
+    /// # use phalanx::process::{Process, ProcessError};
+    /// let process = Process::builder().env("RUST_BACKTRACE", "1");
+    /// let panics = process.fork(|| -> u64 { panic!("no luck") })?.join();
+    /// let Err(ProcessError::Panicked { panic, .. }) = panics else { panic!("it panics") };
+    /// assert!(panic.backtrace().is_some_and(|calls| !calls.is_empty()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn backtrace(&self) -> Option<&str> {
         self.backtrace.as_deref()

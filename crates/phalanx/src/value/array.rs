@@ -68,17 +68,29 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     /// [`CreateError`] when it was not, or there is no array there.
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         Ok(Self(Block::held(offset)?.into_cells()))
     }
 
     /// How many values there are.
+    ///
+    /// ```
+    /// let array = phalanx::Array::<f64>::zeroed(1000)?;
+    /// assert_eq!(array.len(), 1000);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// assert!(phalanx::Array::<u64>::zeroed(0)?.is_empty());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -88,6 +100,15 @@ impl<T: Pod> Array<T> {
     ///
     /// # Panics
     /// Beyond the end.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let squares = Array::<u64>::zeroed(3)?;
+    /// Process::fork(|| (0..3).for_each(|n| squares.store(n, (n * n) as u64)))?.join()?;
+    /// assert_eq!(squares.load(2), 4);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn load(&self, index: usize) -> T {
@@ -111,6 +132,13 @@ impl<T: Pod> Array<T> {
     ///
     /// # Panics
     /// Beyond the end.
+    ///
+    /// ```
+    /// let array = phalanx::Array::<u8>::zeroed(2)?;
+    /// array.store(1, 7);
+    /// assert_eq!(array.to_vec(), [0, 7]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn store(&self, index: usize, value: T) {
         self.0.store(index, value);
@@ -162,29 +190,49 @@ impl<T: Pod> Array<T> {
     }
 
     /// A copy of all values.
+    ///
+    /// ```
+    /// let array = phalanx::Array::from_slice(&[1.5f32, 2.5])?;
+    /// let copy = array.to_vec();
+    /// array.store(0, 0.0);
+    /// assert_eq!(copy, [1.5, 2.5]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn to_vec(&self) -> Vec<T> {
         self.iter().collect()
     }
 
     /// The values, each read when its turn comes.
+    ///
+    /// ```
+    /// let array = phalanx::Array::from_slice(&[3u64, 9, 4])?;
+    /// assert_eq!(array.iter().max(), Some(9));
+    /// assert_eq!(array.iter().rev().position(|n| n == 3), Some(2));
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator {
         (0..self.len()).map(|index| self.0.load(index))
     }
 }
 
 impl<T: Atomic> Array<T> {
-    atomic_operations!(self, &self.0, index; index: usize);
+    atomic_operations!(
+        self, &self.0, index; index: usize;
+        "phalanx::Array::from_slice(&[", "])", "0, "
+    );
 }
 
 impl<T> Array<T> {
     /// Where the array lies: what names it to another process of the family.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.0.object().offset()
     }
 
     /// Makes another process a holder, before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.0.object().hold_for(slot);
     }

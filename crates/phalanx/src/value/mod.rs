@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | [`Value`] | one plain value | read, written and changed in one step up to 8 bytes |
 //! | [`Array`] | many of them | the same for each of its values |
-//! | [`Block`] | bytes | the users' business |
 //! | [`Lock`](crate::sync::Lock) | a value under a lock | one process at a time |
 //!
 //! ```
@@ -32,5 +31,7 @@ mod single;
 
 pub use array::Array;
 pub use atomic::Atomic;
+// Addresses of shared bytes: for the front doors of other languages.
+#[doc(hidden)]
 pub use block::{Block, NewBlockError};
 pub use single::Value;

@@ -56,6 +56,7 @@ impl<T: Pod> Value<T> {
     ///
     /// # Errors
     /// [`CreateError`] when it was not, or what is there is smaller than a `T`.
+    #[doc(hidden)]
     pub fn from_offset(offset: u64) -> Result<Self, CreateError> {
         let cells = Block::held(offset)?.into_cells();
         if cells.is_empty() {
@@ -67,6 +68,15 @@ impl<T: Pod> Value<T> {
     }
 
     /// The value.
+    ///
+    /// ```
+    /// use phalanx::prelude::*;
+    ///
+    /// let answer = Value::new(0u64)?;
+    /// Process::fork(|| answer.store(42))?.join()?;
+    /// assert_eq!(answer.load(), 42);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn load(&self) -> T {
@@ -74,6 +84,13 @@ impl<T: Pod> Value<T> {
     }
 
     /// Writes the value.
+    ///
+    /// ```
+    /// let position = phalanx::Value::new([0i32; 2])?;
+    /// position.store([3, -4]); // eight bytes: nobody sees one of them without the other
+    /// assert_eq!(position.load(), [3, -4]);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[inline]
     pub fn store(&self, value: T) {
         self.0.store(0, value);
@@ -81,17 +98,19 @@ impl<T: Pod> Value<T> {
 }
 
 impl<T: Atomic> Value<T> {
-    atomic_operations!(self, &self.0, 0;);
+    atomic_operations!(self, &self.0, 0; ; "phalanx::Value::new(", ")", "");
 }
 
 impl<T> Value<T> {
     /// Where the value lies: what names it to another process of the family.
+    #[doc(hidden)]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.0.object().offset()
     }
 
     /// Makes another process a holder, before the offset is sent to it.
+    #[doc(hidden)]
     pub fn hold_for(&self, slot: SlotId) {
         self.0.object().hold_for(slot);
     }

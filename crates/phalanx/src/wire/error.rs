@@ -54,6 +54,13 @@ impl EncodeError {
     }
 
     /// An error of a [`Codec`](super::Codec) of one's own: what was to be encoded, and why it was not.
+    ///
+    /// ```
+    /// use phalanx::wire::EncodeError;
+    ///
+    /// let error = EncodeError::custom::<f64>("it is not a number");
+    /// assert!(error.to_string().contains("it is not a number"));
+    /// ```
     #[must_use]
     pub fn custom<T: ?Sized>(reason: impl fmt::Display) -> Self {
         Self { type_name: type_name::<T>(), reason: reason.to_string() }
@@ -98,6 +105,14 @@ impl DecodeError {
 
     /// An error of a [`Codec`](super::Codec) of one's own: what the bytes were to become, and why they
     /// did not.
+    ///
+    /// ```
+    /// use phalanx::wire::DecodeError;
+    ///
+    /// let error = DecodeError::custom::<char>(b"ab", "one character was expected");
+    /// assert_eq!(error.bytes(), b"ab");
+    /// assert!(error.to_string().contains("one character was expected"));
+    /// ```
     #[must_use]
     pub fn custom<T>(bytes: &[u8], reason: impl fmt::Display) -> Self {
         let (bytes, type_name, reason) = (bytes.to_vec(), type_name::<T>(), reason.to_string());
@@ -105,12 +120,23 @@ impl DecodeError {
     }
 
     /// The bytes.
+    ///
+    /// ```
+    /// let error = phalanx::wire::decode::<bool>(&[7]).unwrap_err();
+    /// assert_eq!(error.bytes(), [7]); // to be logged, or tried as something else
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
     /// The bytes, without the error.
+    ///
+    /// ```
+    /// let error = phalanx::wire::decode::<bool>(&[7]).unwrap_err();
+    /// assert_eq!(phalanx::wire::decode::<u8>(&error.into_bytes())?, 7);
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.bytes

@@ -32,11 +32,9 @@
 //! [`SharedBytes`](crate::bytes::SharedBytes) in a value travel outside of these bytes in messages of
 //! queues, pipes and channels, and in line wherever else a value is encoded by [`encode`].
 //!
-//! Handles of shared objects (a queue, a lock, a value) can be encoded while a child process is being
-//! prepared ([`Reservation::while_packing`](crate::process::Reservation::while_packing)): that makes the
-//! child a holder, and decoding in the child gives it the handle. In messages of queues, pipes and
-//! channels, and in arguments and results of tasks, they travel by themselves. At any other time encoding one is an
-//! error, because nobody would keep the object alive until it is decoded.
+//! Handles of shared objects (a queue, a lock, a value) can be sent in messages of queues, pipes and channels,
+//! and in arguments and results of tasks and processes. By themselves they cannot be encoded: that is an error,
+//! because nobody would keep the object alive until it is decoded.
 
 pub(crate) mod apart;
 pub(crate) mod error;
@@ -127,12 +125,32 @@ pub trait Codec<T> {
     ///
     /// # Errors
     /// [`EncodeError`] when it has none; what `out` contains then is of no consequence.
+    ///
+    /// ```
+    /// use phalanx::plain::PlainFormat;
+    /// use phalanx::wire::{Codec, Postcard};
+    ///
+    /// let (mut compact, mut plain) = (Vec::new(), Vec::new());
+    /// <Postcard as Codec<_>>::encode(&300u64, &mut compact)?;
+    /// <PlainFormat as Codec<_>>::encode(&300u64, &mut plain)?;
+    /// assert!(compact.len() < plain.len());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError>;
 
     /// Makes a value of a frame.
     ///
     /// # Errors
     /// [`DecodeError`] when the frame is none of such a value.
+    ///
+    /// ```
+    /// use phalanx::wire::{Codec, Postcard};
+    ///
+    /// let number = <Postcard as Codec<u64>>::decode(&[0xac, 0x02])?;
+    /// assert_eq!(number, 300);
+    /// assert!(<Postcard as Codec<u64>>::decode(b"").is_err());
+    /// # Ok::<(), phalanx::Error>(())
+    /// ```
     fn decode(frame: &[u8]) -> Result<T, DecodeError>;
 
     /// The same for a message in a chunk of its own, in which there may be buffers behind the frame
@@ -140,6 +158,7 @@ pub trait Codec<T> {
     ///
     /// # Errors
     /// As for [`Codec::decode`].
+    #[doc(hidden)]
     fn decode_parcel(frame: &[u8], parcel: Arrived) -> Result<T, DecodeError> {
         drop(parcel);
         Self::decode(frame)

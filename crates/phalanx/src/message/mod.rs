@@ -40,15 +40,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::fmt;
-use std::sync::Arc;
-
 use phalanx_shm::arena::{AllocError, Chunk};
 use phalanx_shm::family::Family;
-use phalanx_shm::frozen::Frozen;
-use phalanx_shm::object::{Bytes, PAYLOAD_START, Shared};
+use phalanx_shm::object::PAYLOAD_START;
 use phalanx_shm::passage::{self, Hold};
-use phalanx_shm::ring::{INLINE_MAX, Record, Taken};
+use phalanx_shm::ring::{INLINE_MAX, Record};
+
+mod arrived;
+
+pub use arrived::{Arrived, Damaged, Incoming, SharedSlice};
 
 /// Buffers begin at multiples of this many bytes.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -73,10 +73,12 @@ pub enum Outgoing<'a> {
     /// A message with a chunk of its own.
     Parcel(Parcel),
     /// A short frame beside a chunk that has been written before: bytes that are handed over.
+    #[doc(hidden)]
     Handed(Handed<'a>),
 }
 
 /// A short frame and a chunk with bytes, of this process; freed when dropped unsent.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Handed<'a> {
     frame: &'a [u8],
@@ -122,6 +124,16 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory for the parcel.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// queue.try_put(&mut Some(Outgoing::new(queue.family(), b"short or long")?))?;
+    /// assert_eq!(queue.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(family: &'static Family, frame: &'a [u8]) -> Result<Self, AllocError> {
         if frame.len() <= INLINE_MAX {
             return Ok(Self::Inline(frame));
@@ -130,6 +142,12 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Bytes of the message, but for the frame of one that is handed over.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// assert_eq!(Outgoing::Inline(b"hello").len(), 5);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -141,6 +159,12 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Whether the message has no bytes.
+    ///
+    /// ```
+    /// use phalanx::message::Outgoing;
+    ///
+    /// assert!(Outgoing::Inline(b"").is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -203,6 +227,17 @@ impl Parcel {
     ///
     /// # Errors
     /// [`AllocError`] when there is no memory.
+    ///
+    /// ```
+    /// use phalanx::message::{Outgoing, Parcel};
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// let mut parcel = Parcel::new(queue.family(), b"an image", &[1024])?;
+    /// parcel.push(&[0xff; 1024]); // the one buffer that there is room for
+    /// queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         family: &'static Family,
         frame: &[u8],
@@ -221,6 +256,21 @@ impl Parcel {
     ///
     /// # Panics
     /// When the parcel has no room for it.
+    ///
+    /// ```
+    /// use phalanx::message::{Incoming, Outgoing, Parcel};
+    /// use phalanx::queue::RawQueue;
+    ///
+    /// let queue = RawQueue::new(None)?;
+    /// let mut parcel = Parcel::new(queue.family(), b"", &[3, 3])?;
+    /// ["one", "two"].map(|buffer| parcel.push(buffer.as_bytes())); // in order
+    /// queue.try_put(&mut Some(Outgoing::Parcel(parcel)))?;
+    /// # let Incoming::Parcel(arrived) = queue.try_take(&mut Vec::new())? else { panic!("a parcel") };
+    /// # let (buffers, mut first) = (arrived.into_buffers([3, 3])?, Vec::new());
+    /// # buffers[0].read(&mut first);
+    /// # assert_eq!(first, b"one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(&mut self, buffer: &[u8]) {
         self.family.arena().write(self.chunk, PAYLOAD_START + self.next, buffer);
         self.next = (self.next + buffer.len()).next_multiple_of(ALIGNMENT);
@@ -282,178 +332,3 @@ impl Drop for Parcel {
         self.family.free(self.chunk);
     }
 }
-
-/// A message that has been taken.
-#[derive(Debug)]
-pub enum Incoming {
-    /// Its frame is in the buffer that the caller gave.
-    Inline,
-    /// A message with a chunk of its own. If the buffer has been given bytes, they are the frame, and the
-    /// chunk was handed over beside it.
-    Parcel(Arrived),
-}
-
-impl Incoming {
-    pub(crate) fn into_parcel(self) -> Option<Arrived> {
-        match self {
-            Self::Inline => None,
-            Self::Parcel(parcel) => Some(parcel),
-        }
-    }
-
-    pub(crate) fn new(family: &'static Family, taken: Taken) -> Self {
-        match taken {
-            Taken::Inline => Self::Inline,
-            Taken::Payload { chunk, len } => {
-                let chunk =
-                    family.arena().chunk_at(chunk).expect("a ring names chunks of the arena");
-                let room = chunk.capacity().saturating_sub(PAYLOAD_START);
-                let len = usize::try_from(len).unwrap_or(usize::MAX).min(room);
-                Self::Parcel(Arrived { family, chunk, len })
-            }
-        }
-    }
-}
-
-/// A parcel that has arrived and belongs to this process; freed when dropped.
-#[derive(Debug)]
-pub struct Arrived {
-    family: &'static Family,
-    chunk: Chunk,
-    len: usize,
-}
-
-impl Arrived {
-    /// A copy, for this process, of a parcel of `len` bytes that lies at `offset` and does not change
-    /// meanwhile.
-    pub(crate) fn copy_of(
-        family: &'static Family,
-        offset: u64,
-        len: usize,
-    ) -> Result<Self, AllocError> {
-        let chunk = family.alloc(PAYLOAD_START.saturating_add(len))?;
-        family.arena().copy(offset, chunk, PAYLOAD_START, len);
-        Ok(Self { family, chunk, len })
-    }
-
-    /// The holds on objects whose handles are in the message, which are this process's from now on. None
-    /// too if a process is stopped in the middle of a sweep: then the handles cannot be decoded.
-    pub(crate) fn open_passage(&self) -> Vec<Hold> {
-        passage::open(self.family, self.chunk).unwrap_or_default()
-    }
-
-    /// Appends the frame to `out`.
-    ///
-    /// # Errors
-    /// [`Damaged`] when the parcel's length word is wrong.
-    pub fn read_frame(&self, out: &mut Vec<u8>) -> Result<(), Damaged> {
-        let len = self.frame_len()?;
-        let at = self.chunk.offset() + (PAYLOAD_START + LENGTH) as u64;
-        self.family.arena().read_bytes(at, len, out);
-        Ok(())
-    }
-
-    fn frame_len(&self) -> Result<usize, Damaged> {
-        if self.len < LENGTH {
-            return Err(Damaged);
-        }
-        let word = self.family.arena().read_word(self.chunk.offset() + PAYLOAD_START as u64);
-        usize::try_from(word).ok().filter(|len| *len <= self.len - LENGTH).ok_or(Damaged)
-    }
-
-    /// Makes frozen bytes of a whole chunk that was handed over beside its frame.
-    pub(crate) fn into_handed(self) -> Frozen {
-        let (family, chunk, len) = (self.family, self.chunk, self.len);
-        std::mem::forget(self);
-        Frozen::adopt(family, chunk, len)
-    }
-
-    /// Makes frozen bytes of a parcel; its buffers begin behind so many of them.
-    ///
-    /// # Errors
-    /// [`Damaged`] when the parcel's length word is wrong.
-    pub(crate) fn into_frozen(self) -> Result<(Frozen, usize), Damaged> {
-        let end = LENGTH + self.frame_len()?;
-        Ok((self.into_handed(), end))
-    }
-
-    /// Makes an object of the parcel, without copying: views of its buffers, whose lengths the
-    /// frame told. The memory is freed with the last view of the last process that has any.
-    ///
-    /// # Errors
-    /// [`Damaged`] when the buffers do not fit into the parcel.
-    pub fn into_buffers(
-        self,
-        lengths: impl IntoIterator<Item = u64>,
-    ) -> Result<Vec<SharedSlice>, Damaged> {
-        let frame = self.frame_len()?;
-        let (family, chunk, len) = (self.family, self.chunk, self.len);
-        std::mem::forget(self);
-        let object = Arc::new(Shared::adopt_payload(family, chunk, len));
-        let mut end = LENGTH + frame;
-        let slice = |length| {
-            let at = end.next_multiple_of(ALIGNMENT);
-            let length = usize::try_from(length).map_err(|_| Damaged)?;
-            end = at.checked_add(length).filter(|end| *end <= len).ok_or(Damaged)?;
-            Ok(SharedSlice { object: Arc::clone(&object), at, len: length })
-        };
-        lengths.into_iter().map(slice).collect()
-    }
-}
-
-impl Drop for Arrived {
-    fn drop(&mut self) {
-        self.family.free(self.chunk);
-        // If it named objects, they may have ended with it.
-        self.family.collect();
-    }
-}
-
-/// A run of bytes in shared memory, kept alive by this value. Nobody else has a view of it unless
-/// this process gave it away.
-#[derive(Clone, Debug)]
-pub struct SharedSlice {
-    object: Arc<Shared<Bytes>>,
-    at: usize,
-    len: usize,
-}
-
-impl SharedSlice {
-    /// The address of the first byte; valid for [`SharedSlice::len`] bytes while this value lives.
-    #[must_use]
-    pub fn address(&self) -> *mut u8 {
-        self.object.address().wrapping_add(self.at)
-    }
-
-    /// How many bytes there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Appends a copy of the bytes to `out`.
-    pub fn read(&self, out: &mut Vec<u8>) {
-        let at = self.object.tail_offset() + self.at as u64;
-        self.object.family().arena().read_bytes(at, self.len, out);
-    }
-}
-
-/// A parcel's content contradicts itself: a process has written where it had no business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damaged;
-
-impl fmt::Display for Damaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a message in shared memory was damaged by another process before it was received",
-        )
-    }
-}
-
-impl std::error::Error for Damaged {}
