@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import os
 import shutil
@@ -38,6 +39,13 @@ def _own_temporary_folder():
     """Other programs' temporary files are not on this run's accounts; pytest's own stay where they were."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="phalanx-tests-")
+    # At the very end: the standard library's `multiprocessing`, imported later, removes its own folder before.
+    atexit.register(_remove_folder, tempfile.tempdir, os.getpid())
+
+
+def _remove_folder(folder, owner):
+    if os.getpid() == owner:  # and not in a child that was forked by a test, and ends as a program does
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_configure(config):
@@ -84,7 +92,6 @@ def _tell_watcher(line: str):
 
 
 def pytest_unconfigure():
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     if _watcher is not None:
         _watcher.stdin.close()
         _watcher.wait()
