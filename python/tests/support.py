@@ -149,7 +149,7 @@ class Resources:
             mappings = sum(1 for _ in maps)
         # What this library, or the standard one, would make there; other programs run beside the tests.
         files = {
-            str(path) for word in ("psm_", "sem.", "phalanx") for path in Path("/dev/shm").glob(f"{word}*")
+            str(path) for word in ("psm_", "sem.mp-", "phalanx") for path in Path("/dev/shm").glob(f"{word}*")
         }
         files |= {str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("pymp-*")}
         threads = len(os.listdir("/proc/self/task"))
