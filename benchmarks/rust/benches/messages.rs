@@ -1,6 +1,8 @@
 //! Messages between two: one way in bulk, there and back one by one, and large ones.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -120,21 +122,45 @@ fn parked(c: &mut Criterion) {
     const NAP: Duration = Duration::from_micros(500);
     let mut group = c.benchmark_group("there and back, the other side asleep");
     group.sample_size(10).measurement_time(Duration::from_millis(500));
+    let mut after_a_nap = |name: &str, peer: &Peer, mut round: Box<dyn FnMut() + '_>| {
+        group.bench_function(name, |b| {
+            b.iter_custom(|count| {
+                let mut naps = Duration::ZERO;
+                let all = peer.rounds(count, || {
+                    let begun = Instant::now();
+                    std::thread::sleep(NAP);
+                    naps += begun.elapsed();
+                    round();
+                });
+                all - naps
+            });
+        });
+    };
+
+    // What the kernel takes to wake a process, and to be woken by it, whoever asks for it.
+    let (mut here, mut other) = UnixStream::pair().expect("sockets");
+    let mut byte = [7];
+    let peer = Peer::process(|| {
+        // The end of the stream is the end of the measurement.
+        if other.read_exact(&mut byte).is_ok() {
+            other.write_all(&byte).expect("sent");
+        }
+    });
+    let mut answer = [0];
+    let round = || {
+        here.write_all(&[7]).expect("sent");
+        here.read_exact(&mut answer).expect("a byte");
+    };
+    after_a_nap("a byte over a Unix socket", &peer, Box::new(round));
+    drop(peer);
+
     let (there, back) = (queue(), queue());
     let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
-    group.bench_function("phalanx Queue", |b| {
-        b.iter_custom(|count| {
-            let mut naps = Duration::ZERO;
-            let all = peer.rounds(count, || {
-                let begun = Instant::now();
-                std::thread::sleep(NAP);
-                naps += begun.elapsed();
-                there.put(7).expect("room");
-                black_box(back.take().expect("a message"));
-            });
-            all - naps
-        });
-    });
+    let round = || {
+        there.put(7).expect("room");
+        black_box(back.take().expect("a message"));
+    };
+    after_a_nap("phalanx Queue", &peer, Box::new(round));
 }
 
 fn queue() -> Queue<u64> {
