@@ -41,6 +41,9 @@ static PRIVATE: [AtomicI32; 4] = [const { AtomicI32::new(NONE) }; 4];
 
 const F_SETSIG: i32 = 10;
 
+/// Where the writing end of the lifeline lies, if that many descriptors are allowed.
+const HIGH: RawFd = 200;
+
 /// Registers the handlers that keep this module's state right across a fork. Idempotent.
 fn prepare() {
     static ONCE: Once = Once::new();
@@ -127,6 +130,8 @@ pub fn lifeline() -> io::Result<BorrowedFd<'static>> {
         return Ok(forever(unpack(known).0));
     }
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // Above most others: of a process that dies it is closed before what else is bound to it (see `launch`).
+    let write = rustix::io::fcntl_dupfd_cloexec(&write, HIGH).unwrap_or(write);
     let new = pack(read.as_raw_fd(), write.as_raw_fd());
     match LIFELINE.compare_exchange(-1, new, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {

@@ -8,8 +8,10 @@
 //! there is no instant at which the program runs unbound.
 //!
 //! The binding lives in an open file that the program inherits under a high number, and lasts as long as
-//! any process of the group has it open. Besides, the first process of the group has the kernel's own
-//! parent death signal, for programs that close all descriptors they do not know.
+//! any process of the group, or the caller's [`Bond`], has it open. Besides, the first process of the group
+//! has the kernel's own parent death signal, for programs that close all descriptors they do not know. Of a
+//! caller with several threads the one that started the program may end a moment before the others, and
+//! with them the lifeline: then the signal comes first, and it is the bond that still binds the rest of the group.
 
 #![allow(unsafe_code)]
 
@@ -17,6 +19,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::signal::{self, SignalSet};
 
@@ -44,6 +48,43 @@ pub struct Launched {
     pub pid: u32,
     /// Readable once it has ended.
     pub pidfd: OwnedFd,
+    /// To be dropped when nothing is left of its group.
+    pub bond: Bond,
+}
+
+/// What binds a process group to the caller's life, as the caller holds it. Dropping it ends that.
+///
+/// When the caller dies, its descriptors are closed from the highest number down, so this one after the lifeline's
+/// writing end, which lies high (see [`death::lifeline`](crate::death::lifeline)).
+#[derive(Debug)]
+pub struct Bond(OwnedFd);
+
+impl Bond {
+    /// One that binds nobody yet.
+    fn new(lifeline: BorrowedFd<'_>) -> io::Result<Self> {
+        // The setting belongs to the open file, which all who inherited it share: open it anew.
+        let path = format!("/proc/self/fd/{}", lifeline.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let own = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
+        let raw = own.as_raw_fd();
+        // SAFETY: plain settings of a descriptor that this function owns.
+        unsafe {
+            if libc::fcntl(raw, F_SETSIG, libc::SIGKILL) == -1
+                || libc::fcntl(raw, libc::F_SETFL, libc::O_NONBLOCK | libc::O_ASYNC) == -1
+            {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self(own))
+    }
+}
+
+impl Drop for Bond {
+    fn drop(&mut self) {
+        // The group's number may become another's, while a forked child still has a copy of this.
+        // SAFETY: a plain setting of a descriptor that this owns.
+        unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_SETOWN, 0) };
+    }
 }
 
 /// What could not be done.
@@ -81,7 +122,7 @@ struct Plan {
     envp: *const *const c_char,
     directory: *const c_char,
     streams: [RawFd; 3],
-    lifeline: *const c_char,
+    bond: RawFd,
     parent: libc::pid_t,
     mask: SignalSet,
     /// Written by the child: the step that failed and its error number.
@@ -102,8 +143,7 @@ pub fn launch(what: &Launch<'_>) -> Result<Launched, LaunchError> {
     let at_start = |error| LaunchError { step: Step::Start, error };
     let argv = pointers(what.arguments);
     let envp = pointers(what.environment);
-    let lifeline = CString::new(format!("/proc/self/fd/{}", what.lifeline.as_raw_fd()))
-        .map_err(|error| at_start(error.into()))?;
+    let bond = Bond::new(what.lifeline).map_err(at_start)?;
     let mut stack: Vec<u128> = Vec::with_capacity(STACK_WORDS);
     let mut pidfd: c_int = -1;
     // No handler of the caller may run in the child, with which it shares its memory.
@@ -114,7 +154,7 @@ pub fn launch(what: &Launch<'_>) -> Result<Launched, LaunchError> {
         envp: envp.as_ptr(),
         directory: what.directory.map_or(ptr::null(), CStr::as_ptr),
         streams: what.streams.map(|fd| fd.as_raw_fd()),
-        lifeline: lifeline.as_ptr(),
+        bond: bond.0.as_raw_fd(),
         parent: rustix::process::getpid().as_raw_pid(),
         mask: SignalSet::of(&[]),
         failed: None,
@@ -144,7 +184,7 @@ pub fn launch(what: &Launch<'_>) -> Result<Launched, LaunchError> {
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // SAFETY: the child, which wrote there, is gone or runs its program; the compiler is told to look.
     match unsafe { ptr::read_volatile(&raw const plan.failed) } {
-        None => Ok(Launched { pid, pidfd }),
+        None => Ok(Launched { pid, pidfd, bond }),
         Some((step, number)) => {
             let _ = crate::wait::reap_blocking(pid);
             Err(LaunchError { step, error: io::Error::from_raw_os_error(number) })
@@ -208,21 +248,15 @@ unsafe fn die_with_parent(plan: &Plan) -> bool {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
             return false;
         }
-        // The setting belongs to the open file, which all who inherited it share: open it anew.
-        let own = libc::open(plan.lifeline, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC);
-        if own == -1
-            || libc::fcntl(own, F_SETSIG, libc::SIGKILL) == -1
-            || libc::fcntl(own, libc::F_SETOWN, -libc::getpid()) == -1
-            || libc::fcntl(own, libc::F_SETFL, libc::O_NONBLOCK | libc::O_ASYNC) == -1
-        {
+        if libc::fcntl(plan.bond, libc::F_SETOWN, -libc::getpid()) == -1 {
             return false;
         }
         // The parent may have gone before that.
         if libc::getppid() != plan.parent {
             libc::kill(libc::getpid(), libc::SIGKILL);
         }
-        let kept = [HIGH, 10].into_iter().any(|from| libc::fcntl(own, libc::F_DUPFD, from) != -1);
-        kept && libc::close(own) == 0
+        // The original closes itself when the program is executed.
+        [HIGH, 10].into_iter().any(|from| libc::fcntl(plan.bond, libc::F_DUPFD, from) != -1)
     }
 }
 

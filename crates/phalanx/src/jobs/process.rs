@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use phalanx_os::clock::{Deadline, earlier};
 use phalanx_os::epoll::{Epoll, Interests};
-use phalanx_os::launch::{Launch, LaunchError, Step, launch};
+use phalanx_os::launch::{Bond, Launch, LaunchError, Step, launch};
 use phalanx_os::signal::{SIGCONT, SIGKILL, SIGTERM};
 use phalanx_os::wait::ExitStatus;
 use phalanx_os::{death, proc, wait};
@@ -95,6 +95,8 @@ pub(super) struct Process {
     pending: Option<Pending>,
     pid: u32,
     pidfd: OwnedFd,
+    /// Only kept: until nothing is left of the group.
+    _bond: Bond,
     sides: [Side; 2],
     started: SystemTime,
     began: Deadline,
@@ -172,6 +174,7 @@ impl Process {
             pending: Some(pending),
             pid: launched.pid,
             pidfd: launched.pidfd,
+            _bond: launched.bond,
             sides: [side(Stream::Output, read_output), side(Stream::Error, read_error)],
             started,
             began,
