@@ -15,10 +15,6 @@ pub const SIGKILL: i32 = libc::SIGKILL;
 
 /// The number of the signal that tells of a terminal's end.
 pub const SIGHUP: i32 = libc::SIGHUP;
-/// The signals that programs have handlers of their own for: those that ask for an end, the two that
-/// mean what a program likes, and that of the alarm clock.
-pub const HANDLED: [i32; 7] =
-    [SIGHUP, SIGINT, libc::SIGQUIT, SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
 /// The number of the signal that lets a stopped process go on.
 pub const SIGCONT: i32 = libc::SIGCONT;
 

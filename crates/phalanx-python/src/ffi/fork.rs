@@ -2,7 +2,6 @@
 
 use std::io;
 
-use phalanx_os::signal::{self, SignalSet};
 use pyo3::{Python, ffi};
 
 /// What came of an attempt to fork.
@@ -23,8 +22,7 @@ pub(crate) enum Forked {
 /// the interpreter.
 ///
 /// Unlike `os.fork` it draws no warning when the process has several threads: what runs in the
-/// child is ours. And a signal that comes meanwhile waits: what its handler raises, `KeyboardInterrupt` above all,
-/// would come in one of the functions of `os.register_at_fork`, whose exceptions are printed and forgotten.
+/// child is ours.
 pub(crate) fn fork<'py>(
     py: Python<'py>,
     is_good_moment: impl FnOnce(Python<'py>) -> bool,
@@ -34,7 +32,6 @@ pub(crate) fn fork<'py>(
     // the same frames with the same attachment. After a fork that failed or was put off the
     // handlers for the parent undo the preparations. Either side may die at any step: the two share
     // no interpreter state.
-    let mask = signal::block(&SignalSet::of(&signal::HANDLED));
     unsafe {
         ffi::PyOS_BeforeFork();
         let result = if is_good_moment(py) { Some(phalanx_os::fork::fork()) } else { None };
@@ -43,7 +40,6 @@ pub(crate) fn fork<'py>(
         } else {
             ffi::PyOS_AfterFork_Parent();
         }
-        signal::set_mask(&mask);
         match result {
             None => Ok(Forked::Postponed),
             Some(result) => Ok(result?.map_or(Forked::Child, Forked::Parent)),
