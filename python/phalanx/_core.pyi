@@ -421,8 +421,13 @@ class Spawning:
     def __new__(cls) -> Self: ...
     def pack(self, obj: Any, main_by_value: bool) -> bytes: ...
     def spawn(
-        self, path: bytes, arguments: Sequence[bytes], payload: bytes, keep: Sequence[int]
-    ) -> Child: ...
+        self,
+        path: bytes,
+        arguments: Sequence[bytes],
+        payload: bytes,
+        keep: Sequence[int],
+        started: Callable[[Child], object],
+    ) -> None: ...
     def request(
         self,
         path: bytes,
@@ -430,7 +435,8 @@ class Spawning:
         prepare: Callable[[], bytes],
         payload: bytes,
         fds: Sequence[int],
-    ) -> Child: ...
+        started: Callable[[Child], object],
+    ) -> None: ...
 
 @final
 class JobResult:
@@ -481,7 +487,9 @@ def run_jobs(
 def run_command(arguments: Sequence[str], python: str) -> int:
     """Do what the command `phalanx` does with these arguments, and return its exit code."""
 
-def start_program(command: Sequence[str], passing: dict[str, Any]) -> Child:
+def start_program(
+    command: Sequence[str], passing: dict[str, Any], started: Callable[[Child], object]
+) -> None:
     """Start a program, given by its path and arguments, and pass it the objects of a dictionary."""
 
 def unpack(packed: bytes) -> Any:
@@ -496,8 +504,18 @@ def ensure_zygote(path: bytes, arguments: Sequence[bytes], prepare: Callable[[],
 def zygote_pid() -> int | None: ...
 def zygote_exitcode() -> int | None: ...
 def zygote_stop() -> None: ...
-def fork() -> Child | None:
-    """Fork, and return a `Child` in the parent and `None` in the child."""
+def fork(live: Callable[[], int], started: Callable[[Child], object]) -> None:
+    """Fork; call `live()` in the child, which ends with its result, and `started(child)` in the parent."""
+
+@final
+class WeakCallback:
+    """A function for a weak reference to call, which no signal handler interrupts."""
+
+    def __new__(cls, function: Callable[[Any], object]) -> WeakCallback: ...
+    def __call__(self, reference: Any, /) -> None: ...
+
+def undisturbed(function: Callable[..., _T], *args: Any) -> _T:
+    """Call a function while signal handlers wait; they are called afterwards."""
 
 def parent_sentinel() -> int | None: ...
 def read_nothing() -> None:

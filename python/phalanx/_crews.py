@@ -11,8 +11,9 @@ import time
 import types
 
 from . import context as _context, util
-from ._core import PoolCore, _adopt_whole_main
+from ._core import PoolCore, _adopt_whole_main, undisturbed
 from ._inner_threads import environment, exported, forking_is_safe, limit
+from .process import start_worker
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ class Crew:
     def serve_callbacks(self) -> None:
         """Have a thread that calls the callbacks of calls as they end."""
         if "callbacks" not in self.threads:
-            self._begin("callbacks", self.core.serve_callbacks)
+            undisturbed(self._begin, "callbacks", self.core.serve_callbacks)
 
     def on_terms(self, options: "CallOptions") -> "Any":
         """Return what sends calls with these options."""
+        return undisturbed(self._on_terms, options)
+
+    def _on_terms(self, options):
         terms, service = self.core.on_terms(options)
         if service is not None:
             self._begin("options", service.run)
@@ -290,7 +294,7 @@ class _Starter:
         process = self.context.Process(target=_worker, args=(bench, *self.args))
         process.name = process.name.replace("Process", "ParallelWorker")
         process._is_worker = True
-        process.start()
+        start_worker(process)
         return process
 
 

@@ -4,6 +4,7 @@ import os
 from concurrent.futures._base import LOGGER
 
 from . import context as _context, util
+from .process import start_worker
 
 
 def own_context(context, max_tasks):
@@ -32,7 +33,7 @@ class Starter:
         process._is_worker = True
         if self.environment:
             process._environment = self.environment
-        process.start()
+        start_worker(process)
         return process
 
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 
-from ._core import cpu_count
+from ._core import cpu_count, undisturbed
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -42,15 +42,19 @@ def environment(workers: int, wanted: "int | None") -> "dict[str, str]":
 def exported(variables: "dict[str, str]") -> "Iterator[None]":
     """Have the variables in the environment for a while: for processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
     try:
+        os.environ.update(variables)
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        undisturbed(_put_back, before)
+
+
+def _put_back(variables):
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def limit(variables: "dict[str, str]") -> None:

@@ -10,6 +10,8 @@ import itertools
 import weakref
 from _thread import _local
 
+from .process import start_worker
+
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
     from typing import Any
@@ -205,7 +207,7 @@ class Starter:
         process.name = process.name.replace("Process", "PoolWorker")
         process._is_worker = True
         process.daemon = True
-        process.start()
+        start_worker(process)
         return process
 
 

@@ -1,6 +1,7 @@
 """A pool whose calls have options."""
 
 from . import _progress
+from ._core import undisturbed
 from ._pool_calls import PoolCalls, check_buffersize
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
@@ -20,7 +21,7 @@ class PoolOptions(PoolCalls):
     def __init__(self, pool: "Pool", options: "CallOptions") -> None:
         self._pool = pool
         self._options = options
-        self._terms = pool._on_terms(options)
+        self._terms = undisturbed(pool._on_terms, options)
 
     def __repr__(self):
         return f"<{type(self).__name__} of {self._pool!r}: {self._options!r}>"

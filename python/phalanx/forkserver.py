@@ -77,8 +77,8 @@ class ForkServer:
         command = spawn.encode_command(spawn.get_command_line(run="zygote_main", fd="{fd}"))
         ensure_zygote(*command, self._plan)
 
-    def start(self, payload_for, process_obj, fds):
-        """Start a child; return the engine's handle.
+    def start(self, payload_for, process_obj, fds, started):
+        """Start a child; `started` is given the engine's handle.
 
         A main module that starts threads when it is imported makes forking unsafe: then the
         forkserver is started again without it, and each child imports it by itself.
@@ -87,14 +87,15 @@ class ForkServer:
         place = Spawning()
         payload = payload_for(place, process_obj)
         try:
-            return place.request(*command, lambda: self._plan(process_obj), payload, fds)
+            place.request(*command, lambda: self._plan(process_obj), payload, fds, started)
+            return
         except ConnectionResetError:
             if not self._preload_main or zygote_exitcode() != UNSAFE_MAIN:
                 raise
         self._preload_main = False
         place = Spawning()
         fds.clear()
-        return place.request(*command, self._plan, payload_for(place, process_obj), fds)
+        place.request(*command, self._plan, payload_for(place, process_obj), fds, started)
 
 
 def _modules_of(process_obj):

@@ -25,7 +25,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
 from . import _progress, util
-from ._core import CallOptions, ExecutorCore, FutureBase, Seeds
+from ._core import CallOptions, ExecutorCore, FutureBase, Seeds, undisturbed
 from ._executor_options import ExecutorOptions
 from ._executor_workers import Starter, own_context
 from ._pool_calls import check_buffersize
@@ -200,7 +200,7 @@ class ProcessPoolExecutor(Executor):
             return self._core.submit(fn, args, kwargs, options)
         finally:
             if self._executor_manager_thread is None:
-                self._serve()
+                undisturbed(self._serve)
 
     def map(
         self,
@@ -235,7 +235,7 @@ class ProcessPoolExecutor(Executor):
             return self._core.map(fn, calls, star, chunksize, buffersize, timeout, display, _MAP_GOES_ON)
         finally:
             if self._executor_manager_thread is None:
-                self._serve()
+                undisturbed(self._serve)
 
     def options(
         self,
@@ -286,6 +286,9 @@ class ProcessPoolExecutor(Executor):
         With `wait` it returns when everything is done and the workers have left.
         """
         self._is_shut_down = True
+        if self._executor_manager_thread is None:
+            # Ctrl-C may have come between the first worker and the thread that looks after it.
+            undisturbed(self._serve)
         self._core.close(cancel_futures)
         thread = self._executor_manager_thread
         if wait and thread is not None and thread is not threading.current_thread():

@@ -203,10 +203,12 @@ class BaseManager:
         )
         ident = ":".join(str(i) for i in self._process._identity)
         self._process.name = type(self).__name__ + "-" + ident
-        self._process.start()
-        writer.close()
+        process.start_worker(self._process)
         try:
+            writer.close()
             self._address = reader.recv()
+            reader.close()
+            self._be_started()
         except EOFError:
             self._process.join()
             raise EOFError("the manager's process ended before its server was ready") from None
@@ -217,6 +219,8 @@ class BaseManager:
             raise
         finally:
             reader.close()
+
+    def _be_started(self):
         self._state.value = State.STARTED
         self.shutdown = util.Finalize(
             self,
@@ -319,6 +323,9 @@ class BaseManager:
                             conn.close()
             except Exception:
                 pass
+            except BaseException:
+                process.kill()  # Ctrl-C: nobody is going to ask it again.
+                raise
             process.join(timeout=shutdown_timeout)
             if process.is_alive():
                 util.info("manager still alive, trying to terminate it")

@@ -19,6 +19,7 @@ from ._core import (
     Seeds,
     ThreadCore,
     WorkerBench,
+    undisturbed,
 )
 from ._pool_calls import PoolCalls, check_buffersize
 from ._pool_names import PoolNames, Starter
@@ -350,12 +351,15 @@ class Pool(PoolNames, PoolCalls):
 
     def _serve_callbacks(self):
         if self._callback_thread is None:
-            import threading
+            undisturbed(self._start_callback_thread)
 
-            self._callback_thread = threading.Thread(
-                target=self._core.serve_callbacks, name="phalanx-pool-callbacks", daemon=True
-            )
-            self._callback_thread.start()
+    def _start_callback_thread(self):
+        import threading
+
+        self._callback_thread = threading.Thread(
+            target=self._core.serve_callbacks, name="phalanx-pool-callbacks", daemon=True
+        )
+        self._callback_thread.start()
 
 
 class ThreadPool(Pool):

@@ -11,6 +11,18 @@ __all__ = ["Popen"]
 _SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
 
 
+def _live(process_obj):
+    """Be the child of a fork, from its first step to its last."""
+    code = 1
+    try:
+        # Functions to be called at exit: the parent's are not the child's, its own are.
+        atexit._clear()
+        code = process_obj._bootstrap(parent_sentinel=parent_sentinel())
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(code)
+
+
 class Popen:
     """A started process, as its `Process` object sees it."""
 
@@ -24,22 +36,18 @@ class Popen:
 
     def _launch(self, process_obj):
         util._prepare_stdin()
-        child = fork()
-        if child is None:
-            code = 1
-            try:
-                # Functions to be called at exit: the parent's are not the child's, its own are.
-                atexit._clear()
-                code = process_obj._bootstrap(parent_sentinel=parent_sentinel())
-            finally:
-                atexit._run_exitfuncs()
-                os._exit(code)
-        self._started(child)
+        fork(lambda: _live(process_obj), self._noting(process_obj))
 
-    def _started(self, child):
-        self._child = child
-        self.pid = child.pid
-        self.sentinel = child.sentinel
+    def _noting(self, process_obj):
+        """Return what the engine calls with its handle of the child, before anything can interrupt."""
+
+        def started(child):
+            self._child = child
+            self.pid = child.pid
+            self.sentinel = child.sentinel
+            process_obj._popen = self
+
+        return started
 
     def duplicate_for_child(self, fd):
         """Make a descriptor available to the child; return what the child knows it by."""

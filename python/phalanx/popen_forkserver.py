@@ -35,4 +35,4 @@ class Popen(popen_fork.Popen):
         def pack(place, process_obj):
             return spawn.pack(self, place, process_obj)
 
-        self._started(forkserver._forkserver.start(pack, process_obj, self._fds))
+        forkserver._forkserver.start(pack, process_obj, self._fds, self._noting(process_obj))

@@ -36,4 +36,4 @@ class Popen(popen_fork.Popen):
         place = Spawning()
         payload = spawn.pack(self, place, process_obj)
         command = spawn.get_command_line(fd="{fd}")
-        self._started(place.spawn(*spawn.encode_command(command), payload, self._fds))
+        place.spawn(*spawn.encode_command(command), payload, self._fds, self._noting(process_obj))

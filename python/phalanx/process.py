@@ -69,6 +69,8 @@ class BaseProcess:
     _inheriting: bool
     #: Whether it works for a pool, whose owner tells of an interrupt for all.
     _is_worker = False
+    #: Whether somebody asks it to end when it is not needed any more; if nobody has, it is ended at exit.
+    _is_service = False
 
     @staticmethod
     def _Popen(process_obj: "Any") -> "Any":
@@ -319,6 +321,18 @@ class BaseProcess:
         util._finalizer_registry.clear()
         util._run_after_forkers()
         _run_neighbours_after_fork()
+
+
+def start_worker(worker):
+    """Start a process that its owner will know of when this returns, and nobody if it raises."""
+    worker._is_service = True
+    try:
+        worker.start()
+    except BaseException:
+        # Ctrl-C, for one, when it had been started: it would take work, and nobody look after it.
+        if worker._popen is not None:
+            worker.kill()
+        raise
 
 
 def _tell_neighbours(name):

@@ -71,6 +71,6 @@ class _Popen(popen_fork.Popen):
     method = "program"
 
     def _launch(self, process_obj):
-        self._started(start_program(process_obj._command, process_obj._passing))
+        start_program(process_obj._command, process_obj._passing, self._noting(process_obj))
         # The program holds what it was passed.
         process_obj._passing = None

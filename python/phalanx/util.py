@@ -9,6 +9,7 @@ from _weakref import ref
 from time import monotonic
 
 from . import process
+from ._core import WeakCallback
 from ._std_streams import (
     _close_stdin as _close_stdin,
     _flush_std_streams as _flush_std_streams,
@@ -231,15 +232,16 @@ class Finalize:
         self._kwargs: Any
         self._callback: Any
         self._key: Any
-        if obj is not None:
-            self._weakref = ref(obj, self)
-        elif exitpriority is None:
+        if obj is None and exitpriority is None:
             raise ValueError("Without object, exitpriority cannot be None")
         self._callback = callback
         self._args = args
         self._kwargs = kwargs or {}
-        self._key = (exitpriority, next(_finalizer_counter))
         self._pid = os.getpid()
+        self._key = (exitpriority, next(_finalizer_counter))
+        # The last two steps: one that is interrupted before is as one that was never made.
+        if obj is not None:
+            self._weakref = ref(obj, WeakCallback(self))
         _finalizer_registry[self._key] = self
 
     # The globals are bound as defaults because they may be gone when the interpreter ends.
@@ -333,13 +335,13 @@ def _exit_function(
     _run_finalizers(0)
     if current_process() is not None:
         for child in active_children():
-            if child.daemon:
+            if child.daemon or child._is_service:
                 info("calling terminate() for daemon %s", child.name)
                 child._popen.terminate()
         deadline = monotonic() + _GRACE
         for child in active_children():
             info("calling join() for process %s", child.name)
-            if child.daemon:
+            if child.daemon or child._is_service:
                 # One that is stopped, or ignores the signal, would let us wait for ever.
                 child.join(max(0.0, deadline - monotonic()))
                 if child._popen.poll() is None:

@@ -14,6 +14,7 @@ mod once;
 mod pool;
 mod threads;
 mod types;
+mod undisturbed;
 
 use pyo3::prelude::*;
 
@@ -94,6 +95,9 @@ mod _core {
         barrier::Barrier, condition::Condition, event::Event, lock::Lock, rlock::RLock,
         semaphore::Semaphore,
     };
+
+    #[pymodule_export]
+    use crate::undisturbed::{WeakCallback, call_undisturbed};
 
     #[pymodule_init]
     fn init(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {

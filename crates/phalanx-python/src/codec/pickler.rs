@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::once::{MadeOnce, intern};
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -150,7 +150,11 @@ fn tiers<'py>(
         }
         Err(refusal) if is_refusal(py, &refusal) => {
             COLLECTED.with_borrow_mut(Vec::clear);
-            dump_by_value(py, obj, by_value, collect).map_err(|_| located(py, obj, refusal))
+            dump_by_value(py, obj, by_value, collect).map_err(|error| {
+                // Ctrl-C, for one, is not about the object.
+                let is_about_it = error.is_instance_of::<PyException>(py);
+                if is_about_it { located(py, obj, refusal) } else { error }
+            })
         }
         done => done,
     }

@@ -11,7 +11,7 @@
 //!   The child makes the buffers of its standard streams and of the log handlers new. What is in them has
 //!   been written by threads of the parent, which will write it out.
 //!
-//! A process without other threads pays nothing for this. Locks of the program itself are its own affair, and so are
+//! A process without other threads pays nothing for these two. Locks of the program itself are its own affair, and so are
 //! those of C libraries that keep threads: nobody can know what they protect.
 
 mod imports;
@@ -23,18 +23,25 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::ffi::{self, Forked};
+use crate::undisturbed::Waiting;
 use imports::Imports;
 
 /// How often imports of other threads are looked at while one is waited for.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Duplicates the process; `None` in the child, the child's process id in the parent.
+/// Duplicates the process; `None` in the child, the child's process id in the parent. On both sides signal handlers wait
+/// until the caller has done what must not be interrupted: what they raised in a function of
+/// `os.register_at_fork` would be printed and forgotten.
 ///
-/// The outer error is an exception that a signal handler raised while imports were waited for, the
+/// The outer error is an exception that a signal handler raised before or after an attempt, the
 /// inner one the kernel's refusal.
-pub(crate) fn fork(py: Python<'_>) -> PyResult<io::Result<Option<u32>>> {
+pub(crate) fn fork(py: Python<'_>) -> PyResult<io::Result<(Option<u32>, Waiting)>> {
     if !ffi::has_other_threads(py) {
-        return Ok(fork_alone(py));
+        let waiting = Waiting::begin(py)?;
+        return match fork_alone(py) {
+            Ok(forked) => Ok(Ok((forked, waiting))),
+            Err(e) => waiting.end(py).map(|()| Err(e)),
+        };
     }
     let imports = Imports::of_others(py)?;
     loop {
@@ -42,15 +49,16 @@ pub(crate) fn fork(py: Python<'_>) -> PyResult<io::Result<Option<u32>>> {
             py.detach(|| std::thread::sleep(LOOK));
             py.check_signals()?;
         }
+        let waiting = Waiting::begin(py)?;
         match ffi::fork(py, |_| !imports.worth_waiting_for()) {
-            Ok(Forked::Postponed) => {}
-            Ok(Forked::Parent(pid)) => return Ok(Ok(Some(pid))),
+            Ok(Forked::Postponed) => waiting.end(py)?,
+            Ok(Forked::Parent(pid)) => return Ok(Ok((Some(pid), waiting))),
             Ok(Forked::Child) => {
                 streams::make_new(py);
                 imports.forget(py);
-                return Ok(Ok(None));
+                return Ok(Ok((None, waiting)));
             }
-            Err(e) => return Ok(Err(e)),
+            Err(e) => return waiting.end(py).map(|()| Err(e)),
         }
     }
 }

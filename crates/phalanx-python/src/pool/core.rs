@@ -74,7 +74,7 @@ impl PoolCore {
         let core = Self { owner: Arc::new(owner), engine: OnceLock::new() };
         for seat in 0..seats {
             if let Err(error) = core.owner.hire(py, seat) {
-                super::death::dismiss(&core.owner, py);
+                super::death::dismiss(&core.owner, py)?;
                 return Err(error);
             }
         }

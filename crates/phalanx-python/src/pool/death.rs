@@ -15,6 +15,7 @@ use super::answer::{Answer, Piece};
 use super::job::Job;
 use super::owner::{Owner, locked};
 use crate::once::intern;
+use crate::undisturbed::undisturbed;
 
 /// So many workers more than there are seats that die one after another without ever getting ready
 /// mean that none will.
@@ -41,14 +42,17 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         let Some(code) = code else { continue };
         // Somebody else may have seen it at the same time.
         let Some(process) = locked(&owner.processes)[seat].take() else { continue };
+        let mut raised = Raised::default();
         if left {
             // It has said everything that it had to say, and ends while others work on.
             owner.bury(py, seat);
             owner.staff.has_left();
             locked(&owner.leavers).push(process);
         } else {
-            process.call_method0(py, intern!(py, "join"))?;
-            let pid: Option<u32> = process.getattr(py, intern!(py, "pid"))?.extract(py)?;
+            // What is raised from here on comes later: the task that is lost must not be forgotten.
+            raised.note(process.call_method0(py, intern!(py, "join")).map(drop));
+            let pid = process.getattr(py, intern!(py, "pid"));
+            let pid: Option<u32> = raised.note(pid.and_then(|pid| pid.extract(py)));
             let death =
                 Death { seat, pid: pid.unwrap_or(0), code, memory: Memory::of(py, &process) };
             let was_ready = locked(&owner.ready)[seat];
@@ -56,24 +60,28 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
             let (ended, _) = owner.bury(py, seat);
             if !is_expected && owner.manners.breaks(asked_of_the_running(owner, &ended)) {
                 owner.give_up(py, &death.of_the_pool(owner, py));
-                send_away(owner, py);
-                return Ok(());
+                send_away(owner, py, &mut raised);
+                return raised.into_result();
             }
-            settle(owner, py, &ended, &death);
+            settle(owner, py, &ended, &death, &mut raised);
             if !was_ready && !locked(&owner.ready)[seat] && !needs_nobody(owner) {
                 let early = owner.early_deaths.fetch_add(1, Ordering::Relaxed) + 1;
                 let is_without_workers = !locked(&owner.ready).iter().any(|ready| *ready);
                 if code > 0 || (is_without_workers && early >= EARLY_DEATHS + owner.seats) {
                     owner.give_up(py, &death.of_a_beginner(owner, py));
-                    return Ok(());
+                    return raised.into_result();
                 }
             }
         }
-        if !needs_nobody(owner) && owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
+        if needs_nobody(owner) || !owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
+            owner.staff.free(seat);
+        } else if raised.0.is_none() {
             refill(owner, py, seat)?;
         } else {
-            owner.staff.free(seat);
+            // It is filled at the next look.
+            locked(&owner.vacant)[seat] = true;
         }
+        raised.into_result()?;
     }
     Ok(())
 }
@@ -85,15 +93,14 @@ fn asked_of_the_running(owner: &Owner, ended: &Ended) -> Option<bool> {
 }
 
 /// Asks the workers to end of a pool that cannot go on. (Those of an executor are ended by its thread.)
-fn send_away(owner: &Owner, py: Python<'_>) {
+fn send_away(owner: &Owner, py: Python<'_>, raised: &mut Raised) {
     if owner.manners.is_executor() {
         return;
     }
     let processes: Vec<_> =
         locked(&owner.processes).iter().flatten().map(|process| process.clone_ref(py)).collect();
     for process in processes {
-        // One that has ended meanwhile needs no signal.
-        let _ = process.call_method0(py, intern!(py, "terminate"));
+        raised.note(process.call_method0(py, intern!(py, "terminate")).map(drop));
     }
 }
 
@@ -120,14 +127,15 @@ fn exit_code(py: Python<'_>, process: &Py<PyAny>) -> PyResult<Option<i32>> {
 /// Reaps workers that left, as far as they have ended.
 fn reap_leavers(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     let leavers = std::mem::take(&mut *locked(&owner.leavers));
+    let mut raised = Raised::default();
     for process in leavers {
-        if exit_code(py, &process)?.is_some() {
-            process.call_method0(py, intern!(py, "join"))?;
+        if raised.note(exit_code(py, &process)).is_some() {
+            raised.note(process.call_method0(py, intern!(py, "join")).map(drop));
         } else {
             locked(&owner.leavers).push(process);
         }
     }
-    Ok(())
+    raised.into_result()
 }
 
 /// The pool is closing and has nothing more to do, or cannot start workers.
@@ -137,10 +145,10 @@ fn needs_nobody(owner: &Owner) -> bool {
 }
 
 /// Answers the task that died with its worker, and sends the others of its batch again.
-fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
+fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death, raised: &mut Raised) {
     for span in [ended.unpublished, ended.lost].into_iter().flatten() {
         if let Some(job) = owner.job(span.job) {
-            fail(owner, py, &job, span, death);
+            fail(owner, py, &job, span, death, raised);
         }
     }
     let Some(span) = ended.again else { return };
@@ -148,7 +156,7 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
     if ended.begun {
         send_again(owner, py, &job, span.first, u64::from(span.count));
     } else if job.together {
-        fail(owner, py, &job, span, death);
+        fail(owner, py, &job, span, death, raised);
     } else {
         // One of them may kill whoever reads it: singly it only takes itself along.
         for task in span.first..span.first + u64::from(span.count) {
@@ -157,11 +165,18 @@ fn settle(owner: &Owner, py: Python<'_>, ended: &Ended, death: &Death) {
     }
 }
 
-fn fail(owner: &Owner, py: Python<'_>, job: &Arc<Job>, span: Span, death: &Death) {
+fn fail(
+    owner: &Owner,
+    py: Python<'_>,
+    job: &Arc<Job>,
+    span: Span,
+    death: &Death,
+    raised: &mut Raised,
+) {
     if let Some(work) = &job.work {
         work.cost_a_worker();
     }
-    let answer = Answer::Raised(death.of(owner, py, job, span.first));
+    let answer = Answer::Raised(death.of(owner, py, job, span.first, raised));
     owner.settle(job, Piece { first: span.first, count: u64::from(span.count), answer });
 }
 
@@ -194,6 +209,26 @@ impl Memory {
     }
 }
 
+/// What a signal handler raised, Ctrl-C above all, while something was done that has to be done
+/// all the same. Other errors of what was done are of no interest.
+#[derive(Default)]
+struct Raised(Option<PyErr>);
+
+impl Raised {
+    fn note<T: Default>(&mut self, result: PyResult<T>) -> T {
+        result.unwrap_or_else(|error| {
+            if Python::attach(|py| !error.is_instance_of::<PyException>(py)) {
+                self.0.get_or_insert(error);
+            }
+            T::default()
+        })
+    }
+
+    fn into_result(self) -> PyResult<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// How a worker ended.
 struct Death {
     seat: usize,
@@ -223,11 +258,18 @@ impl Death {
     }
 
     /// The error of the task that was running.
-    fn of(&self, owner: &Owner, py: Python<'_>, job: &Job, task: u64) -> PyErr {
+    fn of(
+        &self,
+        owner: &Owner,
+        py: Python<'_>,
+        job: &Job,
+        task: u64,
+        raised: &mut Raised,
+    ) -> PyErr {
         let called = job.state().place_of(py, task).and_then(|place| place.call);
         let args = job.task(py, task).and_then(|task| {
-            let short = py.import("reprlib").ok()?.getattr("repr").ok()?.call1((task,)).ok()?;
-            short.extract::<String>().ok()
+            let short = py.import("reprlib").and_then(|m| m.getattr("repr")?.call1((task,)));
+            raised.note(short.and_then(|short| short.extract::<String>().map(Some)))
         });
         let name = match &called {
             Some(call) => Cow::Borrowed(call.name.as_str()),
@@ -329,8 +371,10 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         outcome = outcome.and(process.call_method1(py, intern!(py, "join"), (left,)).map(drop));
     }
     for process in &processes {
-        let ended = process.getattr(py, intern!(py, "exitcode"));
-        if ended.is_ok_and(|code| code.is_none(py)) {
+        let code = exit_code(py, process);
+        let has_ended = matches!(code, Ok(Some(_)));
+        outcome = outcome.and(code.map(drop));
+        if !has_ended {
             outcome = outcome.and(process.call_method0(py, intern!(py, "kill")).map(drop));
             outcome = outcome.and(process.call_method0(py, intern!(py, "join")).map(drop));
         }
@@ -339,7 +383,16 @@ pub(super) fn terminate(owner: &Owner, py: Python<'_>) -> PyResult<()> {
     owner.fail_everything(py, &was_terminated());
     owner.wake_callbacks();
     owner.crew.pass_on();
-    outcome
+    outcome.and(let_go(py, processes))
+}
+
+/// Drops processes: the interpreter calls functions of Python's then, of weak references, and what is raised in these it
+/// prints and forgets.
+fn let_go(py: Python<'_>, processes: Vec<Py<PyAny>>) -> PyResult<()> {
+    undisturbed(py, |_| {
+        drop(processes);
+        Ok(())
+    })
 }
 
 /// What becomes of a task in progress when its pool is terminated.
@@ -348,24 +401,27 @@ pub(super) fn was_terminated() -> PyErr {
 }
 
 /// Ends the workers of a pool that could not be made as a whole.
-pub(super) fn dismiss(owner: &Owner, py: Python<'_>) {
+pub(super) fn dismiss(owner: &Owner, py: Python<'_>) -> PyResult<()> {
+    let mut raised = Raised::default();
     owner.terminated.store(true, Ordering::SeqCst);
     owner.crew.close();
     let processes = all_processes(owner);
     for name in [intern!(py, "terminate"), intern!(py, "join")] {
         for process in &processes {
-            // What kept the last worker from starting is what the caller has to know.
-            let _ = process.call_method0(py, name);
+            // Ctrl-C apart, what kept the last worker from starting is what the caller has to know.
+            raised.note(process.call_method0(py, name).map(drop));
         }
     }
+    raised.into_result()
 }
 
 /// Waits for what is left of the worker processes.
 pub(super) fn join_all(owner: &Owner, py: Python<'_>) -> PyResult<()> {
-    for process in all_processes(owner) {
+    let processes = all_processes(owner);
+    for process in &processes {
         process.call_method0(py, intern!(py, "join"))?;
     }
-    Ok(())
+    let_go(py, processes)
 }
 
 fn all_processes(owner: &Owner) -> Vec<Py<PyAny>> {

@@ -5,13 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use phalanx::process::{self, WaitError, fork as engine};
 use phalanx_os::death;
+use phalanx_os::fork::exit_now;
 use phalanx_os::surroundings::{Stream, replace_stream};
 use phalanx_shm::patience::GaveUp;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::os_error;
 use crate::interrupt::{timeout, waiting};
+use crate::undisturbed::Waiting;
 
 /// A started process: what `Popen` objects hold.
 #[pyclass(frozen, weakref, module = "phalanx._core")]
@@ -22,9 +24,25 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(child: process::Child) -> Self {
+    fn new(child: process::Child) -> Self {
         let (pid, sentinel) = (child.pid(), child.sentinel().as_raw_fd());
         Self { pid, sentinel, child: RwLock::new(Some(Arc::new(child))) }
+    }
+
+    /// Hands a new child to `started`, which notes it. A signal that comes meanwhile is handled when it has been
+    /// noted. If one came before and its handler raises, the child is killed: nobody would know of it.
+    pub(crate) fn hand_over(
+        py: Python<'_>,
+        child: process::Child,
+        started: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let waiting = Waiting::begin(py).inspect_err(|_| {
+            // It fails for one that has ended already.
+            let _ = child.kill();
+        })?;
+        let noted = started.call1((Self::new(child),));
+        waiting.end(py)?;
+        noted.map(drop)
     }
 
     fn child(&self) -> PyResult<Arc<process::Child>> {
@@ -88,19 +106,36 @@ impl Child {
     }
 }
 
-/// Fork, and return a `Child` in the parent and `None` in the child.
+/// Fork; call `live()` in the child, which ends with the code it returns, and `started(child)` in the parent.
 ///
 /// The interpreter's handlers run as for `os.fork`. The child dies with its parent. Beside threads that
-/// import modules the fork waits for them (see `crate::fork`).
+/// import modules the fork waits for them (see `crate::fork`). A signal that comes meanwhile is
+/// handled in the parent when the child has been noted, and in the child before it lives.
 #[pyfunction]
-pub(crate) fn fork(py: Python<'_>) -> PyResult<Option<Child>> {
+pub(crate) fn fork(
+    py: Python<'_>,
+    live: &Bound<'_, PyAny>,
+    started: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let forking = engine::Forking::prepare().map_err(os_error)?;
     match crate::fork::fork(py)? {
-        Ok(None) => {
+        Ok((None, waiting)) => {
             forking.in_child();
-            Ok(None)
+            let code = waiting.end(py).and_then(|()| live.call0()).and_then(|code| code.extract());
+            exit_now(code.unwrap_or_else(|error: PyErr| {
+                // An interrupted child leaves it to its parent, which was interrupted too, to say so.
+                if !error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    error.display(py);
+                }
+                1
+            }))
         }
-        Ok(Some(pid)) => Ok(Some(Child::new(forking.in_parent(pid).map_err(os_error)?))),
+        Ok((Some(pid), waiting)) => {
+            let child = forking.in_parent(pid).map_err(os_error);
+            let noted = child.and_then(|child| started.call1((Child::new(child),)));
+            waiting.end(py)?;
+            noted.map(drop)
+        }
         Err(e) => {
             forking.failed();
             Err(os_error(e))

@@ -23,13 +23,15 @@ use crate::error::os_error;
 use crate::ffi::SharedBlock;
 use crate::once::intern;
 
-/// Start a program, given by its path and arguments, and pass it the objects of a dictionary.
+/// Start a program, given by its path and arguments, and pass it the objects of a dictionary; `started` is
+/// given the child.
 #[pyfunction]
 pub(crate) fn start_program(
     py: Python<'_>,
     command: Vec<PathBuf>,
     passing: &Bound<'_, PyDict>,
-) -> PyResult<Child> {
+    started: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let (path, arguments) = command
         .split_first()
         .ok_or_else(|| PyValueError::new_err("a program's command has at least its path"))?;
@@ -50,7 +52,7 @@ pub(crate) fn start_program(
         return Err(error);
     }
     let packed = packed.map_err(os_error)?;
-    Ok(Child::new(py.detach(|| packed.start()).map_err(os_error)?))
+    Child::hand_over(py, py.detach(|| packed.start()).map_err(os_error)?, started)
 }
 
 /// An object with its name, and where to leave the exception that it raised.

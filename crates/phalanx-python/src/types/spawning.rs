@@ -48,7 +48,7 @@ impl Spawning {
     }
 
     /// Start the process as a fresh program that gets `payload` and the descriptors `keep`.
-    /// `{fd}` in an argument stands for the number of the handover.
+    /// `{fd}` in an argument stands for the number of the handover. `started` is given the child.
     fn spawn(
         &self,
         py: Python<'_>,
@@ -56,17 +56,19 @@ impl Spawning {
         arguments: Vec<Vec<u8>>,
         payload: &[u8],
         keep: Vec<RawFd>,
-    ) -> PyResult<Child> {
+        started: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let place = self.take()?;
         let command = Command::new(path, arguments)?;
         let child = py
             .detach(|| command.with(|program| spawn::spawn(program, place, payload, &keep)))
             .map_err(os_error)?;
-        Ok(Child::new(child))
+        Child::hand_over(py, child, started)
     }
 
     /// Start the process as a copy of the zygote, which is launched by the given command, with
-    /// what `prepare()` returns as its payload, if there is none.
+    /// what `prepare()` returns as its payload, if there is none. `started` is given the child.
+    #[allow(clippy::too_many_arguments)]
     fn request(
         &self,
         py: Python<'_>,
@@ -75,13 +77,14 @@ impl Spawning {
         prepare: &Bound<'_, PyAny>,
         payload: &[u8],
         fds: Vec<RawFd>,
-    ) -> PyResult<Child> {
+        started: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let place = self.take()?;
         let command = Command::new(path, arguments)?;
         let fds = crate::ffi::borrow_fds(&fds);
         let child =
             launching(py, &command, prepare, |launch| zygote::start(launch, place, payload, &fds))?;
-        Ok(Child::new(child))
+        Child::hand_over(py, child, started)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 
 use phalanx_shm::sync::Deadline;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::super::death::was_terminated;
@@ -145,11 +145,13 @@ impl Engine {
             self.has_hired.store(true, Ordering::Release);
             if let Err(error) = self.owner.hire(py, seat) {
                 // With some workers the executor goes on.
-                if staff.count() == 0 {
+                let is_out_of_workers = staff.count() == 0;
+                if is_out_of_workers {
                     self.owner.give_up(py, &error);
-                    return Err(error);
                 }
-                return Ok(());
+                // What a signal handler raised, Ctrl-C for one, is the caller's in any case.
+                let is_trouble = error.is_instance_of::<PyException>(py);
+                return if is_trouble && !is_out_of_workers { Ok(()) } else { Err(error) };
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Engine {
             return false;
         }
         self.owner.manners.condemn(seat);
-        // One that has ended meanwhile needs no signal.
+        // One that has ended meanwhile needs no signal. (No handler raises here: this is not the main thread.)
         let _ = process.call_method0(py, intern!(py, "terminate"));
         let deadline = Deadline::after(GRACE);
         locked(&self.doomed).push(Doomed { process, deadline });
