@@ -34,6 +34,7 @@ LIMIT = 20.0
 #: `copyreg`, which passes over every exception when it cannot note the slots of a class.)
 FORGETFUL = (
     "_get_module_lock.<locals>.cb",
+    "_WeakValueDictionary.__init__.<locals>.KeyedRef.remove",
     "WeakSet.__init__.<locals>._remove",
     "WeakKeyDictionary.__init__.<locals>.remove",
     "WeakValueDictionary.__init__.<locals>.remove",
