@@ -9,13 +9,13 @@ use pyo3::types::PyList;
 
 use super::answer::{Answer, Piece};
 use super::calls::Call;
+use super::sent::Sent;
 
 /// What is known of a job; the lock is held for moments only, and never while Python code runs.
 #[derive(Default)]
 pub(super) struct State {
-    /// Tasks sent and not answered, oldest first: kept to be sent again if their worker dies
-    /// before it begins them.
-    pub(super) sent: VecDeque<Batch>,
+    /// Tasks sent and not answered.
+    pub(super) sent: Sent,
     /// Answers not fetched yet.
     pub(super) pieces: VecDeque<Piece>,
     /// Tasks answered so far.
@@ -40,20 +40,6 @@ pub(super) struct State {
     pub(super) window_hint: u64,
 }
 
-pub(super) struct Batch {
-    pub(super) first: u64,
-    pub(super) count: u64,
-    /// A list in which the tasks lie, and where.
-    pub(super) tasks: Py<PyList>,
-    pub(super) offset: usize,
-    /// How many of them have not been answered.
-    pub(super) left: u64,
-    /// What they call, if the job does not say.
-    pub(super) call: Option<Arc<Call>>,
-    /// Large arguments of theirs in shared memory.
-    pub(super) stashes: Vec<Arc<Stash>>,
-}
-
 /// Python objects that a lock's holder must not drop, because that may run Python code.
 pub(super) type Graveyard = Vec<Py<PyList>>;
 
@@ -66,27 +52,20 @@ impl State {
     }
 
     pub(super) fn forget_sent(&mut self, first: u64, count: u64, graveyard: &mut Graveyard) {
-        // Answers come roughly in the order of the batches, so the front is where to look.
-        let Some(at) = self.sent.iter().position(|batch| batch.holds(first)) else { return };
-        let batch = &mut self.sent[at];
-        batch.left = batch.left.saturating_sub(count);
-        if batch.left == 0
-            && let Some(batch) = self.sent.remove(at)
-        {
-            graveyard.push(batch.tasks);
-        }
+        graveyard.extend(self.sent.answered(first, count));
     }
 
     /// Where a task lies.
     pub(super) fn place_of(&self, py: Python<'_>, task: u64) -> Option<Place> {
-        let batch = self.sent.iter().find(|batch| batch.holds(task))?;
+        let batch = self.sent.find(task)?;
         let at = batch.offset + (task - batch.first) as usize;
-        Some(Place { tasks: batch.tasks.clone_ref(py), at, call: batch.call.clone() })
+        let tasks = batch.tasks.as_ref()?.clone_ref(py);
+        Some(Place { tasks, at, call: batch.call.clone() })
     }
 
     /// Keeps what a batch that holds this task refers to.
     pub(super) fn keep_stashes(&mut self, task: u64, stashes: Vec<Arc<Stash>>) {
-        if let Some(batch) = self.sent.iter_mut().rev().find(|batch| batch.holds(task)) {
+        if let Some(batch) = self.sent.find_mut(task) {
             batch.stashes.extend(stashes);
         }
     }
@@ -98,10 +77,4 @@ pub(super) struct Place {
     pub(super) at: usize,
     /// What it calls, if its job does not say.
     pub(super) call: Option<Arc<Call>>,
-}
-
-impl Batch {
-    pub(super) fn holds(&self, task: u64) -> bool {
-        (self.first..self.first + self.count).contains(&task)
-    }
 }

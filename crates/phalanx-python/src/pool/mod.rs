@@ -26,6 +26,7 @@ mod random;
 mod results;
 mod search;
 mod sending;
+mod sent;
 mod shared;
 mod sharing;
 mod staff;

@@ -16,9 +16,9 @@ use super::calls::Call;
 use super::death::was_terminated;
 use super::executor::Work;
 use super::job::{Callbacks, Job};
-use super::job_state::Batch;
 use super::owner::{Owner, locked};
 use super::random::Seeds;
+use super::sent::Batch;
 use super::wire::{LEAVE, Mode, STASHED};
 use crate::codec::{Main, OutOfBand, encode, encode_part, sharing, ship};
 use crate::message::{out_of_memory, outgoing, with_scratch};
@@ -195,13 +195,13 @@ impl Owner {
             let batch = Batch {
                 first,
                 count,
-                tasks,
+                tasks: Some(tasks),
                 offset,
                 left: count,
                 call: call.cloned(),
                 stashes: Vec::new(),
             };
-            job.state().sent.push_back(batch);
+            job.state().sent.push(batch);
         }
         let span = Span { job: job.id, first, count: count as u32 };
         let Err(error) = self.try_send(py, job, call, span, tasks, part.clone()) else { return };
