@@ -5,6 +5,7 @@ that programs subclass or catch. Everything else of `concurrent.futures` is here
 `from phalanx import futures` can stand for `from concurrent import futures`.
 """
 
+import itertools
 import sys
 import threading
 import weakref
@@ -121,6 +122,21 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+#: So many calls of a map are read at once. A longer input may be endless.
+_MOST_AT_ONCE = 1_000_000
+
+
+def _read(calls):
+    """Read the input of a map; return it with how far ahead of the results more of it may be read."""
+    if hasattr(calls, "__len__"):
+        return list(calls), None
+    calls = iter(calls)
+    ahead = list(itertools.islice(calls, _MOST_AT_ONCE))
+    if len(ahead) < _MOST_AT_ONCE:
+        return ahead, None
+    return itertools.chain(ahead, calls), _MOST_AT_ONCE
+
+
 def _check_map(chunksize, buffersize):
     if chunksize < 1:
         raise ValueError("chunksize must be >= 1.")
@@ -213,8 +229,9 @@ class ProcessPoolExecutor(Executor):
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
-        All input is read at once, unless `buffersize` says how many calls may be ahead of the results
-        that have been fetched. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
+        All input is read at once, up to a million calls: the rest of a longer one, which may be endless,
+        as results are fetched. `buffersize` says how many calls may be ahead of the results that have been
+        fetched; it is what bounds the memory that an input of large items takes. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
         they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
         a bar of tqdm or rich.
         """
@@ -227,7 +244,7 @@ class ProcessPoolExecutor(Executor):
         star = len(iterables) != 1 or options is not None
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
-            calls = list(calls)
+            calls, buffersize = _read(calls)
         display = _progress.display(progress, _progress.length_of(calls))
         try:
             if options is not None:

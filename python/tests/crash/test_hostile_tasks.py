@@ -273,7 +273,6 @@ def test_endless_inputs_are_read_a_little_ahead(default_ctx):
 READERS = {
     "imap": lambda pool, executor, items: pool.imap(targets.identity, items),
     "imap_unordered": lambda pool, executor, items: pool.imap_unordered(targets.identity, items),
-    # Without it, the call takes all of its input before it returns, as the standard library's.
     "Executor.map": lambda pool, executor, items: executor.map(targets.identity, items, buffersize=10),
     "Parallel": lambda pool, executor, items: mp.Parallel(2, return_as="generator")(
         mp.delayed(targets.identity)(item) for item in items
@@ -298,6 +297,16 @@ def test_endless_inputs_everywhere(default_ctx, reader):
             results.close()
     pool.join()
     _crews.end_all()
+
+
+def test_an_endless_input_of_an_executor(default_ctx):
+    """Without `buffersize` it is taken for one that ends; it is given up after a million calls."""
+    read = itertools.count()
+    with mp.ProcessPoolExecutor(2, default_ctx) as executor:
+        results = executor.map(targets.identity, read)
+        assert next(read) < 1_100_000
+        assert [next(results) for _ in range(1000)] == list(range(1000))
+        results.close()
 
 
 def shared_kibibytes():
