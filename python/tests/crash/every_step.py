@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import concurrent.futures.process  # noqa: F401
+import contextlib
 import faulthandler
 import itertools
 import json
@@ -28,6 +29,10 @@ import traceback
 import phalanx as mp
 from phalanx import Parallel, ProcessPoolExecutor, delayed, managers, queues  # noqa: F401
 from phalanx.errors import WorkerDiedError
+
+with contextlib.suppress(ImportError):
+    # What other packages do while they are imported is not the subject.
+    import numpy  # noqa: F401
 
 LIMIT = 20.0
 #: What the interpreter itself calls where it can only print and forget an exception. (It prints nothing for

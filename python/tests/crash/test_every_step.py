@@ -33,6 +33,7 @@ def test_ctrl_c_at_a_step(name, method, seed):
     assert (undisturbed["end"], undisturbed["left"]) == ("over", []), undisturbed
     steps = random.Random(seed).sample(range(1, undisturbed["steps"]), 6)
     for outcome in run(name, method, steps):
-        assert outcome["left"] == [], outcome
         # A program may have fewer steps than the last time: what its threads did is not counted.
-        assert outcome["end"] in ("interrupted", "over", "forgotten by the interpreter"), outcome
+        expected = ("interrupted", "over", "forgotten by the interpreter")
+        if outcome["left"] or outcome["end"] not in expected:
+            pytest.fail(json.dumps(outcome, indent=1))
