@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use phalanx::message::Outgoing;
 use phalanx::prelude::*;
 use phalanx::queue::RawQueue;
 use phalanx_benchmarks::{Peer, stay_on};
+use phalanx_os::futex;
+use phalanx_os::memory::SharedRegion;
 
 /// So many messages may be on their way, where that can be chosen.
 const LIMIT: u32 = 1024;
@@ -152,6 +155,32 @@ fn parked(c: &mut Criterion) {
         here.read_exact(&mut answer).expect("a byte");
     };
     after_a_nap("a byte over a Unix socket", &peer, Box::new(round));
+    drop(peer);
+
+    // The least that it takes: a sleeper is woken, and answers to somebody who is looking.
+    let memory = SharedRegion::create("words", 4096).expect("memory");
+    // SAFETY: the memory is zero, as long as a page and shared with the peer, which is forked; both use atomic
+    // operations only. Should either die, the other waits: it is a benchmark.
+    let words = unsafe { std::slice::from_raw_parts(memory.base().cast::<AtomicU32>(), 256) };
+    let (there, back) = (&words[0], &words[128]);
+    let mut seen = 0;
+    let peer = Peer::process(|| {
+        while there.load(Ordering::Acquire) == seen {
+            let _ = futex::wait(there, seen, None);
+        }
+        seen += 1;
+        back.store(seen, Ordering::Release);
+    });
+    let mut sent = 0;
+    let round = || {
+        sent += 1;
+        there.store(sent, Ordering::Release);
+        futex::wake(there, 1);
+        while back.load(Ordering::Acquire) != sent {
+            std::hint::spin_loop();
+        }
+    };
+    after_a_nap("a futex, nothing else", &peer, Box::new(round));
     drop(peer);
 
     let (there, back) = (queue(), queue());

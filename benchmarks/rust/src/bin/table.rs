@@ -32,6 +32,12 @@ const ROWS: &[(&str, &str, Goal)] = &[
     ("there and back, u64", "iceoryx2", Goal::None),
     ("there and back, u64", "mpsc between threads", Goal::None),
     ("there and back, the other side asleep", "a byte over a Unix socket", Goal::None),
+    ("there and back, the other side asleep", "a futex, nothing else", Goal::None),
+    (
+        "there and back, the other side asleep",
+        "phalanx Queue",
+        TimesAtMost("a futex, nothing else", 1.25),
+    ),
     ("there and back, the other side asleep", "phalanx Queue", Under(15_000.0)),
     (
         "64 MiB handed over and read by a byte",
