@@ -26,6 +26,7 @@ import threading
 import time
 import traceback
 
+import cloudpickle  # noqa: F401
 import phalanx as mp
 from phalanx import Parallel, ProcessPoolExecutor, delayed, managers, queues  # noqa: F401
 from phalanx.errors import WorkerDiedError
