@@ -14,7 +14,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use pyo3::exceptions::PyValueError;
+use phalanx_os::signal::SIGINT;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -24,6 +25,8 @@ use crate::once::FoundOnce;
 
 /// One more than the largest number of a signal.
 const NSIG: i32 = 65;
+/// Putting a handler back is tried again if another handler raises meanwhile.
+const TRIES: usize = 10;
 
 /// Calls `body` while handlers wait. If one raises afterwards, that is the error, and what `body` gave is dropped.
 pub(crate) fn undisturbed<T>(
@@ -118,7 +121,7 @@ impl Waiting {
     fn end_later(self, py: Python<'_>) -> PyResult<()> {
         let (noted, raised) = self.put_all_back(py);
         for number in noted {
-            py.import("_thread")?.call_method1("interrupt_main", (number,))?;
+            interrupt_main(py, number)?;
         }
         raised.map_or(Ok(()), Err)
     }
@@ -127,6 +130,7 @@ impl Waiting {
     /// while they were put back.
     fn put_all_back(&self, py: Python<'_>) -> (Vec<i32>, Option<PyErr>) {
         let standin = self.0.get();
+        // They stay known to the stand-in, which is asked for each of them until it is put back.
         let replaced: Vec<_> = locked(&standin.replaced)
             .iter()
             .map(|(number, handler)| (*number, handler.clone_ref(py)))
@@ -134,7 +138,8 @@ impl Waiting {
         let mut raised = None;
         for (number, handler) in replaced {
             // One that was put back before may be called meanwhile, and raise.
-            while let Err(error) = self.put_back(py, number, handler.bind(py)) {
+            for _ in 0..TRIES {
+                let Err(error) = self.put_back(py, number, handler.bind(py)) else { break };
                 raised.get_or_insert(error);
             }
         }
@@ -173,14 +178,30 @@ impl WeakCallback {
     }
 
     fn __call__(&self, py: Python<'_>, reference: &Bound<'_, PyAny>) -> PyResult<()> {
-        let waiting = Waiting::begin(py)?;
+        let begun = Waiting::begin(py);
         let called = self.0.bind(py).call1((reference,)).map(drop);
-        waiting.end_later(py)?;
+        match begun {
+            Ok(waiting) => waiting.end_later(py)?,
+            // It came right before.
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                interrupt_main(py, SIGINT)?;
+            }
+            Err(error) => return Err(error),
+        }
         called
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)
+    }
+}
+
+/// After a panic, which no `end` follows.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            Python::attach(|py| self.put_all_back(py));
+        }
     }
 }
 
@@ -195,6 +216,11 @@ fn handler_of(py: Python<'_>, number: i32) -> PyResult<Bound<'_, PyAny>> {
 
 fn set_handler(py: Python<'_>, number: i32, handler: &Bound<'_, PyAny>) -> PyResult<()> {
     SIGNAL.found(py, "_signal", "signal")?.call1((number, handler)).map(drop)
+}
+
+/// Has the interpreter call the handler of a signal when the main thread goes on.
+fn interrupt_main(py: Python<'_>, number: i32) -> PyResult<()> {
+    py.import("_thread")?.call_method1("interrupt_main", (number,)).map(drop)
 }
 
 /// What the thread is doing, which handlers are told; `None` where no code of Python runs.
