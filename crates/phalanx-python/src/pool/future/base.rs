@@ -105,12 +105,15 @@ impl FutureBase {
             drop(state);
             return Err(PyErr::from_value(base(py, "CancelledError")?.call0()?));
         }
-        Ok(match &state.exception {
-            Some(error) => Err(error.clone_ref(py)),
-            None => {
-                Ok(state.result.as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py)))
-            }
-        })
+        let Some(error) = state.exception.as_ref().map(|error| error.clone_ref(py)) else {
+            let result = state.result.as_ref().map(|value| value.clone_ref(py));
+            return Ok(Ok(result.unwrap_or_else(|| py.None())));
+        };
+        drop(state);
+        // Ctrl-C reaches the workers too, and one may have answered with it before this thread had its turn:
+        // this process's own interrupt is the one to tell of.
+        py.check_signals()?;
+        Ok(Err(error))
     }
 
     fn wait_for_outcome(
