@@ -14,6 +14,7 @@ use pyo3::types::PyDict;
 use super::answer::{Answer, Piece};
 use super::job::Job;
 use super::owner::{Owner, locked};
+use super::raised::Raised;
 use crate::once::intern;
 use crate::undisturbed::undisturbed;
 
@@ -75,7 +76,7 @@ pub(super) fn bury_the_dead(owner: &Owner, py: Python<'_>) -> PyResult<()> {
         }
         if needs_nobody(owner) || !owner.staff.replaces(!locked(&owner.jobs).is_empty()) {
             owner.staff.free(seat);
-        } else if raised.0.is_none() {
+        } else if raised.is_nothing() {
             refill(owner, py, seat)?;
         } else {
             // It is filled at the next look.
@@ -206,26 +207,6 @@ impl Memory {
             Ok(Self { peak, words: child.call_method0("describe_memory")?.extract()? })
         };
         ask().unwrap_or_default()
-    }
-}
-
-/// What a signal handler raised, Ctrl-C above all, while something was done that has to be done
-/// all the same. Other errors of what was done are of no interest.
-#[derive(Default)]
-struct Raised(Option<PyErr>);
-
-impl Raised {
-    fn note<T: Default>(&mut self, result: PyResult<T>) -> T {
-        result.unwrap_or_else(|error| {
-            if Python::attach(|py| !error.is_instance_of::<PyException>(py)) {
-                self.0.get_or_insert(error);
-            }
-            T::default()
-        })
-    }
-
-    fn into_result(self) -> PyResult<()> {
-        self.0.map_or(Ok(()), Err)
     }
 }
 

@@ -22,6 +22,7 @@ mod output;
 mod owner;
 mod progress;
 mod publishing;
+mod raised;
 mod random;
 mod results;
 mod search;

@@ -16,6 +16,7 @@ use super::super::answer::{Answer, Piece};
 use super::super::future::FutureBase;
 use super::super::job::Job;
 use super::super::owner::{Owner, locked};
+use super::super::raised::Raised;
 use super::engine::{Engine, cancelled};
 use super::manners::module;
 use crate::once::intern;
@@ -55,7 +56,12 @@ impl Engine {
         let Some(limit) = job.work.as_ref().and_then(|work| work.terms.timeout) else { return };
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         let is_late = began != 0 && Deadline::now().as_nanos().saturating_sub(began) > limit_ns;
-        if is_late && self.owner.crew.began_at(seat) == began && self.end(py, seat, &lease) {
+        // The executor's own thread does this, on which no handler of a signal runs.
+        let mut raised = Raised::default();
+        if is_late
+            && self.owner.crew.began_at(seat) == began
+            && self.end(py, seat, &lease, &mut raised)
+        {
             let error = late(py, &job.name_of_function(py), limit);
             if let Some(work) = &job.work {
                 work.cost_a_worker();
@@ -65,15 +71,14 @@ impl Engine {
     }
 
     /// Ends the worker of a seat with the task that it runs under a lease; false if it has moved on.
-    fn end(&self, py: Python<'_>, seat: usize, lease: &Lease) -> bool {
+    fn end(&self, py: Python<'_>, seat: usize, lease: &Lease, raised: &mut Raised) -> bool {
         let process = locked(&self.owner.processes)[seat].as_ref().map(|p| p.clone_ref(py));
         let Some(process) = process else { return false };
         if !self.owner.crew.condemn(seat, lease) {
             return false;
         }
         self.owner.manners.condemn(seat);
-        // One that has ended meanwhile needs no signal. (No handler raises here: this is not the main thread.)
-        let _ = process.call_method0(py, intern!(py, "terminate"));
+        raised.note(process.call_method0(py, intern!(py, "terminate")).map(drop));
         let deadline = Deadline::after(GRACE);
         locked(&self.doomed).push(Doomed { process, deadline });
         true
@@ -95,23 +100,24 @@ impl Engine {
     }
 
     /// Ends the call of a future, wherever it is. Returns whether there was one without an answer.
-    pub(in super::super) fn stop(&self, future: &Bound<'_, FutureBase>) -> bool {
+    pub(in super::super) fn stop(&self, future: &Bound<'_, FutureBase>) -> PyResult<bool> {
         let py = future.py();
         if !self.owner.is_mine() {
-            return false;
+            return Ok(false);
         }
+        let mut raised = Raised::default();
         let jobs: Vec<Arc<Job>> = locked(&self.owner.jobs).values().cloned().collect();
         let is_it = |job: &&Arc<Job>| job.work.as_ref().is_some_and(|work| work.is_of(future));
-        let Some(job) = jobs.iter().find(is_it) else { return self.stop_waiting(future) };
+        let Some(job) = jobs.iter().find(is_it) else { return Ok(self.stop_waiting(future)) };
         // A worker that has not begun it passes over it.
         self.owner.crew.cancel(job.id);
         for seat in 0..self.owner.seats {
             let lease = self.owner.crew.lease(seat).filter(|lease| lease.span.job == job.id);
             if let Some(lease) = lease {
                 let runs = lease.begun > lease.finished;
-                if runs && !self.end(py, seat, &lease) {
+                if runs && !self.end(py, seat, &lease, &mut raised) {
                     // It has just been done.
-                    return false;
+                    return Ok(false);
                 }
             }
         }
@@ -120,7 +126,7 @@ impl Engine {
         }
         self.owner.fail_job(job, cancelled(py));
         self.wake();
-        true
+        raised.into_result().map(|()| true)
     }
 }
 

@@ -158,7 +158,7 @@ impl FutureBase {
             return Ok(phase.is_cancelled());
         }
         let Some(engine) = engine.upgrade() else { return Ok(false) };
-        if !engine.stop(slf) {
+        if !engine.stop(slf)? {
             return Ok(false);
         }
         let cancelled = Outcome::cancelled(Phase::CancelledAndNotified);
