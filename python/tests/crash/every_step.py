@@ -84,6 +84,18 @@ def use_futures(context):
             future.result()
 
 
+def end_a_call(context):
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        try:
+            future = executor.submit(time.sleep, 600)
+            while not future.running():
+                time.sleep(0.01)
+            future.cancel(running=True)
+        except KeyboardInterrupt:
+            executor.kill_workers()
+            raise
+
+
 def use_process(context):
     queue = context.Queue()
     process = context.Process(target=queue.put, args=(1,))
@@ -118,6 +130,7 @@ PROGRAMS = {
     "options": use_options,
     "map": use_map,
     "futures": use_futures,
+    "cancel": end_a_call,
     "process": use_process,
     "manager": use_manager,
     "parallel": use_parallel,

@@ -14,7 +14,18 @@ from support import START_METHODS, phalanx_only
 pytestmark = phalanx_only
 
 PROGRAM = Path(__file__).with_name("every_step.py")
-PROGRAMS = ["pool", "results", "options", "map", "futures", "process", "manager", "parallel", "death"]
+PROGRAMS = [
+    "pool",
+    "results",
+    "options",
+    "map",
+    "futures",
+    "cancel",
+    "process",
+    "manager",
+    "parallel",
+    "death",
+]
 NEVER = 10**9
 
 
