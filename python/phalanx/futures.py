@@ -231,9 +231,9 @@ class ProcessPoolExecutor(Executor):
 
         All input is read at once, up to a million calls: the rest of a longer one, which may be endless,
         as results are fetched. `buffersize` says how many calls may be ahead of the results that have been
-        fetched; it is what bounds the memory that an input of large items takes. Calls travel in chunks of `chunksize`; with 1, of as many as suit what
-        they cost. `progress` shows how far it is while results are fetched: `True`, a description, or
-        a bar of tqdm or rich.
+        fetched; it is what bounds the memory that an input of large items takes. Calls travel in chunks of
+        `chunksize`; with 1, of as many as suit what they cost. `progress` shows how far it is while results
+        are fetched: `True`, a description, or a bar of tqdm or rich.
         """
         return self._map(fn, iterables, timeout, chunksize, buffersize, progress)
 

@@ -17,12 +17,10 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Run by `nohup` or in the background of a script, this process ignores them, and so would every program it starts.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import pytest  # noqa: E402
 import support  # noqa: E402
+
+support.heed_signals()
 
 # What belongs to phalanx alone cannot even be imported without it.
 collect_ignore_glob = [] if support.IS_PHALANX else ["unit/test_codec*", "examples/*"]

@@ -210,6 +210,15 @@ def marked_processes(token: str) -> list[int]:
     return found
 
 
+def heed_signals() -> None:
+    """Heed Ctrl-C and a terminal's end, as every program does that this process starts.
+
+    Run by `nohup` or in the background of a script it ignores them, and would hand that on.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Script:
     """A program of its own, in its own session, with all its descendants marked.
 

@@ -117,6 +117,7 @@ def soak(options) -> int:
     choose, totals, rounds, alarm = random.Random(seed), Counter(), Counter(), Alarm()
     faulthandler.enable()
     catch_signals()
+    support.heed_signals()
     support.warm_up()
     print(f"soak: seed {seed}, {options.minutes:g} minutes", flush=True)
     end = time.monotonic() + 60 * options.minutes
