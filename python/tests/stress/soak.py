@@ -116,8 +116,8 @@ def soak(options) -> int:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     choose, totals, rounds, alarm = random.Random(seed), Counter(), Counter(), Alarm()
     faulthandler.enable()
-    catch_signals()
     support.heed_signals()
+    catch_signals()
     support.warm_up()
     print(f"soak: seed {seed}, {options.minutes:g} minutes", flush=True)
     end = time.monotonic() + 60 * options.minutes
