@@ -211,11 +211,12 @@ def marked_processes(token: str) -> list[int]:
 
 
 def heed_signals() -> None:
-    """Heed Ctrl-C and a terminal's end, as every program does that this process starts.
+    """Heed the terminal's keys and its end, as every program does that this process starts.
 
     Run by `nohup` or in the background of a script it ignores them, and would hand that on.
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
