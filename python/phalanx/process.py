@@ -330,7 +330,7 @@ def start_worker(worker):
         worker.start()
     except BaseException:
         # Ctrl-C, for one, when it had been started: it would take work, and nobody look after it.
-        if worker._popen is not None:
+        if getattr(worker, "_popen", None) is not None:  # programs' own classes need not have one
             worker.kill()
         raise
 

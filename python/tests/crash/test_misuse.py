@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import traceback
+import typing
 
 import pytest
 import targets
@@ -14,6 +15,40 @@ from support import START_METHODS, mp, phalanx_only, run_script
 
 def full_text(error):
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+# --- workers that cannot be started ---------------------------------------------------------------
+
+
+class Unstartable:
+    """A program's own class for workers, which has no more than a pool has to call."""
+
+    started: typing.ClassVar[list[Unstartable]] = []
+
+    def __init__(self, **_):
+        self.name, self.exitcode, self.is_running = "worker", None, False
+
+    def start(self):
+        if len(self.started) == 2:
+            raise OSError("no more of them")
+        self.is_running = True
+        self.started.append(self)
+
+    def terminate(self):
+        self.is_running = False
+
+    def join(self):
+        pass
+
+
+@phalanx_only
+def test_workers_of_an_own_class_that_cannot_be_started(default_ctx, monkeypatch):
+    """The pool raises what the class raised, and has ended those that it had started."""
+    monkeypatch.setattr(Unstartable, "started", [])
+    context = type("Context", (type(default_ctx),), {"Process": Unstartable})()
+    with pytest.raises(OSError, match="no more of them"):
+        context.Pool(3)
+    assert [worker.is_running for worker in Unstartable.started] == [False, False]
 
 
 # --- initializers ---------------------------------------------------------------------------------
