@@ -120,10 +120,18 @@ fn await_line(line: &Array<u64>, wanted: u64) -> u64 {
     wanted
 }
 
-/// The other side has slept for a while, and has to be woken.
+/// The other side has slept for a while, and has to be woken: on a processor that has nothing else to do, which
+/// has to be woken too, or on the one that the question comes from.
 fn parked(c: &mut Criterion) {
-    const NAP: Duration = Duration::from_micros(500);
     let mut group = c.benchmark_group("there and back, the other side asleep");
+    asleep(&mut group, 1);
+    group.finish();
+    let mut group = c.benchmark_group("there and back, the other side asleep, on one processor");
+    asleep(&mut group, 0);
+}
+
+fn asleep(group: &mut Group<'_>, processor: usize) {
+    const NAP: Duration = Duration::from_micros(500);
     group.sample_size(10).measurement_time(Duration::from_millis(500));
     let mut after_a_nap = |name: &str, peer: &Peer, mut round: Box<dyn FnMut() + '_>| {
         group.bench_function(name, |b| {
@@ -143,7 +151,7 @@ fn parked(c: &mut Criterion) {
     // What the kernel takes to wake a process, and to be woken by it, whoever asks for it.
     let (mut here, mut other) = UnixStream::pair().expect("sockets");
     let mut byte = [7];
-    let peer = Peer::process(|| {
+    let peer = Peer::process_on(processor, || {
         // The end of the stream is the end of the measurement.
         if other.read_exact(&mut byte).is_ok() {
             other.write_all(&byte).expect("sent");
@@ -157,25 +165,36 @@ fn parked(c: &mut Criterion) {
     after_a_nap("a byte over a Unix socket", &peer, Box::new(round));
     drop(peer);
 
-    // The least that it takes: a sleeper is woken, and answers to somebody who is looking.
+    // The least that it takes: a sleeper is woken, and answers to somebody who is looking, or who sleeps
+    // as well, since there is no other processor to look from.
     let memory = SharedRegion::create("words", 4096).expect("memory");
     // SAFETY: the memory is zero, as long as a page and shared with the peer, which is forked; both use atomic
     // operations only. Should either die, the other waits: it is a benchmark.
     let words = unsafe { std::slice::from_raw_parts(memory.base().cast::<AtomicU32>(), 256) };
     let (there, back) = (&words[0], &words[128]);
-    let mut seen = 0;
-    let peer = Peer::process(|| {
-        while there.load(Ordering::Acquire) == seen {
-            let _ = futex::wait(there, seen, None);
+    let tell = |word: &AtomicU32, number| {
+        word.store(number, Ordering::Release);
+        futex::wake(word, 1);
+    };
+    let sleep_until = |word: &AtomicU32, number: u32| {
+        while word.load(Ordering::Acquire) != number {
+            let _ = futex::wait(word, number - 1, None);
         }
+    };
+    let shares = processor == 0;
+    let mut seen = 0;
+    let peer = Peer::process_on(processor, || {
         seen += 1;
-        back.store(seen, Ordering::Release);
+        sleep_until(there, seen);
+        if shares { tell(back, seen) } else { back.store(seen, Ordering::Release) }
     });
     let mut sent = 0;
     let round = || {
         sent += 1;
-        there.store(sent, Ordering::Release);
-        futex::wake(there, 1);
+        tell(there, sent);
+        if shares {
+            sleep_until(back, sent);
+        }
         while back.load(Ordering::Acquire) != sent {
             std::hint::spin_loop();
         }
@@ -184,7 +203,8 @@ fn parked(c: &mut Criterion) {
     drop(peer);
 
     let (there, back) = (queue(), queue());
-    let peer = Peer::process(|| back.put(there.take().expect("a message")).expect("room"));
+    let peer =
+        Peer::process_on(processor, || back.put(there.take().expect("a message")).expect("room"));
     let round = || {
         there.put(7).expect("room");
         black_box(back.take().expect("a message"));

@@ -18,11 +18,16 @@ enum Kind {
 }
 
 impl Peer {
-    /// A forked process that calls `round`.
-    pub fn process(mut round: impl FnMut()) -> Self {
+    /// A forked process that calls `round`, on a processor of its own.
+    pub fn process(round: impl FnMut()) -> Self {
+        Self::process_on(1, round)
+    }
+
+    /// A forked process that calls `round` and keeps to a processor; ours is 0.
+    pub fn process_on(processor: usize, mut round: impl FnMut()) -> Self {
         let (orders, done) = (queue(), queue());
         let child = fork::run(|| {
-            stay_on(1);
+            stay_on(processor);
             obey(&orders, &done, &mut round);
             0
         });

@@ -40,6 +40,17 @@ const ROWS: &[(&str, &str, Goal)] = &[
     ),
     ("there and back, the other side asleep", "phalanx Queue", Under(15_000.0)),
     (
+        "there and back, the other side asleep, on one processor",
+        "a byte over a Unix socket",
+        Goal::None,
+    ),
+    (
+        "there and back, the other side asleep, on one processor",
+        "a futex, nothing else",
+        Goal::None,
+    ),
+    ("there and back, the other side asleep, on one processor", "phalanx Queue", Under(15_000.0)),
+    (
         "64 MiB handed over and read by a byte",
         "phalanx SharedBytes, there and back",
         Under(100_000.0),
