@@ -161,3 +161,10 @@ pub fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
         (a, b) => a.or(b),
     }
 }
+/// The monotonic clock as of the kernel's last tick, in nanoseconds: it moves on every few milliseconds,
+/// and to look at it costs a fifth of what the exact one does.
+#[must_use]
+pub fn coarse() -> u64 {
+    let t = clock_gettime(ClockId::MonotonicCoarse);
+    (t.tv_sec as u64).saturating_mul(1_000_000_000) + t.tv_nsec as u64
+}

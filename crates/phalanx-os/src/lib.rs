@@ -18,6 +18,7 @@ pub mod futex;
 pub mod inherit;
 pub mod launch;
 pub mod memory;
+pub mod memory_use;
 pub mod named;
 pub mod net;
 pub mod oom;

@@ -161,6 +161,30 @@ fn an_iterator_is_read_only_so_far_ahead() {
     assert_eq!(firsts.expect("results"), (0..10).collect::<Vec<_>>());
 }
 
+/// In a process of its own, whose memory is little.
+#[test]
+fn an_iterator_without_end_is_no_input_for_map() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let _watchdog = watchdog(120);
+    let child = phalanx::process::fork::run(|| {
+        let (pool, work) = Pool::fork(2, |x: Vec<u8>| x.len()).expect("a pool");
+        let mapped = phalanx_os::memory_use::memory_use().expect("the kernel tells").mapped;
+        let limit = Rlimit { current: Some(mapped + (512 << 20)), ..getrlimit(Resource::As) };
+        setrlimit(Resource::As, limit).expect("a limit");
+        let endless = || std::iter::repeat_with(|| vec![1u8; 100_000]);
+        let error = pool.map(work, endless()).expect_err("there is no end");
+        let PoolError::TooMany { items, memory } = error else { panic!("{error}") };
+        assert!(items > 1000 && memory > 64 << 20, "{error}");
+        assert!(error.to_string().contains("use imap"), "{error}");
+        assert!(matches!(pool.map_each(work, endless()), Err(PoolError::TooMany { .. })));
+        let lens: Result<Vec<usize>, _> = pool.imap(work, endless()).take(100).collect();
+        assert_eq!(lens.expect("results"), [100_000; 100]);
+        0
+    });
+    let status = child.expect("a process").wait(phalanx::Patience::forever());
+    assert!(matches!(status, Ok(ExitStatus::Code(0))), "{status:?}");
+}
+
 #[test]
 fn numbers_without_sense_are_taken_for_the_nearest_with() {
     let _watchdog = watchdog(60);

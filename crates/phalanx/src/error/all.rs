@@ -259,7 +259,7 @@ with_kinds! {
         PoolError::Unreadable { .. }
         | PoolError::Undecodable { .. }
         | PoolError::Damaged { .. } => Decode,
-        PoolError::OutOfMemory(_) => OutOfMemory,
+        PoolError::OutOfMemory(_) | PoolError::TooMany { .. } => OutOfMemory,
         PoolError::Closed => Disconnected,
         PoolError::OtherProcess => InvalidInput,
         PoolError::UnknownFunction(_) | PoolError::Closures(_) => InvalidInput,

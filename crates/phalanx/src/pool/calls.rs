@@ -4,6 +4,7 @@ use phalanx_shm::patience::Patience;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::allowance::Allowance;
 use super::call::{Arrivals, Batch};
 use super::callee::Callable;
 use super::error::PoolError;
@@ -14,6 +15,8 @@ use super::stream::{Imap, ImapUnordered};
 
 /// Batches of a `map` that are on their way, for each worker.
 const AHEAD: usize = 3;
+/// Items of which nobody knows how many there are may take one half of the free memory.
+const HALF: u64 = 2;
 
 /// In which order results are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,8 @@ impl Pool {
     ///
     /// # Errors
     /// What became of the first task that has no result. The tasks that have not begun by then are
-    /// cancelled; [`Pool::map_each`] runs all, and tells what became of each.
+    /// cancelled; [`Pool::map_each`] runs all, and tells what became of each. [`PoolError::TooMany`] of an
+    /// iterator that never ends: [`Pool::imap`] is for those.
     ///
     /// ```
     /// # use phalanx::pool::{Pool, PoolError};
@@ -251,7 +255,7 @@ impl Pool {
         R: DeserializeOwned,
     {
         let job = self.open(function, true)?;
-        let items: Vec<A> = items.into_iter().collect();
+        let items = read_all(items.into_iter())?;
         let total = items.len();
         let (workers, batch) = (self.workers(), self.team.plan().batch);
         let mut batches: Box<dyn Iterator<Item = (usize, usize)>> = match batch {
@@ -289,4 +293,20 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+/// All items, unless they have no end.
+fn read_all<A>(items: impl Iterator<Item = A>) -> Result<Vec<A>, PoolError> {
+    if items.size_hint().1.is_some() {
+        return Ok(items.collect());
+    }
+    let mut allowance = Allowance::part(HALF);
+    let mut all = Vec::new();
+    for item in items {
+        all.push(item);
+        if allowance.is_used_up() {
+            return Err(PoolError::TooMany { items: all.len() as u64, memory: allowance.used() });
+        }
+    }
+    Ok(all)
 }

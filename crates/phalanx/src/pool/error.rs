@@ -8,7 +8,7 @@ use std::time::Duration;
 use phalanx_os::wait::ExitStatus;
 use phalanx_shm::arena::AllocError;
 
-use crate::process::{Footprint, How, StartMethod};
+use crate::process::{Footprint, How, Size, StartMethod};
 use crate::task::Panic;
 use crate::wire::{DecodeError, EncodeError};
 
@@ -78,6 +78,14 @@ pub enum PoolError {
     },
     /// There was no room in shared memory for the task.
     OutOfMemory(AllocError),
+    /// The items had not ended when they had taken half of the memory that was free; no task was sent. If there
+    /// is no end of them, use [`Pool::imap`](super::Pool::imap); if there is, collect them before.
+    TooMany {
+        /// How many items there were by then.
+        items: u64,
+        /// Bytes of memory taken meanwhile.
+        memory: u64,
+    },
     /// As many tasks wait as the pool takes; see [`Builder::queue`](super::Builder::queue).
     Full,
     /// The pool takes no more tasks: it was closed.
@@ -219,6 +227,12 @@ impl fmt::Display for PoolError {
                 "the result of task {task} was damaged by another process before it was received"
             ),
             Self::OutOfMemory(e) => e.fmt(f),
+            Self::TooMany { items, memory } => write!(
+                f,
+                "cannot send all items: {items} had not been the last, while {} of memory were taken, half of \
+                 what was free; if there is no end of them, use imap, and if there is, collect them before",
+                Size(*memory)
+            ),
             Self::Full => f.write_str(
                 "the pool has as many tasks waiting as it takes: wait for some, use `submit`, which \
                  waits for room, or make the pool with a longer queue",

@@ -27,6 +27,9 @@
 //! # Ok::<(), PoolError>(())
 //! ```
 
+// For the front doors of other languages, too.
+#[doc(hidden)]
+pub mod allowance;
 mod answers;
 mod builder;
 mod call;

@@ -96,7 +96,7 @@ impl fmt::Display for Footprint {
 }
 
 /// A number of bytes, for people.
-struct Size(u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,6 +49,7 @@ pub(crate) use builder::given;
 pub use child::{Child, WaitError, wait_readable};
 pub(crate) use error::How;
 pub use error::{ProcessError, StartError};
+pub(crate) use footprint::Size;
 pub use footprint::{Footprint, Shortage};
 pub use method::{StartMethod, prepare_zygote};
 pub use phalanx_os::wait::ExitStatus;
