@@ -11,6 +11,7 @@ from .context import Process, _default_context
 from .errors import (
     AuthenticationError,
     BufferTooShort,
+    InputTooLongError,
     JobError,
     MaybeEncodingError,
     OwnerDiedError,
@@ -61,6 +62,7 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
     # What phalanx has beyond that.
+    "InputTooLongError",
     "JobError",
     "MaybeEncodingError",
     "Memory",

@@ -5,6 +5,7 @@ from . import _standard
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
+    "InputTooLongError",
     "JobError",
     "MaybeEncodingError",
     "OwnerDiedError",
@@ -111,6 +112,23 @@ class OwnerDiedError(RuntimeError):
         self.pid = pid
         self.what = what
         self.held = held
+
+
+class InputTooLongError(MemoryError):
+    """An input without a length has not ended, and has to be read to its end.
+
+    `Pool.map`, `starmap` and `Parallel` return a list of all results, so that an input that never ends leaves
+    them nothing to return. They give up when half of the memory that was free has been taken, before
+    a task was run or, with `Parallel`, with the tasks that run; a pool or executor that is closed
+    gives up what streams have not read by then. `count` is how many items were read, `memory` how many
+    bytes were taken meanwhile. `imap`, and `Parallel` with `return_as="generator"`, read an input a
+    little ahead of the results that are fetched; a list, or whatever else has a length, is taken as it is.
+    """
+
+    def __init__(self, message: str = "", *, count: int | None = None, memory: int | None = None) -> None:
+        super().__init__(message)
+        self.count = count
+        self.memory = memory
 
 
 class RemoteError(ProcessError):

@@ -26,7 +26,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
 from . import _progress, util
-from ._core import CallOptions, ExecutorCore, FutureBase, Seeds, undisturbed
+from ._core import CallOptions, ExecutorCore, FutureBase, Seeds, read_ahead, undisturbed
 from ._executor_options import ExecutorOptions
 from ._executor_workers import Starter, own_context
 from ._pool_calls import check_buffersize
@@ -122,19 +122,17 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-#: So many calls of a map are read at once. A longer input may be endless.
+#: So many calls of a map are read at once, if there is memory for them. A longer input may be endless.
 _MOST_AT_ONCE = 1_000_000
 
 
 def _read(calls):
-    """Read the input of a map; return it with how far ahead of the results more of it may be read."""
+    """Read the input of a map, if it ends; otherwise what is read and what is left."""
     if hasattr(calls, "__len__"):
-        return list(calls), None
+        return list(calls)
     calls = iter(calls)
-    ahead = list(itertools.islice(calls, _MOST_AT_ONCE))
-    if len(ahead) < _MOST_AT_ONCE:
-        return ahead, None
-    return itertools.chain(ahead, calls), _MOST_AT_ONCE
+    ahead, is_all = read_ahead(calls, _MOST_AT_ONCE)
+    return ahead if is_all else itertools.chain(ahead, calls)
 
 
 def _check_map(chunksize, buffersize):
@@ -229,9 +227,11 @@ class ProcessPoolExecutor(Executor):
     ) -> "Iterator[_T]":
         """Call `fn` with an item of each iterable at a time; an iterator of the results, in order.
 
-        All input is read at once, up to a million calls: the rest of a longer one, which may be endless,
-        as results are fetched. `buffersize` says how many calls may be ahead of the results that have been
-        fetched; it is what bounds the memory that an input of large items takes. Calls travel in chunks of
+        All input is read at once, and all calls are run, whether anybody fetches results or not. Of an input
+        without a length, which may be endless, up to a million calls are read, or what fits into an eighth of
+        the free memory; the rest follows as they are done, while there are no more than a million results,
+        and memory for them, that nobody has fetched. `buffersize` says how many calls may be ahead of
+        the results that have been fetched. Calls travel in chunks of
         `chunksize`; with 1, of as many as suit what they cost. `progress` shows how far it is while results
         are fetched: `True`, a description, or a bar of tqdm or rich.
         """
@@ -244,7 +244,7 @@ class ProcessPoolExecutor(Executor):
         star = len(iterables) != 1 or options is not None
         calls: Iterable[Any] = zip(*iterables, strict=False) if star else iterables[0]
         if buffersize is None:
-            calls, buffersize = _read(calls)
+            calls = _read(calls)
         display = _progress.display(progress, _progress.length_of(calls))
         try:
             if options is not None:

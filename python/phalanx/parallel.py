@@ -13,7 +13,7 @@ import time
 import warnings
 
 from . import _crews, _memory_maps, _progress
-from ._core import CallOptions, CallStream, Seeds, Sharing, delayed as delayed
+from ._core import CallOptions, CallStream, Seeds, Sharing, delayed as delayed, read_all
 from ._parallel_config import (
     UNSET,
     ahead_of,
@@ -27,6 +27,7 @@ from ._parallel_config import (
     resolve,
 )
 from ._parallel_report import Report
+from .errors import InputTooLongError
 
 TYPE_CHECKING = False  # For type checkers it is true; `typing` takes long to import.
 if TYPE_CHECKING:
@@ -235,10 +236,19 @@ class Parallel(Report):
             raise
         if not self.return_generator:
             next(outputs)
-            return list(outputs)
+            return self._listed(outputs)
         # Its first step begins the work, and makes sure that its last will be taken.
         next(outputs)
         return outputs
+
+    def _listed(self, outputs):
+        if self.n_tasks is not None:
+            return list(outputs)
+        try:
+            return read_all(outputs, "Parallel")
+        except InputTooLongError as error:
+            # Not abandoned, but ended by this.
+            outputs.throw(error)
 
     def _is_watched(self):
         return self.verbose or type(self).print_progress is not Parallel.print_progress
@@ -313,7 +323,7 @@ class Parallel(Report):
     def _stream(self, crew, iterable, workers):
         ahead: Any = None
         if self.pre_dispatch == "all":
-            iterable = list(iterable)
+            iterable = list(read_all(iterable, "Parallel"))
             ahead = _ALL_AHEAD if self._kind == "threads" else None
         elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
             ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)

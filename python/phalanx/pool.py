@@ -19,6 +19,7 @@ from ._core import (
     Seeds,
     ThreadCore,
     WorkerBench,
+    read_all,
     undisturbed,
 )
 from ._pool_calls import PoolCalls, check_buffersize
@@ -190,8 +191,10 @@ class Pool(PoolNames, PoolCalls):
         return self._core.apply(func, args, kwds, callback, error_callback)
 
     def _map(self, func, iterable, star, chunksize, callback, error_callback):
-        # A copy: the caller may change its list while the call goes on.
-        items = self._items(list(iterable), chunksize)
+        items = self._items(iterable, chunksize)
+        if items is iterable:
+            # A copy: the caller may change its list while the call goes on.
+            items = list(items)
         if callback is not None or error_callback is not None:
             self._serve_callbacks()
         return self._core.map(func, items, star, chunksize, callback, error_callback)
@@ -207,7 +210,7 @@ class Pool(PoolNames, PoolCalls):
         self._check_running()
         if chunksize is not None and chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        return iterable if type(iterable) is list else list(iterable)
+        return read_all(iterable, "map")
 
     def _imap(self, func, iterable, chunksize, ordered, buffersize, progress=False):
         self._check_running()

@@ -304,6 +304,27 @@ class Script:
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
 
 
+@contextlib.contextmanager
+def memory_group(limit):
+    """A memory control group of version 1 or 2; gives the prefix of a command that is to run in it."""
+    old, new = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    is_old = (old / "cgroup.procs").exists()
+    group = (old if is_old else new) / f"phalanx-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / ("memory.limit_in_bytes" if is_old else "memory.max")).write_text(str(limit))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"control groups cannot be made here: {error}")
+    members = group / "cgroup.procs"
+    try:
+        yield ("sh", "-c", f'echo $$ > {members}; exec "$@"', "sh")
+    finally:
+        wait_until(lambda: not members.read_text(), "the group is empty")
+        group.rmdir()
+
+
 def run_script(directory: Path, source: str, *arguments: str, check: bool = True, **options):
     """Run a whole program and return what it printed; with `check`, it has to exit with 0."""
     with Script(directory, source, *arguments, **options) as script:

@@ -12,6 +12,7 @@ mod manager;
 mod message;
 mod once;
 mod pool;
+mod reading;
 mod threads;
 mod types;
 mod undisturbed;
@@ -50,6 +51,8 @@ mod _core {
     use crate::pool::{ExecutorCore, ExecutorMap, ExecutorService, FutureBase, FutureCondition};
     #[pymodule_export]
     use crate::pool::{TermedIterator, TermedPool};
+    #[pymodule_export]
+    use crate::reading::{read_ahead, read_all};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -253,65 +252,6 @@ def test_inputs_that_raise(default_ctx, count, error):
         with pytest.raises(error):
             list(executor.map(targets.identity, failing_after(count, error)))
         assert executor.submit(targets.square, 3).result(60) == 9
-
-
-def test_endless_inputs_are_read_a_little_ahead(default_ctx):
-    read = itertools.count()
-    with default_ctx.Pool(2) as pool:
-        results = pool.imap(targets.square, read)
-        assert [next(results) for _ in range(100)] == [n * n for n in range(100)]
-        time.sleep(0.3)
-        assert next(read) < 20_000
-        results = pool.imap(targets.identity, (bytes(100_000) for _ in itertools.count()))
-        before = next(results) and shared_kibibytes()
-        for _ in range(2000):
-            next(results)
-        assert shared_kibibytes() - before < 200 << 10
-    pool.join()
-
-
-READERS = {
-    "imap": lambda pool, executor, items: pool.imap(targets.identity, items),
-    "imap_unordered": lambda pool, executor, items: pool.imap_unordered(targets.identity, items),
-    "Executor.map": lambda pool, executor, items: executor.map(targets.identity, items, buffersize=10),
-    "Parallel": lambda pool, executor, items: mp.Parallel(2, return_as="generator")(
-        mp.delayed(targets.identity)(item) for item in items
-    ),
-}
-
-
-@pytest.mark.filterwarnings("ignore:.*have been cancelled|.*not used:UserWarning")
-@pytest.mark.parametrize("reader", READERS)
-def test_endless_inputs_everywhere(default_ctx, reader):
-    """While the caller takes results, and while it takes none: no more is read than a window."""
-    from phalanx import _crews
-
-    read = itertools.count()
-    with default_ctx.Pool(2) as pool, mp.ProcessPoolExecutor(2, default_ctx) as executor:
-        results = READERS[reader](pool, executor, read)
-        for _ in range(50):
-            next(results)
-        time.sleep(0.3)
-        assert next(read) < 20_000
-        if hasattr(results, "close"):
-            results.close()
-    pool.join()
-    _crews.end_all()
-
-
-def test_an_endless_input_of_an_executor(default_ctx):
-    """Without `buffersize` it is taken for one that ends; it is given up after a million calls."""
-    read = itertools.count()
-    with mp.ProcessPoolExecutor(2, default_ctx) as executor:
-        results = executor.map(targets.identity, read)
-        assert next(read) < 1_100_000
-        assert [next(results) for _ in range(1000)] == list(range(1000))
-        results.close()
-
-
-def shared_kibibytes():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssShmem"))
 
 
 def test_an_input_that_never_comes_can_be_left(default_ctx):

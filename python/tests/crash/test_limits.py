@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import resource
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 import targets
 from doors import through
-from support import START_METHODS, big, mp, phalanx_only, run_script, slow, wait_until
+from support import START_METHODS, big, memory_group, mp, phalanx_only, run_script, slow
 
 pytestmark = phalanx_only
 
@@ -117,39 +115,18 @@ def test_little_address_space(tmp_path, method):
     check_hungry(run_script(tmp_path, HUNGRY, method, *sizes, limits=limit, check=False), len(sizes))
 
 
-@contextlib.contextmanager
-def memory_group(limit):
-    """A memory control group of version 1 or 2; gives the file that takes its members."""
-    old, new = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    is_old = (old / "cgroup.procs").exists()
-    group = (old if is_old else new) / f"phalanx-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / ("memory.limit_in_bytes" if is_old else "memory.max")).write_text(str(limit))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        pytest.skip(f"control groups cannot be made here: {error}")
-    try:
-        yield group / "cgroup.procs"
-    finally:
-        wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
-        group.rmdir()
-
-
 @pytest.mark.parametrize("method", START_METHODS)
 def test_little_memory_in_a_control_group(tmp_path, method):
     """What shared memory cannot hold is refused. (What a task itself takes of its own is the kernel's
     matter, which ends it: the next test.)"""
     sizes = [str(1 << 20), str(1 << 26), str(1 << 30)]
-    with memory_group(400 << 20) as members:
-        prefix = ("sh", "-c", f'echo $$ > {members}; exec "$@"', "sh")
+    with memory_group(400 << 20) as prefix:
         done = run_script(tmp_path, HUNGRY, method, *sizes, check=False, prefix=prefix)
     check_hungry(done, len(sizes))
 
 
 def test_the_out_of_memory_killer_is_named(tmp_path):
-    with memory_group(300 << 20) as members:
+    with memory_group(300 << 20) as prefix:
         done = run_script(
             tmp_path,
             """
@@ -172,7 +149,7 @@ def test_the_out_of_memory_killer_is_named(tmp_path):
                         print(error.signal, error.peak_memory >> 20)
                     print(sum(result.get() for result in results))
             """,
-            prefix=("sh", "-c", f'echo $$ > {members}; exec "$@"', "sh"),
+            prefix=prefix,
         )
     text, numbers, total = done.stdout.splitlines()
     assert "out-of-memory killer" in text and "eat(1)" in text

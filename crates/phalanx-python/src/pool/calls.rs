@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answer::{Answer, Piece};
 use super::core::PoolCore;
+use super::input::Input;
 use super::job::{Callbacks, Job};
 use super::owner::Owner;
 use super::random::Seeds;
@@ -21,6 +22,7 @@ use super::sharing::Sharing;
 use super::stream::{Fetched, IMapIterator};
 use super::wire::Mode;
 use crate::codec::Main;
+use crate::reading::Watch;
 
 /// What the tasks of one batch call.
 ///
@@ -195,7 +197,7 @@ impl CallStream {
     ) -> PyResult<Self> {
         let owner = core.get().owner();
         owner.check_running(py)?;
-        let input = calls.try_iter()?.unbind().into_any();
+        let input = Input::of(calls)?;
         let name = "a call".to_owned();
         let id = owner.next_job.fetch_add(1, Ordering::Relaxed);
         let mut job = Job::new(id, Mode::Star, false, name, None, Callbacks::default())
@@ -219,9 +221,13 @@ impl CallStream {
     /// All results as a list; each may take `timeout` seconds to arrive.
     #[pyo3(signature = (timeout=None))]
     fn collect<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let mut watch = self.results.stream.may_be_endless.then(Watch::new);
         let mut values = Vec::new();
         while let Some(value) = self.fetch(py, timeout)? {
             values.push(value);
+            if let Some(watch) = &mut watch {
+                watch.check(py, values.len() as u64, "Parallel")?;
+            }
         }
         PyList::new(py, values)
     }

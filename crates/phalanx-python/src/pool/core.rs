@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::executor::{Engine, ExecutorService};
+use super::input::Input;
 use super::job::{Callbacks, Job};
 use super::options::{CallOptions, breaks};
 use super::owner::{Owner, locked};
@@ -185,9 +186,9 @@ impl PoolCore {
         let job =
             owner.open_seeded(py, function, Mode::Each, false, callbacks, None, seeds.as_ref())?;
         job.report_to(progress);
-        let iterator = iterable.try_iter()?.unbind().into_any();
+        let input = Input::of(iterable)?;
         let owner = Arc::clone(&self.owner);
-        IMapIterator::start(py, owner, job, iterator, chunksize, ordered, window).into_object(py)
+        IMapIterator::start(py, owner, job, input, chunksize, ordered, window).into_object(py)
     }
 
     /// The first result to arrive that `test` is true for, in a tuple; nothing if there is none. Then

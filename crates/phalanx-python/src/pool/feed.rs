@@ -16,6 +16,7 @@ use super::random::SeedsOfTasks;
 use super::sharing::Table;
 use super::termed::arguments;
 use super::wire::Mode;
+use crate::reading::{Watch, has_length};
 
 /// What the items that are read have to do with calls.
 pub(super) enum Callee {
@@ -73,6 +74,10 @@ pub(super) struct Feed {
     /// How many calls may be ahead of the results that were fetched; all, if it does not say.
     window: Option<usize>,
     reads_all: AtomicBool,
+    /// The input does not say how long it is.
+    pub(super) may_be_endless: bool,
+    /// Watches over such an input while all of it is read.
+    watch: Mutex<Option<Watch>>,
     pub(super) tally: Arc<Tally>,
     seeds: SeedsOfTasks,
     /// How many calls were begun.
@@ -96,6 +101,8 @@ impl Feed {
             engine: Arc::clone(engine),
             terms,
             calls,
+            may_be_endless: !has_length(input)?,
+            watch: Mutex::default(),
             input: Mutex::new(Some(input.try_iter()?.unbind().into_any())),
             is_feeding: AtomicBool::new(false),
             window,
@@ -162,12 +169,21 @@ impl Feed {
         drop(ended);
     }
 
+    /// An error if all is read of an input that does not end.
+    fn check_length(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.reads_all.load(Ordering::SeqCst) || !self.may_be_endless {
+            return Ok(());
+        }
+        let reader = "a stream of calls with options";
+        locked(&self.watch).get_or_insert_with(Watch::new).check(py, self.begun(), reader)
+    }
+
     /// Returns whether there may be more input.
     fn read(&self, input: &Bound<'_, PyAny>) -> bool {
         let py = input.py();
         let Ok(mut input) = input.try_iter() else { return false };
         while self.has_room() {
-            let next = match self.engine.check_takes_more(py) {
+            let next = match self.engine.check_takes_more(py).and_then(|()| self.check_length(py)) {
                 Err(error) => Err(error),
                 Ok(()) => match input.next() {
                     None => return false,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use phalanx::pool::allowance::Allowance;
 use phalanx::pool::pacer;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -10,6 +11,10 @@ use pyo3::types::PyList;
 use super::answer::{Answer, Piece};
 use super::job::Job;
 use super::owner::{Owner, locked};
+use crate::reading::{self, Watch};
+
+/// So many results of a stream that goes on by itself may lie unfetched, if nobody knows whether it ends.
+const MOST_UNFETCHED: u64 = 1_000_000;
 
 /// What holds a stream's reading back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,8 +36,13 @@ pub(super) struct Stream {
     pub(super) is_feeding: AtomicBool,
     pub(super) chunksize: Option<usize>,
     pub(super) window: Option<usize>,
-    /// The results may pile up: only tasks without an answer hold it back.
-    pub(super) is_eager: bool,
+    pub(super) drive: Drive,
+    /// The input does not say how long it is.
+    pub(super) may_be_endless: bool,
+    /// Watches over the rest of such an input while the pool closes.
+    pub(super) watch: Mutex<Option<Watch>>,
+    /// What is left is run whatever comes of the results: there will be no more calls.
+    pub(super) is_closing: AtomicBool,
     /// The items say what they call.
     pub(super) of_calls: bool,
     /// Any number of results may lie waiting for an earlier one.
@@ -41,7 +51,57 @@ pub(super) struct Stream {
     pub(super) before: (u64, u64),
 }
 
+/// What a stream reads.
+pub(super) struct Input {
+    pub(super) iterator: Py<PyAny>,
+    pub(super) may_be_endless: bool,
+}
+
+impl Input {
+    pub(super) fn of(iterable: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let may_be_endless = !reading::has_length(iterable)?;
+        Ok(Self { iterator: iterable.try_iter()?.unbind().into_any(), may_be_endless })
+    }
+}
+
+/// What makes a stream go on.
+pub(super) enum Drive {
+    /// That results are fetched.
+    Fetching,
+    /// Nothing has to: only tasks without an answer hold it back, and the results may pile up.
+    Itself,
+    /// Nothing has to as long as there are not too many results and there is memory for them.
+    ItselfWithin(Mutex<Allowance>),
+}
+
+impl Drive {
+    pub(super) fn within_limits() -> Self {
+        Self::ItselfWithin(Mutex::new(reading::spare()))
+    }
+}
+
 impl Stream {
+    /// Whether it goes on although nobody fetches results.
+    pub(super) fn drives_itself(&self) -> bool {
+        match &self.drive {
+            Drive::Fetching => false,
+            Drive::Itself => true,
+            Drive::ItselfWithin(allowance) => {
+                let unfetched = {
+                    let state = self.job.state();
+                    state.submitted - state.fetched
+                };
+                self.is_closing.load(Ordering::Relaxed)
+                    || (unfetched < MOST_UNFETCHED && !locked(allowance).is_used_up())
+            }
+        }
+    }
+
+    /// The pace that it is read at when `pace` is asked for.
+    pub(super) fn pace(&self, pace: Pace) -> Pace {
+        if self.drives_itself() { Pace::Closing } else { pace }
+    }
+
     /// Reads no more input: `error` is the last result.
     pub(super) fn cut(&self, py: Python<'_>, owner: &Owner, error: &PyErr) {
         let input = locked(&self.input).take();
@@ -79,7 +139,7 @@ impl Stream {
 
     /// Reads input and sends tasks until enough are on their way, by the measure of `pace`.
     pub(super) fn feed(&self, py: Python<'_>, owner: &Owner, pace: Pace) {
-        let pace = if self.is_eager { Pace::Closing } else { pace };
+        let pace = self.pace(pace);
         if self.is_feeding.swap(true, Ordering::Acquire) {
             return;
         }
@@ -98,6 +158,19 @@ impl Stream {
             }
         }
         self.is_feeding.store(false, Ordering::Release);
+    }
+
+    /// An error if it is read whatever comes of the results, and does not end.
+    fn check_length(&self, py: Python<'_>, pace: Pace, submitted: u64) -> PyResult<()> {
+        if pace != Pace::Closing || !self.may_be_endless {
+            return Ok(());
+        }
+        let reader = match self.drive {
+            _ if self.of_calls => "a stream of calls",
+            Drive::Fetching => "imap",
+            Drive::Itself | Drive::ItselfWithin(_) => "Executor.map",
+        };
+        locked(&self.watch).get_or_insert_with(Watch::new).check(py, submitted, reader)
     }
 
     /// Returns whether there may be more input.
@@ -131,7 +204,10 @@ impl Stream {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
-            let (mut batch, end) = take(input, wanted);
+            let (mut batch, end) = match self.check_length(py, pace, submitted) {
+                Ok(()) => take(input, wanted),
+                Err(error) => (Vec::new(), End::Raised(error)),
+            };
             if self.chunksize.is_some() && matches!(end, End::Raised(_)) {
                 // A batch is read as a whole or not at all, as in the standard library.
                 batch.clear();

@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) seed: Option<SeedOfCall>,
     /// Who wants to see how far it is.
     pub(super) progress: OnceLock<Progress>,
+    /// Nobody will fetch results of it, which is a stream: they are not kept.
+    is_unwanted: AtomicBool,
     /// Tasks that have not begun are passed over once it is cancelled.
     pub(super) is_search: AtomicBool,
     /// The callbacks, if there are any, have been called.
@@ -117,6 +119,7 @@ impl Job {
             work: None,
             seed: None,
             progress: OnceLock::new(),
+            is_unwanted: AtomicBool::new(false),
             is_search: AtomicBool::new(false),
             is_called_back,
             state: Mutex::default(),
@@ -338,12 +341,29 @@ impl Job {
         state.forget_sent(piece.first, piece.count, graveyard);
         state.answered += piece.count;
         state.failed += u64::from(piece.answer.is_error());
+        let mut rubbish = None;
         if self.together && piece.answer.is_error() {
             state.failure.get_or_insert(piece);
+        } else if self.is_unwanted.load(Ordering::Relaxed) {
+            state.fetched += piece.count;
+            rubbish = Some(piece);
         } else {
             state.pieces.push_back(piece);
         }
-        state.total == Some(state.answered)
+        let is_done = state.total == Some(state.answered);
+        drop(state);
+        drop(rubbish);
+        is_done
+    }
+
+    /// Nobody will fetch its results, those that are there included; its tasks are run all the same.
+    pub(super) fn forgo_results(&self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        let rubbish = std::mem::take(&mut state.pieces);
+        state.fetched += rubbish.iter().map(|piece| piece.count).sum::<u64>();
+        drop(state);
+        drop(rubbish);
     }
 }
 

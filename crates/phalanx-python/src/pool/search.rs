@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 
+use super::input::Input;
 use super::job::Callbacks;
 use super::owner::Owner;
 use super::stream::{Fetched, IMapIterator};
@@ -20,7 +21,7 @@ pub(super) fn search(
     test: &Bound<'_, PyAny>,
     chunksize: Option<usize>,
 ) -> PyResult<Option<(Py<PyAny>,)>> {
-    let input = iterable.try_iter()?.unbind().into_any();
+    let input = Input::of(iterable)?;
     let job = owner.open(py, function, Mode::Each, false, Callbacks::default(), None)?;
     job.is_search.store(true, Ordering::Relaxed);
     let id = job.id;

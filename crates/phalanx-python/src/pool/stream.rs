@@ -14,7 +14,7 @@ use pyo3::types::{PyGenericAlias, PyType};
 
 use super::answer::Piece;
 use super::core::PoolCore;
-use super::input::{Pace, Stream};
+use super::input::{Drive, Input, Pace, Stream};
 use super::job::{Callbacks, Job};
 use super::job_state::State;
 use super::owner::{Owner, locked};
@@ -73,28 +73,28 @@ impl IMapIterator {
         py: Python<'_>,
         owner: Arc<Owner>,
         job: Arc<Job>,
-        input: Py<PyAny>,
+        input: Input,
         chunksize: Option<usize>,
         is_ordered: bool,
         window: Option<usize>,
     ) -> Self {
-        let iterator = Self::over(owner, job, Some(input), chunksize, is_ordered, window, false);
+        let drive = Drive::Fetching;
+        let iterator = Self::over(owner, job, Some(input), chunksize, is_ordered, window, drive);
         iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
         iterator
     }
 
-    /// All results in order, of calls that are sent whether anybody fetches results or not unless a
-    /// `window` limits how many may be ahead.
+    /// All results in order, of calls that are sent as `drive` says.
     pub(super) fn of_executor(
         py: Python<'_>,
         owner: Arc<Owner>,
         job: Arc<Job>,
-        input: Py<PyAny>,
+        input: Input,
         chunksize: Option<usize>,
         window: Option<usize>,
+        drive: Drive,
     ) -> Self {
-        let is_eager = window.is_none();
-        let iterator = Self::over(owner, job, Some(input), chunksize, true, window, is_eager);
+        let iterator = Self::over(owner, job, Some(input), chunksize, true, window, drive);
         iterator.stream.feed(py, &iterator.owner, Pace::Fetching);
         iterator
     }
@@ -106,7 +106,7 @@ impl IMapIterator {
         py: Python<'_>,
         owner: Arc<Owner>,
         job: Arc<Job>,
-        input: Py<PyAny>,
+        input: Input,
         chunksize: Option<usize>,
         is_ordered: bool,
         ahead: Option<usize>,
@@ -114,11 +114,14 @@ impl IMapIterator {
     ) -> Self {
         let stream = Arc::new(Stream {
             job,
-            input: Mutex::new(Some(input)),
+            may_be_endless: input.may_be_endless,
+            input: Mutex::new(Some(input.iterator)),
             is_feeding: AtomicBool::new(false),
             chunksize: chunksize.filter(|size| *size > 1),
             window: ahead,
-            is_eager: false,
+            drive: Drive::Fetching,
+            watch: Mutex::default(),
+            is_closing: AtomicBool::new(false),
             of_calls: true,
             keeps_all,
             before: owner.crew.work_done(),
@@ -133,19 +136,22 @@ impl IMapIterator {
     fn over(
         owner: Arc<Owner>,
         job: Arc<Job>,
-        input: Option<Py<PyAny>>,
+        input: Option<Input>,
         chunksize: Option<usize>,
         is_ordered: bool,
         window: Option<usize>,
-        is_eager: bool,
+        drive: Drive,
     ) -> Self {
         let stream = Arc::new(Stream {
             job,
-            input: Mutex::new(input),
+            may_be_endless: input.as_ref().is_some_and(|input| input.may_be_endless),
+            input: Mutex::new(input.map(|input| input.iterator)),
             is_feeding: AtomicBool::new(false),
             chunksize: chunksize.filter(|size| *size > 1),
             window,
-            is_eager,
+            drive,
+            watch: Mutex::default(),
+            is_closing: AtomicBool::new(false),
             of_calls: false,
             keeps_all: false,
             before: (0, 0),
@@ -205,7 +211,7 @@ impl IMapIterator {
     }
 
     fn feed(&self, py: Python<'_>, pace: Pace) {
-        let pace = if self.stream.is_eager { Pace::Closing } else { pace };
+        let pace = self.stream.pace(pace);
         let ahead = |state: &State| match pace {
             Pace::Fetching => state.submitted - state.fetched,
             _ => state.submitted - state.answered,
@@ -265,7 +271,7 @@ impl IMapIterator {
         let owner = core.cast::<PoolCore>()?.get().owner();
         let function = py.import("phalanx.pool")?.getattr("_run_task")?;
         let job = owner.open(py, &function, Mode::Each, false, Callbacks::default(), None)?;
-        Ok(Self::over(owner, job, None, None, ordered, None, false))
+        Ok(Self::over(owner, job, None, None, ordered, None, Drive::Fetching))
     }
 
     /// The class with a parameter, for annotations.

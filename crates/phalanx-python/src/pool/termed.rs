@@ -22,6 +22,7 @@ use super::sending::name_of;
 use super::sharing::Sharing;
 use super::termed_stream::TermedIterator;
 use super::wire::Mode;
+use crate::reading::read_all;
 
 /// A pool as those see it whose calls have the same terms.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -52,7 +53,8 @@ pub(super) fn arguments<'py>(item: Bound<'py, PyAny>, star: bool) -> PyResult<Bo
 
 /// The arguments of a call for each item.
 fn tasks_of<'py>(iterable: &Bound<'py, PyAny>, star: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    iterable.try_iter()?.map(|item| Ok(arguments(item?, star)?.into_any())).collect()
+    let items = read_all(iterable, "map")?;
+    items.iter().map(|item| Ok(arguments(item, star)?.into_any())).collect()
 }
 
 /// Calls that are waited for together.

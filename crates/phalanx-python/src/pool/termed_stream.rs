@@ -17,6 +17,7 @@ use super::progress::{self, Progress};
 use super::random::{Seeds, SeedsOfTasks};
 use super::sharing::Table;
 use super::termed::value_of;
+use crate::reading::{Watch, has_length};
 
 /// How often somebody looks who waits for another thread to read the input.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -89,10 +90,16 @@ impl TermedIterator {
     ) -> PyResult<Self> {
         let callee = Callee::Starred(function.clone().unbind());
         let seeds = engine.owner.seeds_of_tasks(function.py());
+        let goes_on = window.is_none() && !has_length(calls)?;
+        let window = if goes_on { Some(usual_window(engine)) } else { window };
         let feed = Feed::new(engine, terms, callee, seeds, calls, true, window)?;
         let deadline = crate::interrupt::timeout(timeout).map(Deadline::after);
         let iterator = Self::over(feed, true, deadline, progress);
         iterator.feed.feed(function.py());
+        if goes_on {
+            // An executor that is closed reads what is left, also if nobody fetches results.
+            engine.keep(&iterator.feed);
+        }
         Ok(iterator)
     }
 
@@ -185,10 +192,16 @@ impl TermedIterator {
     /// All results as a list; each may take `timeout` seconds to arrive.
     #[pyo3(signature = (timeout=None))]
     fn collect<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let mut watch = self.feed.may_be_endless.then(Watch::new);
         let values = PyList::empty(py);
         loop {
             match self.next(py, timeout) {
-                Ok(value) => values.append(value)?,
+                Ok(value) => {
+                    values.append(value)?;
+                    if let Some(watch) = &mut watch {
+                        watch.check(py, values.len() as u64, "Parallel")?;
+                    }
+                }
                 Err(error) if error.is_instance_of::<PyStopIteration>(py) => return Ok(values),
                 Err(error) => return Err(error),
             }

@@ -202,11 +202,10 @@ impl ThreadCore {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<ThreadIterator> {
         let job = self.open(function, Mode::Each, Shape::Stream, Callbacks::default(), None)?;
-        let iterator = iterable.try_iter()?.unbind().into_any();
         let size = chunksize.unwrap_or(1).max(1);
         let window = window.unwrap_or_else(|| pacer::stream_window(size, self.seats));
         let results =
-            ThreadIterator::start(py, job, iterator, size, window, ordered, fails_fast, keeps_all);
+            ThreadIterator::start(py, job, iterable, size, window, ordered, fails_fast, keeps_all)?;
         Ok(results.shown_by(progress))
     }
 
@@ -226,9 +225,7 @@ impl ThreadCore {
         loop {
             let Some(input) = self.hub.state().inputs.first().cloned() else { break };
             input.read(py, &self.hub, Pace::Closing);
-            // Another thread may be reading it; it needs the interpreter too.
-            py.detach(std::thread::yield_now);
-            py.check_signals()?;
+            self.hub.wait_until(py, None, || input.wants_reading())?;
         }
         if self.hub.state().terminated {
             return Ok(());

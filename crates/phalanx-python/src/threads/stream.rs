@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::hub::{Batch, Hub};
 use super::job::Job;
 use crate::pool::Progress;
+use crate::reading::{Watch, has_length};
 
 /// How often a display is told while nothing arrives.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -26,6 +27,10 @@ pub(super) struct Input {
     is_read: AtomicBool,
     chunksize: usize,
     window: usize,
+    /// It does not say how long it is.
+    may_be_endless: bool,
+    /// Watches over such an input while the pool closes.
+    watch: Mutex<Option<Watch>>,
     /// The most tasks whose results may lie waiting for an earlier one.
     most_held: usize,
 }
@@ -38,7 +43,7 @@ pub(super) enum Pace {
     /// Somebody waits for the next result, which is not there: tasks without an answer, so that one
     /// long task leaves no thread without work.
     Waiting,
-    /// Nothing: the pool is about to close.
+    /// Tasks without an answer, however many results lie unfetched: the pool is about to close.
     Closing,
 }
 
@@ -60,23 +65,43 @@ impl Input {
                     goes_on = false;
                 }
                 let held = state.submitted - state.fetched;
+                let unanswered = held.saturating_sub(state.pieces.len());
                 match pace {
                     Pace::Fetching => held >= self.window,
-                    Pace::Waiting => {
-                        held - state.pieces.len() >= self.window || held >= self.most_held
-                    }
-                    Pace::Closing => false,
+                    Pace::Waiting => unanswered >= self.window || held >= self.most_held,
+                    Pace::Closing => unanswered >= self.window,
                 }
             };
             if !goes_on || is_enough {
                 break;
             }
-            goes_on = self.send(py, hub, iterator.bind(py));
+            goes_on = match self.check_length(py, pace) {
+                Ok(()) => self.send(py, hub, iterator.bind(py)),
+                Err(error) => self.fail(py, error),
+            };
         }
         if !goes_on {
             self.end(hub);
         }
         self.is_read.store(false, Ordering::Release);
+    }
+
+    /// An error if it is read whatever comes of the results, and does not end.
+    fn check_length(&self, py: Python<'_>, pace: Pace) -> PyResult<()> {
+        if pace != Pace::Closing || !self.may_be_endless {
+            return Ok(());
+        }
+        let submitted = self.job.state().submitted as u64;
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.get_or_insert_with(Watch::new).check(py, submitted, "imap")
+    }
+
+    /// Whether nothing more is read, or only by another thread, or there is little left to do.
+    pub(super) fn wants_reading(&self) -> bool {
+        let is_there = self.iterator.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let state = self.job.state();
+        let unanswered = state.submitted.saturating_sub(state.fetched + state.pieces.len());
+        !is_there || (!self.is_read.load(Ordering::Relaxed) && 2 * unanswered <= self.window)
     }
 
     /// Reads no more of it.
@@ -122,13 +147,20 @@ impl Input {
                 self.job.state().total = Some(first + count);
                 false
             }
-            Some(Some(error)) => {
-                let last = first + count;
-                self.job.state().total = Some(last + 1);
-                self.job.settle(py, last, 1, Err(error));
-                false
-            }
+            Some(Some(error)) => self.fail(py, error),
         }
+    }
+
+    /// The error is the last result. Returns that there is no more input.
+    fn fail(&self, py: Python<'_>, error: PyErr) -> bool {
+        let last = {
+            let mut state = self.job.state();
+            let last = state.submitted;
+            state.total = Some(last + 1);
+            last
+        };
+        self.job.settle(py, last, 1, Err(error));
+        false
     }
 }
 
@@ -150,16 +182,18 @@ impl ThreadIterator {
     pub(super) fn start(
         py: Python<'_>,
         job: Arc<Job>,
-        iterator: Py<PyAny>,
+        iterable: &Bound<'_, PyAny>,
         chunksize: usize,
         window: usize,
         is_ordered: bool,
         fails_fast: bool,
         keeps_all: bool,
-    ) -> Self {
+    ) -> PyResult<Self> {
         let input = Arc::new(Input {
             job: Arc::clone(&job),
-            iterator: Mutex::new(Some(iterator)),
+            may_be_endless: !has_length(iterable)?,
+            watch: Mutex::default(),
+            iterator: Mutex::new(Some(iterable.try_iter()?.unbind().into_any())),
             is_read: AtomicBool::new(false),
             chunksize,
             window: window.max(chunksize),
@@ -168,7 +202,7 @@ impl ThreadIterator {
         let hub = Arc::clone(&job.hub);
         hub.state().inputs.push(Arc::clone(&input));
         input.read(py, &hub, Pace::Fetching);
-        Self { hub, job, input, is_ordered, fails_fast, progress: None }
+        Ok(Self { hub, job, input, is_ordered, fails_fast, progress: None })
     }
 
     /// The same with a display of how far it is.

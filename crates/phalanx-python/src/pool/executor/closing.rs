@@ -7,6 +7,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::super::death::was_terminated;
+use super::super::input::Drive;
 use super::super::owner::locked;
 use super::engine::{Engine, Stage, cancelled};
 
@@ -47,6 +48,10 @@ impl Engine {
         if !self.owner.is_mine() {
             return;
         }
+        let kept = std::mem::take(&mut *locked(&self.kept));
+        for feed in kept {
+            if cancels { feed.abandon(py) } else { feed.read_all(py) }
+        }
         {
             let mut stage = locked(&self.stage);
             *stage = (*stage).max(Stage::Closing);
@@ -62,9 +67,11 @@ impl Engine {
         for stream in streams {
             if cancels {
                 stream.cut(py, &self.owner, &cancelled(py));
-            } else if !stream.is_eager {
+            } else if matches!(stream.drive, Drive::Fetching) {
                 let why = "the executor was shut down before all calls of the map were sent";
                 stream.cut(py, &self.owner, &PyRuntimeError::new_err(why));
+            } else {
+                stream.is_closing.store(true, Ordering::Relaxed);
             }
         }
         let is_unused = !self.has_hired();

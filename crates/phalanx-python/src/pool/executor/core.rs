@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::super::future::FutureBase;
+use super::super::input::{Drive, Input};
 use super::super::job::Callbacks;
 use super::super::options::{CallOptions, Terms, breaks};
 use super::super::owner::{DESK, Owner, locked};
@@ -83,8 +84,9 @@ impl ExecutorCore {
         Ok(future)
     }
 
-    /// An iterator of the results of a call for each item. All of `iterable` is read at once, unless
-    /// `buffersize` limits how many calls may be ahead of the results that were fetched.
+    /// An iterator of the results of a call for each item. All calls are sent, whether anybody fetches
+    /// results or not, unless `buffersize` limits how many may be ahead of the results that were fetched;
+    /// if `iterable` has no length, as long as there is memory.
     /// `goes_on`: there are results after one that is an error.
     #[pyo3(signature = (
         function, iterable, star, chunksize=1, buffersize=None, timeout=None, progress=None, goes_on=false
@@ -104,10 +106,11 @@ impl ExecutorCore {
     ) -> PyResult<ExecutorMap> {
         let _moving = self.engine.moving();
         self.engine.check_open(py)?;
-        let input = iterable.try_iter()?;
-        let calls = match buffersize {
-            None => iterable.len()?.div_ceil(chunksize),
-            Some(most) => most,
+        let input = Input::of(iterable)?;
+        let (calls, drive) = match buffersize {
+            Some(most) => (most, Drive::Fetching),
+            None if input.may_be_endless => (usize::MAX / 2, Drive::within_limits()),
+            None => (iterable.len()?.div_ceil(chunksize), Drive::Itself),
         };
         self.engine.hire(py, calls)?;
         let mode = if star { Mode::Star } else { Mode::Each };
@@ -115,8 +118,8 @@ impl ExecutorCore {
         let job = owner.open(py, function, mode, false, Callbacks::default(), None)?;
         job.report_to(progress);
         self.engine.attend();
-        let input = input.unbind().into_any();
-        let results = IMapIterator::of_executor(py, owner, job, input, Some(chunksize), buffersize);
+        let size = Some(chunksize);
+        let results = IMapIterator::of_executor(py, owner, job, input, size, buffersize, drive);
         self.engine.wake();
         Ok(ExecutorMap::new(results, Arc::clone(&self.engine), timeout, goes_on))
     }

@@ -66,6 +66,8 @@ pub(in super::super) struct Engine {
     pub(super) is_asleep: AtomicBool,
     cost: Mutex<Cost>,
     pub(super) feeds: Mutex<Vec<Weak<Feed>>>,
+    /// Streams of calls of an executor whose rest is to be run even if nobody fetches results.
+    pub(super) kept: Mutex<Vec<Arc<Feed>>>,
     /// When a result of a map was last fetched.
     fetched_at: AtomicU64,
     /// Calls that have a time limit, on their way or waiting.
@@ -102,6 +104,7 @@ impl Engine {
             is_asleep: AtomicBool::new(false),
             cost: Mutex::default(),
             feeds: Mutex::default(),
+            kept: Mutex::default(),
             fetched_at: AtomicU64::new(0),
             timed: AtomicUsize::new(0),
             doomed: Mutex::default(),
@@ -202,6 +205,13 @@ impl Engine {
         let mut feeds = locked(&self.feeds);
         feeds.retain(|feed| feed.strong_count() > 0);
         feeds.push(Arc::downgrade(feed));
+    }
+
+    /// The same for an executor: whether anybody fetches results or not.
+    pub(in super::super) fn keep(&self, feed: &Arc<Feed>) {
+        let mut kept = locked(&self.kept);
+        kept.retain(|feed| !feed.has_ended());
+        kept.push(Arc::clone(feed));
     }
 
     /// Says that this thread is about to add calls: until the token is dropped the executor does not
@@ -317,7 +327,7 @@ impl Engine {
         }
         let streams: Vec<_> = locked(&self.owner.streams).clone();
         for stream in streams {
-            if stream.is_eager {
+            if stream.drives_itself() {
                 stream.feed(py, &self.owner, Pace::Closing);
             }
         }
@@ -350,7 +360,7 @@ impl Engine {
         if self.is_of_pool {
             return Outlook::Nothing;
         }
-        let has_maps = locked(&self.owner.streams).iter().any(|stream| stream.is_eager);
+        let has_maps = locked(&self.owner.streams).iter().any(|stream| stream.drives_itself());
         match (has_maps, self.is_attended()) {
             (true, false) => Outlook::Busy,
             (true, true) => Outlook::Attended,

@@ -89,8 +89,14 @@ impl ExecutorMap {
 
 impl Drop for ExecutorMap {
     fn drop(&mut self) {
-        if self.has_begun.load(Ordering::Relaxed) && !self.is_over.load(Ordering::Relaxed) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.has_begun.load(Ordering::Relaxed) {
             Python::attach(|py| self.end(py));
+        } else if self.engine.owner.is_mine() {
+            // As with the standard library's generator, what nobody began to fetch is run to its end.
+            self.results.stream.job.forgo_results();
         }
     }
 }
