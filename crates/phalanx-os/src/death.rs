@@ -17,7 +17,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering, fence};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -194,14 +194,19 @@ pub fn on_main_thread() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
 }
 
-/// In a child forked by its parent's main thread: from now on this process is killed when that
-/// thread has ended; kills it at once if the parent is gone already.
+/// In a child forked by the main thread of the process `parent`: from now on this process is killed when
+/// that thread has ended; kills it at once if the parent is gone already.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn die_with_parent() -> io::Result<()> {
+pub fn die_with_parent(parent: u32) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if parent_pidfd().is_some_and(pidfd::has_ended) {
+    // An ending parent lets go of its children first, signalling those that have asked for it by then, and counts
+    // as ended only when its last thread has: that this process has another parent is seen from the first moment on.
+    fence(Ordering::SeqCst);
+    let is_let_go =
+        rustix::process::getppid().is_none_or(|now| now.as_raw_pid() != parent.cast_signed());
+    if is_let_go || parent_pidfd().is_some_and(pidfd::has_ended) {
         crate::proc::raise(libc::SIGKILL);
     }
     Ok(())

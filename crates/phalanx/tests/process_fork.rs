@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use phalanx::process::{Child, ExitStatus, WaitError, fork, passing, wait_readable};
 use phalanx::{GaveUp, Patience};
@@ -220,4 +220,32 @@ fn what_a_short_lived_thread_forked_ends_with_its_parent_and_not_with_the_thread
     ends_with_its_parent(|grandchild| {
         std::thread::scope(|scope| scope.spawn(|| grandchild().is_ok()).join().unwrap_or(false))
     })
+}
+
+/// The parent is killed while the grandchild takes its first steps. Its other threads end after the one that has
+/// forked, so that the kernel lets the grandchild go before the parent counts as ended.
+#[test]
+fn what_was_just_forked_ends_with_a_parent_of_many_threads() -> io::Result<()> {
+    watchdog();
+    for round in 0..400 {
+        let (mut ours, theirs) = io::pipe()?;
+        let parent = fork::run(|| {
+            for _ in 0..4 {
+                std::thread::spawn(idle);
+            }
+            let _ = (&theirs).write_all(b"x");
+            if fork::run(idle).is_ok() { idle() } else { 1 }
+        })?;
+        drop(theirs);
+        let mut byte = [0];
+        ours.read_exact(&mut byte)?;
+        let moment = Instant::now() + Duration::from_micros(round % 80 * 10);
+        while Instant::now() < moment {
+            std::hint::spin_loop();
+        }
+        parent.kill()?;
+        assert_eq!(ours.read(&mut byte)?, 0, "the grandchild has ended");
+        wait(&parent);
+    }
+    Ok(())
 }

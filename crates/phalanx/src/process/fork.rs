@@ -17,9 +17,11 @@ use crate::trace::event;
 
 /// What has to be known before a fork to do the right things on both sides after it.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Forking {
     on_main_thread: bool,
+    /// The process that forks.
+    parent: u32,
 }
 
 impl Forking {
@@ -35,14 +37,17 @@ impl Forking {
         if !on_main_thread {
             death::lifeline()?;
         }
-        Ok(Self { on_main_thread })
+        Ok(Self { on_main_thread, parent: std::process::id() })
     }
 
     /// To be called in the child: binds its life to its parent's.
     pub fn in_child(self) {
         // Without either the child is as well protected as the standard library's.
-        let _ =
-            if self.on_main_thread { death::die_with_parent() } else { death::hang_on_to_parent() };
+        let _ = if self.on_main_thread {
+            death::die_with_parent(self.parent)
+        } else {
+            death::hang_on_to_parent()
+        };
     }
 
     /// To be called in the parent, with the child's process id.
@@ -79,9 +84,8 @@ impl Forking {
 /// ```
 pub fn run(body: impl FnOnce() -> i32) -> io::Result<Child> {
     let forking = Forking::prepare()?;
-    let on_main_thread = forking.on_main_thread;
     let pid = os::run_in_child(|| {
-        Forking { on_main_thread }.in_child();
+        forking.in_child();
         body()
     });
     let pid = match pid {
