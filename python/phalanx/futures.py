@@ -25,7 +25,7 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 
-from . import _progress, util
+from . import _progress, _weak, util
 from ._core import CallOptions, ExecutorCore, FutureBase, Seeds, read_ahead, undisturbed
 from ._executor_options import ExecutorOptions
 from ._executor_workers import Starter, own_context
@@ -356,7 +356,9 @@ class ProcessPoolExecutor(Executor):
 # The end of the program: what was submitted is done, as in the standard library.
 
 _is_exiting = False
-_services: "weakref.WeakKeyDictionary[threading.Thread, ExecutorService]" = weakref.WeakKeyDictionary()
+_services: "weakref.WeakKeyDictionary[threading.Thread, ExecutorService]" = _weak.undisturbed(
+    weakref.WeakKeyDictionary()
+)
 
 
 def _finish():

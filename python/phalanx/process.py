@@ -445,7 +445,9 @@ def _exitcode_names():
 def _weak_set():
     from _weakrefset import WeakSet
 
-    return WeakSet()
+    from ._weak import undisturbed
+
+    return undisturbed(WeakSet())
 
 
 # Made when they are needed: a fresh child usually does without.

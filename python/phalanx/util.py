@@ -179,7 +179,9 @@ def __getattr__(name):
         # Made when it is needed: a fresh child usually does without the import.
         from weakref import WeakValueDictionary
 
-        return globals().setdefault(name, WeakValueDictionary())
+        from ._weak import undisturbed
+
+        return globals().setdefault(name, undisturbed(WeakValueDictionary()))
     if name == "_args_from_interpreter_flags":
         from ._flags import _args_from_interpreter_flags
 

@@ -11,6 +11,7 @@ import weakref
 from queue import Queue
 from threading import Barrier, Event, Lock
 
+from .._weak import undisturbed
 from ._locks import BoundedSemaphore, Condition, RLock, Semaphore
 from .connection import Pipe
 
@@ -56,7 +57,7 @@ class DummyProcess(threading.Thread):
         kwargs: "Mapping[str, Any] | None" = None,
     ) -> None:
         super().__init__(group, target, name, args, kwargs)
-        self._children: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
+        self._children: weakref.WeakKeyDictionary[Any, None] = undisturbed(weakref.WeakKeyDictionary())
         self._start_called = False
         self._parent = current_process()
 
@@ -82,7 +83,7 @@ current_process = threading.current_thread
 
 
 def _children_of(thread):
-    return vars(thread).setdefault("_children", weakref.WeakKeyDictionary())
+    return vars(thread).setdefault("_children", undisturbed(weakref.WeakKeyDictionary()))
 
 
 def active_children() -> "list[Any]":
