@@ -522,7 +522,7 @@ def read_nothing() -> None:
     """Let this process read nothing from its standard input, which its parent may be reading."""
 
 def wait_for_parent(seconds: float | None = None) -> bool: ...
-def read_all(input: Iterable[_T], reader: Literal["map", "Parallel"]) -> list[_T]:
+def read_all(input: Iterable[_T], reader: str) -> list[_T]:
     """Return the items of an input as a list: a new one, unless it is one."""
 
 def read_ahead(iterator: Iterator[_T], most: int) -> tuple[list[_T], bool]:

@@ -21,6 +21,8 @@ const OF_MAP: &str = "if it never ends, use imap or imap_unordered, which read i
 const OF_PARALLEL: &str = "if it never ends, use return_as=\"generator\", which reads it a little ahead of the \
                            results that are fetched; if it ends, hand over a list of its calls";
 
+const OF_CONTAINER: &str = "if it ends, hand over a list of its items";
+
 /// What watches over the reading of an input that may never end, to its end.
 pub(crate) struct Watch(Allowance);
 
@@ -38,6 +40,7 @@ impl Watch {
         let advice = match reader {
             "map" => OF_MAP,
             "Parallel" => OF_PARALLEL,
+            "a shared list" | "a shared dict" => OF_CONTAINER,
             _ => OF_CLOSED,
         };
         let text = format!(
@@ -58,8 +61,8 @@ pub(crate) fn has_length(input: &Bound<'_, PyAny>) -> PyResult<bool> {
     input.hasattr(intern!(input.py(), "__len__"))
 }
 
-/// The items of an input as a list: a new one, unless it is one. `reader`, `"map"` or `"Parallel"`, has to have
-/// them all.
+/// The items of an input as a list: a new one, unless it is one. `reader` has to have them all: `"map"`,
+/// `"Parallel"` or a container.
 #[pyfunction]
 pub(crate) fn read_all<'py>(
     input: &Bound<'py, PyAny>,

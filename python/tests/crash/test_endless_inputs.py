@@ -139,6 +139,34 @@ def test_who_needs_all_of_an_endless_input_says_so(tmp_path, reader):
     assert done.stdout.splitlines()[-1] == "too long"
 
 
+@pytest.mark.parametrize("filling", ["manager.list(count())", "rows.extend(count())", "known.update(pairs)"])
+def test_containers_of_a_manager_refuse_what_has_no_end(tmp_path, little_memory, filling):
+    """Whoever reads it, the manager's server or this process, says so; what was there stays."""
+    done = run_script(
+        tmp_path,
+        """
+        import sys
+        from itertools import count
+        import LIBRARY as mp
+
+        if __name__ == "__main__":
+            with mp.Manager() as manager:
+                rows, known = manager.list([1]), manager.dict(one=1)
+                pairs = zip(count(), count())
+                try:
+                    eval(sys.argv[1])
+                except (mp.InputTooLongError, mp.managers.RemoteError) as error:
+                    # A manager that cannot make an object sends the traceback.
+                    assert "of the input of a shared" in str(error), error
+                    print("too long")
+                assert list(rows) == [1] and dict(known) == {"one": 1}
+        """,
+        filling,
+        prefix=little_memory,
+    )
+    assert done.stdout.splitlines()[-1] == "too long"
+
+
 #: Streams, and what ends those who would run the rest of them.
 CLOSED = {
     "imap": ("pool.imap(ident, endless())", "pool.close(), pool.join()"),

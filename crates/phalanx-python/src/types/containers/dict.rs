@@ -12,6 +12,8 @@ use super::common::{
 };
 use super::key::{EncodedKey, decode};
 use crate::message::out_of_memory;
+use crate::once::intern;
+use crate::reading::read_all;
 use crate::types::shared::Inner;
 
 /// A dictionary in shared memory, with the methods of a `DictProxy`. What it gives are copies.
@@ -277,6 +279,10 @@ travelling!(SharedDict, RawDict, {
             1 if args.get_item(0)?.is_instance_of::<Self>() => {
                 let given = args.get_item(0)?.cast_into::<Self>()?;
                 other.call_method("update", (given.get().copy(py)?,), kwargs)?;
+            }
+            1 if !args.get_item(0)?.hasattr(intern!(py, "keys"))? => {
+                let pairs = read_all(&args.get_item(0)?, "a shared dict")?;
+                other.call_method("update", (pairs,), kwargs)?;
             }
             _ => {
                 other.call_method("update", args, kwargs)?;
