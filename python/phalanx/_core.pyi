@@ -522,8 +522,11 @@ def read_nothing() -> None:
     """Let this process read nothing from its standard input, which its parent may be reading."""
 
 def wait_for_parent(seconds: float | None = None) -> bool: ...
-def read_all(input: Iterable[_T], reader: str) -> list[_T]:
+def read_for_map(input: Iterable[_T]) -> list[_T]:
     """Return the items of an input as a list: a new one, unless it is one."""
+
+def read_for_parallel(input: Iterable[_T]) -> list[_T]:
+    """Return the same for `Parallel`, which names itself in errors."""
 
 def read_ahead(iterator: Iterator[_T], most: int) -> tuple[list[_T], bool]:
     """Return the first items of an iterator, as many as there is memory for, and whether these are all."""

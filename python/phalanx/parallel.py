@@ -13,7 +13,7 @@ import time
 import warnings
 
 from . import _crews, _memory_maps, _progress
-from ._core import CallOptions, CallStream, Seeds, Sharing, delayed as delayed, read_all
+from ._core import CallOptions, CallStream, Seeds, Sharing, delayed as delayed, read_for_parallel
 from ._parallel_config import (
     UNSET,
     ahead_of,
@@ -245,7 +245,7 @@ class Parallel(Report):
         if self.n_tasks is not None:
             return list(outputs)
         try:
-            return read_all(outputs, "Parallel")
+            return read_for_parallel(outputs)
         except InputTooLongError as error:
             # Not abandoned, but ended by this.
             outputs.throw(error)
@@ -323,7 +323,7 @@ class Parallel(Report):
     def _stream(self, crew, iterable, workers):
         ahead: Any = None
         if self.pre_dispatch == "all":
-            iterable = list(read_all(iterable, "Parallel"))
+            iterable = list(read_for_parallel(iterable))
             ahead = _ALL_AHEAD if self._kind == "threads" else None
         elif self.pre_dispatch != _PRE_DISPATCH or self._kind == "threads":
             ahead = max(ahead_of(self.pre_dispatch, workers) or _ALL_AHEAD, 1)

@@ -19,7 +19,7 @@ from ._core import (
     Seeds,
     ThreadCore,
     WorkerBench,
-    read_all,
+    read_for_map,
     undisturbed,
 )
 from ._pool_calls import PoolCalls, check_buffersize
@@ -210,7 +210,7 @@ class Pool(PoolNames, PoolCalls):
         self._check_running()
         if chunksize is not None and chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        return read_all(iterable, "map")
+        return read_for_map(iterable)
 
     def _imap(self, func, iterable, chunksize, ordered, buffersize, progress=False):
         self._check_running()

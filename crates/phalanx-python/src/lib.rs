@@ -52,7 +52,7 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{TermedIterator, TermedPool};
     #[pymodule_export]
-    use crate::reading::{read_ahead, read_all};
+    use crate::reading::{read_ahead, read_for_map, read_for_parallel};
     #[pymodule_export]
     use crate::threads::{ThreadBench, ThreadCore, ThreadIterator};
     #[pymodule_export]

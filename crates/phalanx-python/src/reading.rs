@@ -13,15 +13,48 @@ use crate::once::intern;
 const FOR_ALL: u64 = 2;
 /// One that can wait may take an eighth.
 const FOR_SOME: u64 = 8;
-/// What to do about an input that is read because no more calls will come.
-const OF_CLOSED: &str = "what is left of it was to be run, for no more calls were to come: fetch the results \
-                         before that, or end the workers";
-const OF_MAP: &str = "if it never ends, use imap or imap_unordered, which read it a little ahead of the results \
-                      that are fetched; if it ends, hand over a list of its items";
-const OF_PARALLEL: &str = "if it never ends, use return_as=\"generator\", which reads it a little ahead of the \
-                           results that are fetched; if it ends, hand over a list of its calls";
 
-const OF_CONTAINER: &str = "if it ends, hand over a list of its items";
+/// Who has to read an input to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reader {
+    /// `map` and `starmap`.
+    Map,
+    /// A `Parallel` that returns a list.
+    Parallel,
+    /// A list or dictionary that takes the items in.
+    Container(&'static str),
+    /// A stream of this name that would go on as results are fetched, but no more calls are to come.
+    Closed(&'static str),
+}
+
+impl Reader {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::Parallel => "Parallel",
+            Self::Container(name) | Self::Closed(name) => name,
+        }
+    }
+
+    /// What to do about an input that is too long for it.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Map => {
+                "if it never ends, use imap or imap_unordered, which read it a little ahead of the results that \
+                 are fetched; if it ends, hand over a list of its items"
+            }
+            Self::Parallel => {
+                "if it never ends, use return_as=\"generator\", which reads it a little ahead of the results \
+                 that are fetched; if it ends, hand over a list of its calls"
+            }
+            Self::Container(_) => "if it ends, hand over a list of its items",
+            Self::Closed(_) => {
+                "what is left of it was to be run, for no more calls were to come: fetch the results before that, \
+                 or end the workers"
+            }
+        }
+    }
+}
 
 /// What watches over the reading of an input that may never end, to its end.
 pub(crate) struct Watch(Allowance);
@@ -33,20 +66,16 @@ impl Watch {
 
     /// `InputTooLongError` once the input of `reader`, of which `count` items were read, has taken its share of
     /// the memory.
-    pub(crate) fn check(&mut self, py: Python<'_>, count: u64, reader: &str) -> PyResult<()> {
+    pub(crate) fn check(&mut self, py: Python<'_>, count: u64, reader: Reader) -> PyResult<()> {
         if !self.0.is_used_up() {
             return Ok(());
         }
-        let advice = match reader {
-            "map" => OF_MAP,
-            "Parallel" => OF_PARALLEL,
-            "a shared list" | "a shared dict" => OF_CONTAINER,
-            _ => OF_CLOSED,
-        };
         let text = format!(
-            "cannot read all of the input of {reader}: it has no length and has not ended after {count} \
-             items, while {} of memory were taken, half of what was free; {advice}",
-            self.0
+            "cannot read all of the input of {}: it has no length and has not ended after {count} items, while \
+             {} of memory were taken, half of what was free; {}",
+            reader.name(),
+            self.0,
+            reader.advice(),
         );
         let facts = PyDict::new(py);
         facts.set_item(intern!(py, "count"), count)?;
@@ -61,12 +90,22 @@ pub(crate) fn has_length(input: &Bound<'_, PyAny>) -> PyResult<bool> {
     input.hasattr(intern!(input.py(), "__len__"))
 }
 
-/// The items of an input as a list: a new one, unless it is one. `reader` has to have them all: `"map"`,
-/// `"Parallel"` or a container.
+/// The items of an input as a list, for `map`: a new one, unless it is one.
 #[pyfunction]
+pub(crate) fn read_for_map<'py>(input: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    read_all(input, Reader::Map)
+}
+
+/// The same for `Parallel`.
+#[pyfunction]
+pub(crate) fn read_for_parallel<'py>(input: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    read_all(input, Reader::Parallel)
+}
+
+/// The items of an input as a list: a new one, unless it is one.
 pub(crate) fn read_all<'py>(
     input: &Bound<'py, PyAny>,
-    reader: &str,
+    reader: Reader,
 ) -> PyResult<Bound<'py, PyList>> {
     let py = input.py();
     if let Ok(list) = input.cast_exact::<PyList>() {

@@ -22,7 +22,7 @@ use super::sharing::Sharing;
 use super::stream::{Fetched, IMapIterator};
 use super::wire::Mode;
 use crate::codec::Main;
-use crate::reading::Watch;
+use crate::reading::{Reader, Watch};
 
 /// What the tasks of one batch call.
 ///
@@ -226,7 +226,7 @@ impl CallStream {
         while let Some(value) = self.fetch(py, timeout)? {
             values.push(value);
             if let Some(watch) = &mut watch {
-                watch.check(py, values.len() as u64, "Parallel")?;
+                watch.check(py, values.len() as u64, Reader::Parallel)?;
             }
         }
         PyList::new(py, values)

@@ -16,7 +16,7 @@ use super::random::SeedsOfTasks;
 use super::sharing::Table;
 use super::termed::arguments;
 use super::wire::Mode;
-use crate::reading::{Watch, has_length};
+use crate::reading::{Reader, Watch, has_length};
 
 /// What the items that are read have to do with calls.
 pub(super) enum Callee {
@@ -174,7 +174,7 @@ impl Feed {
         if !self.reads_all.load(Ordering::SeqCst) || !self.may_be_endless {
             return Ok(());
         }
-        let reader = "a stream of calls with options";
+        let reader = Reader::Closed("a stream of calls with options");
         locked(&self.watch).get_or_insert_with(Watch::new).check(py, self.begun(), reader)
     }
 

@@ -11,7 +11,7 @@ use pyo3::types::PyList;
 use super::answer::{Answer, Piece};
 use super::job::Job;
 use super::owner::{Owner, locked};
-use crate::reading::{self, Watch};
+use crate::reading::{self, Reader, Watch};
 
 /// So many results of a stream that goes on by itself may lie unfetched, if nobody knows whether it ends.
 const MOST_UNFETCHED: u64 = 1_000_000;
@@ -165,11 +165,12 @@ impl Stream {
         if pace != Pace::Closing || !self.may_be_endless {
             return Ok(());
         }
-        let reader = match self.drive {
+        let name = match self.drive {
             _ if self.of_calls => "a stream of calls",
             Drive::Fetching => "imap",
             Drive::Itself | Drive::ItselfWithin(_) => "Executor.map",
         };
+        let reader = Reader::Closed(name);
         locked(&self.watch).get_or_insert_with(Watch::new).check(py, submitted, reader)
     }
 

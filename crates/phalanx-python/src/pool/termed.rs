@@ -22,7 +22,7 @@ use super::sending::name_of;
 use super::sharing::Sharing;
 use super::termed_stream::TermedIterator;
 use super::wire::Mode;
-use crate::reading::read_all;
+use crate::reading::{Reader, read_all};
 
 /// A pool as those see it whose calls have the same terms.
 #[pyclass(frozen, module = "phalanx._core")]
@@ -53,7 +53,7 @@ pub(super) fn arguments<'py>(item: Bound<'py, PyAny>, star: bool) -> PyResult<Bo
 
 /// The arguments of a call for each item.
 fn tasks_of<'py>(iterable: &Bound<'py, PyAny>, star: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let items = read_all(iterable, "map")?;
+    let items = read_all(iterable, Reader::Map)?;
     items.iter().map(|item| Ok(arguments(item, star)?.into_any())).collect()
 }
 

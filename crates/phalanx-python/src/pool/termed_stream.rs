@@ -17,7 +17,7 @@ use super::progress::{self, Progress};
 use super::random::{Seeds, SeedsOfTasks};
 use super::sharing::Table;
 use super::termed::value_of;
-use crate::reading::{Watch, has_length};
+use crate::reading::{Reader, Watch, has_length};
 
 /// How often somebody looks who waits for another thread to read the input.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -199,7 +199,7 @@ impl TermedIterator {
                 Ok(value) => {
                     values.append(value)?;
                     if let Some(watch) = &mut watch {
-                        watch.check(py, values.len() as u64, "Parallel")?;
+                        watch.check(py, values.len() as u64, Reader::Parallel)?;
                     }
                 }
                 Err(error) if error.is_instance_of::<PyStopIteration>(py) => return Ok(values),

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::hub::{Batch, Hub};
 use super::job::Job;
 use crate::pool::Progress;
-use crate::reading::{Watch, has_length};
+use crate::reading::{Reader, Watch, has_length};
 
 /// How often a display is told while nothing arrives.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -93,7 +93,7 @@ impl Input {
         }
         let submitted = self.job.state().submitted as u64;
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        watch.get_or_insert_with(Watch::new).check(py, submitted, "imap")
+        watch.get_or_insert_with(Watch::new).check(py, submitted, Reader::Closed("imap"))
     }
 
     /// Whether nothing more is read, or only by another thread, or there is little left to do.

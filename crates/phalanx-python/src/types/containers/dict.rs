@@ -13,7 +13,7 @@ use super::common::{
 use super::key::{EncodedKey, decode};
 use crate::message::out_of_memory;
 use crate::once::intern;
-use crate::reading::read_all;
+use crate::reading::{Reader, read_all};
 use crate::types::shared::Inner;
 
 /// A dictionary in shared memory, with the methods of a `DictProxy`. What it gives are copies.
@@ -281,7 +281,7 @@ travelling!(SharedDict, RawDict, {
                 other.call_method("update", (given.get().copy(py)?,), kwargs)?;
             }
             1 if !args.get_item(0)?.hasattr(intern!(py, "keys"))? => {
-                let pairs = read_all(&args.get_item(0)?, "a shared dict")?;
+                let pairs = read_all(&args.get_item(0)?, Reader::Container("a shared dict"))?;
                 other.call_method("update", (pairs,), kwargs)?;
             }
             _ => {

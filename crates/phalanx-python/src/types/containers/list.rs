@@ -15,7 +15,7 @@ use super::common::{
 };
 use crate::ffi::{View, view};
 use crate::message::out_of_memory;
-use crate::reading::read_all;
+use crate::reading::{Reader, read_all};
 use crate::types::shared::Inner;
 
 /// A list in shared memory, with the methods of a `ListProxy`. What it gives are copies.
@@ -296,7 +296,7 @@ travelling!(SharedList, RawList, {
     /// Add the items of an iterable at the end, all in one step.
     #[pyo3(signature = (iterable, /))]
     fn extend(&self, py: Python<'_>, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
-        let items = read_all(iterable, "a shared list")?;
+        let items = read_all(iterable, Reader::Container("a shared list"))?;
         let list = self.0.get()?;
         let drafts = items
             .iter()
