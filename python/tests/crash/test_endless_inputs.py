@@ -79,7 +79,7 @@ def little_address_space():
 
 @pytest.fixture
 def little_memory():
-    with memory_group(1 << 30) as prefix:
+    with memory_group(600 << 20) as prefix:
         yield prefix
 
 
@@ -247,8 +247,8 @@ def test_results_that_nobody_fetches_are_bounded(tmp_path, little_memory, result
                 read = itertools.count()
                 before = used()
                 results = executor.map(function, read)
-                time.sleep(2)
-                print(used() - before < 500 << 20)
+                time.sleep(1)
+                print(used() - before < 300 << 20)
                 fetched = [next(results) for _ in range(least)]
                 print(fetched == list(map(function, range(least))))
                 results.close()
