@@ -160,9 +160,9 @@ impl Stream {
         self.is_feeding.store(false, Ordering::Release);
     }
 
-    /// An error if it is read whatever comes of the results, and does not end.
-    fn check_length(&self, py: Python<'_>, pace: Pace, submitted: u64) -> PyResult<()> {
-        if pace != Pace::Closing || !self.may_be_endless {
+    /// An error if results pile up of an input that does not end.
+    fn check_length(&self, py: Python<'_>, piles_up: bool, submitted: u64) -> PyResult<()> {
+        if !piles_up || !self.may_be_endless {
             return Ok(());
         }
         let name = match self.drive {
@@ -205,7 +205,9 @@ impl Stream {
                 return true;
             }
             let wanted = size.min((window - ahead) as usize);
-            let (mut batch, end) = match self.check_length(py, pace, submitted) {
+            // Whoever fetches as they come may keep as much of them as there is memory for.
+            let piles_up = pace == Pace::Closing && held >= window;
+            let (mut batch, end) = match self.check_length(py, piles_up, submitted) {
                 Ok(()) => take(input, wanted),
                 Err(error) => (Vec::new(), End::Raised(error)),
             };

@@ -86,12 +86,15 @@ impl Input {
         self.is_read.store(false, Ordering::Release);
     }
 
-    /// An error if it is read whatever comes of the results, and does not end.
+    /// An error if results pile up of an input that does not end.
     fn check_length(&self, py: Python<'_>, pace: Pace) -> PyResult<()> {
-        if pace != Pace::Closing || !self.may_be_endless {
+        let (submitted, held) = {
+            let state = self.job.state();
+            (state.submitted as u64, state.submitted.saturating_sub(state.fetched))
+        };
+        if pace != Pace::Closing || held < self.window || !self.may_be_endless {
             return Ok(());
         }
-        let submitted = self.job.state().submitted as u64;
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.get_or_insert_with(Watch::new).check(py, submitted, Reader::Closed("imap"))
     }
