@@ -166,3 +166,42 @@ fn objects_and_chunks_vanish_with_their_last_handle() {
     let after = Family::get().unwrap().arena().census();
     assert!(after.objects <= before.objects + 8 && after.parts <= before.parts + 64);
 }
+
+/// Wherever its producer dies: what is said to hold something holds it, and what is taken was put.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_ring_is_empty_if_its_producer_died_before_there_was_anything_in_it() {
+    let _dog = Watchdog::start(60);
+    let steps = ["put.intended", "put.attached", "put.written", "put.published", "put.settled"];
+    let grow = ["allocated", "intended", "attached", "linked", "moved", "settled"];
+    let steps = steps.map(|step| format!("ring.{step}")).into_iter();
+    let steps = steps.chain(grow.map(|step| format!("ring.grow.{step}")));
+    for (step, nth) in steps.flat_map(|step| (0..2).map(move |nth| (step.clone(), nth))) {
+        let ring = new_ring(0);
+        let family = ring.family();
+        let producer = forked(|| {
+            phalanx_shm::failpoint::arm(&step, libc::SIGKILL, nth);
+            for n in 0..40_u8 {
+                let chunk = family.alloc(20_000).unwrap().offset();
+                let record = Record::Payload { chunk, len: 20_000 };
+                ring.put(family, record, &Patience::forever()).unwrap();
+                put(&ring, &[n; 600]);
+            }
+        });
+        assert_eq!(producer.wait(), -libc::SIGKILL, "{step} is reached {nth} times");
+        let (mut out, mut seen) = (Vec::new(), 0..);
+        while !ring.is_empty(family) {
+            out.clear();
+            let taken = ring.take(family, &mut out, &Patience::none());
+            let taken =
+                taken.unwrap_or_else(|_| panic!("{step} {nth}: not empty, and has nothing"));
+            match taken {
+                Taken::Payload { chunk, .. } => {
+                    family.free(family.arena().chunk_at(chunk).unwrap())
+                }
+                Taken::Inline => assert_eq!(out, [seen.next().unwrap_or(u8::MAX); 600]),
+            }
+        }
+        assert_eq!(ring.len(family), 0);
+    }
+}

@@ -165,7 +165,10 @@ impl Ring {
         loop {
             let at = self.get.segment.load(Ordering::Acquire);
             let first = memory.segment(at);
-            let is_empty = first.is_empty() && first.next.load(Ordering::Acquire) == 0;
+            // What follows has been linked, but nothing may lie in it yet, and nothing ever will if the producer has
+            // died in between: who is told that there is something must be able to take it.
+            let is_empty = first.is_empty()
+                && (first.next.load(Ordering::Acquire) == 0 || self.len(memory) == 0);
             // A segment that was left meanwhile may hold anything.
             if self.get.segment.load(Ordering::Acquire) == at {
                 return is_empty;

@@ -122,11 +122,14 @@ pub(crate) fn puts_and_takes(scene: &Scene, who: usize) {
     }
 }
 
-/// Takes everything that is left.
+/// Takes everything that is left. Where something is said to be, it can be taken: there is nobody who puts.
 pub(crate) fn drain(family: &Family, rings: &Rings, clerk: &mut Clerk) {
     for (which, ring) in rings.iter().enumerate() {
         while !ring.is_empty(family) {
-            clerk.take(which, ring, family, &soon(100));
+            assert!(
+                clerk.take(which, ring, family, &soon(5000)),
+                "a ring is not empty, and has nothing"
+            );
         }
         assert_eq!(ring.len(family), 0);
     }
