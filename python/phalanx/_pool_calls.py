@@ -66,6 +66,8 @@ class PoolCalls:
     ) -> "list[_T]":
         """Call `func(item)` for each item and return the list of results, in order.
 
+        All items are read before the first is sent; of an input that never ends until half of the free memory
+        has been taken, and then `InputTooLongError` is raised: see `imap`.
         `progress` shows how far it is: `True`, a description, or a bar of tqdm or rich.
         """
         return self._map_and_wait(func, iterable, False, chunksize, progress)
@@ -91,7 +93,7 @@ class PoolCalls:
     ) -> "list[_T]":
         """Call `func(*item)` for each item and return the list of results, in order.
 
-        For `progress` see `map`.
+        For endless input and `progress` see `map`.
         """
         return self._map_and_wait(func, iterable, True, chunksize, progress)
 

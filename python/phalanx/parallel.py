@@ -201,7 +201,11 @@ class Parallel(Report):
     # A call
 
     def __call__(self, iterable: "Iterable[Any]") -> "Any":
-        """Run `(function, args, kwargs)` triples, as `delayed` makes them; return their results."""
+        """Run `(function, args, kwargs)` triples, as `delayed` makes them; return their results.
+
+        A list of all of an endless input there cannot be: `InputTooLongError` once half of the free memory has been
+        taken. With `return_as="generator"` the input may be endless.
+        """
         if self._is_running:
             raise RuntimeError(
                 "This Parallel instance is already running !"

@@ -89,7 +89,8 @@ impl Stream {
             Drive::ItselfWithin(allowance) => {
                 let unfetched = {
                     let state = self.job.state();
-                    state.submitted - state.fetched
+                    // The end of a stream that was broken off is fetched beyond what was sent.
+                    state.submitted.saturating_sub(state.fetched)
                 };
                 self.is_closing.load(Ordering::Relaxed)
                     || (unfetched < MOST_UNFETCHED && !locked(allowance).is_used_up())
